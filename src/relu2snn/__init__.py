@@ -1,0 +1,1 @@
+"""Exact mapping of trained ReLU networks to single-spike networks (arXiv:2212.12522)."""

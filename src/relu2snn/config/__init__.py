@@ -1,0 +1,19 @@
+"""Composing, checking and slicing the Hydra configuration."""
+
+from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
+from relu2snn.config.paths import Paths
+from relu2snn.config.schema import Experiment, Suite
+from relu2snn.config.slices import STAGES, from_slice, stage_slice
+
+__all__ = [
+    "STAGES",
+    "Experiment",
+    "Paths",
+    "Suite",
+    "compose_experiment",
+    "compose_suite",
+    "from_slice",
+    "split_names",
+    "split_overrides",
+    "stage_slice",
+]

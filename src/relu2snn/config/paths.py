@@ -1,0 +1,54 @@
+"""Where every file of a run stands. Names may be Snakemake wildcards, so rules and stages share these patterns."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Files of one experiment of one suite: outputs/<suite>/<experiment>/<stage>/…"""
+
+    outputs: str
+    suite: str
+    experiment: str = "{experiment}"
+
+    @property
+    def suite_folder(self) -> str:
+        return f"{self.outputs}/{self.suite}"
+
+    @property
+    def folder(self) -> str:
+        return f"{self.suite_folder}/{self.experiment}"
+
+    def dataset(self, name: str) -> str:
+        """The folder of a prepared data set, shared by the experiments of a suite."""
+        return f"{self.suite_folder}/datasets/{name}"
+
+    @property
+    def train(self) -> str:
+        return f"{self.folder}/train"
+
+    @property
+    def weights(self) -> str:
+        return f"{self.folder}/weights"
+
+    @property
+    def phase1(self) -> str:
+        return f"{self.folder}/phase1"
+
+    def phase2(self, variant: str = "{variant}") -> str:
+        return f"{self.folder}/phase2/{variant}"
+
+    def part(self, variant: str = "{variant}", part: int | str = "{part}") -> str:
+        return f"{self.phase2(variant)}/parts/{part}"
+
+    @property
+    def figures(self) -> str:
+        return f"{self.folder}/figures"
+
+    @property
+    def tracked(self) -> str:
+        return f"{self.folder}/mlflow.json"
+
+    @property
+    def results(self) -> str:
+        return f"{self.suite_folder}/results.csv"

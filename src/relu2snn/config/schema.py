@@ -1,0 +1,176 @@
+"""The typed configuration: one dataclass per config group, with the legal range beside each value.
+
+Every value comes from `conf/`; a field without a value is MISSING, so that a stage which reads a value
+outside its slice fails instead of using a default.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+def _value(**rule: Any) -> Any:
+    """A mandatory field with a rule: any of gt, ge, lt, le (bounds), choices, each (a rule for list items)."""
+    return field(default=MISSING, metadata=rule)
+
+
+@dataclass
+class ByHand:
+    """A file or folder that the user has to fetch: its path, what it is, where it comes from."""
+
+    path: str = MISSING
+    what: str = MISSING
+    origin: str = MISSING
+
+
+@dataclass
+class Source:
+    """Where a data set's files are looked for, in this order: directory, system_directory, keras_name."""
+
+    format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass"))
+    kind: str = _value(choices=("real", "sample", "synthetic"))
+    directory: str = MISSING
+    system_directory: str | None = None
+    keras_name: str | None = None
+    train_images: int = _value(ge=1)
+    test_images: int = _value(ge=1)
+    by_hand: list[ByHand] = field(default_factory=list)
+
+
+@dataclass
+class Preprocess:
+    """Pixels become (pixel - mean) / std, which lie in [low, high] (p and q of the paper)."""
+
+    mean: float = MISSING
+    std: float = _value(gt=0)
+    low: float = MISSING
+    high: float = MISSING
+
+
+@dataclass
+class Dataset:
+    name: str = MISSING
+    classes: int = _value(ge=2)
+    image_shape: list[int] = _value(each={"ge": 1})
+    source: Source = field(default_factory=Source)
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    parts: int = _value(ge=1)
+
+
+@dataclass
+class Model:
+    """A network family and its sizes; `width` scales the units of every hidden layer."""
+
+    name: str = MISSING
+    family: str = _value(choices=("fc", "lenet5", "vgg"))
+    width: float = _value(gt=0, le=4)
+    blocks: list[list[int]] = field(default_factory=list)
+    dense: list[int] = field(default_factory=list)
+    batch_norm: str = _value(choices=("none", "before_relu", "after_relu"))
+
+
+@dataclass
+class Weights:
+    """Where the user may drop trained weights: data/models/<directory>/<stem>.h5, .weights.h5 or .keras."""
+
+    root: str = "data/models"
+    directory: str = MISSING
+    stem: str = MISSING
+
+
+@dataclass
+class Dropout:
+    """Rates: after the first convolution, between the convolutions of a block, before and after dense layers."""
+
+    first: float = _value(ge=0, lt=1)
+    between: float = _value(ge=0, lt=1)
+    dense: float = _value(ge=0, lt=1)
+
+
+@dataclass
+class Augmentation:
+    """Random shifts (fraction of the side), rotations (degrees) and horizontal flips."""
+
+    shift: float = _value(ge=0, lt=1)
+    rotation: float = _value(ge=0, le=180)
+    flip: bool = MISSING
+
+
+@dataclass
+class Train:
+    """A training recipe. The learning rate is multiplied by decay_rate every decay_steps steps."""
+
+    optimizer: str = _value(choices=("adam", "sgd"))
+    learning_rate: float = _value(gt=0)
+    decay_rate: float = _value(gt=0, le=1)
+    decay_steps: int = _value(ge=1)
+    staircase: bool = MISSING
+    momentum: float = _value(ge=0, lt=1)
+    nesterov: bool = MISSING
+    weight_decay: float = _value(ge=0)
+    activity_l1: float = _value(ge=0)
+    dropout: Dropout = field(default_factory=Dropout)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    epochs: int = _value(ge=1)
+    batch: int = _value(ge=1)
+    seed: int = _value(ge=0)
+
+
+@dataclass
+class Phase1:
+    """Scaling bounds of the input weight sums S_i, and the batch of the streaming passes."""
+
+    lower: float = _value(lt=0)
+    upper: float = _value(gt=0, lt=1)
+    batch: int = _value(ge=1)
+
+
+@dataclass
+class Phase2:
+    """The spiking run: margin of the windows, perturbations (standard deviations), batch, seed of the noise."""
+
+    zeta: float = _value(gt=-1)
+    noise: float = _value(ge=0)
+    alpha_noise: float = _value(ge=0)
+    batch: int = _value(ge=1)
+    seed: int = _value(ge=0)
+
+
+@dataclass
+class Tracking:
+    """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for its lock."""
+
+    uri: str = MISSING
+    artifacts: str = MISSING
+    lock_timeout: float = _value(gt=0)
+
+
+@dataclass
+class Suite:
+    """A named set of experiments, with the overrides that make it what it is.
+
+    A closed suite runs only the experiments it lists, since its overrides fit no other.
+    """
+
+    name: str = MISSING
+    experiments: list[str] = MISSING
+    closed: bool = MISSING
+    overrides: list[str] = field(default_factory=list)
+    per_experiment: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass
+class Experiment:
+    """The whole configuration of one experiment."""
+
+    name: str = MISSING
+    outputs: str = "outputs"
+    suite: Suite = field(default_factory=Suite)
+    dataset: Dataset = field(default_factory=Dataset)
+    model: Model = field(default_factory=Model)
+    weights: Weights = field(default_factory=Weights)
+    train: Train = field(default_factory=Train)
+    phase1: Phase1 = field(default_factory=Phase1)
+    phase2: Phase2 = field(default_factory=Phase2)
+    tracking: Tracking = field(default_factory=Tracking)

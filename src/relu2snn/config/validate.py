@@ -1,0 +1,58 @@
+"""Range checks: the rules that stand beside the fields of the schema, applied to a composed config."""
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, cast
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from relu2snn.errors import UserError
+
+_BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "gt": ("greater than", lambda value, bound: value > bound),
+    "ge": ("at least", lambda value, bound: value >= bound),
+    "lt": ("less than", lambda value, bound: value < bound),
+    "le": ("at most", lambda value, bound: value <= bound),
+}
+
+
+def check_ranges(config: Any, prefix: str = "") -> None:
+    """Raise UserError for the first missing value, value out of range or illegal choice, naming its key."""
+    for entry in fields(cast(type[Any], OmegaConf.get_type(config))):
+        key = prefix + entry.name
+        if OmegaConf.is_missing(config, entry.name):
+            raise UserError(f"{key}: no value; set it in conf/ or with an override {key}=…")
+        value = config[entry.name]
+        if isinstance(value, DictConfig) and OmegaConf.get_type(value) is not dict:
+            check_ranges(value, f"{key}.")
+        elif isinstance(value, ListConfig) and "each" in entry.metadata:
+            for item in value:
+                _check(key, item, entry.metadata["each"])
+        else:
+            _check(key, value, entry.metadata)
+    if not prefix:
+        _check_together(config)
+
+
+def _check(key: str, value: Any, rules: Any) -> None:
+    choices = rules.get("choices")
+    if choices and value not in choices:
+        raise UserError(f"{key}={value}: must be one of {', '.join(choices)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value}: must be a finite number")
+    broken = [
+        f"{words} {rules[name]}"
+        for name, (words, holds) in _BOUNDS.items()
+        if name in rules and not holds(value, rules[name])
+    ]
+    if broken:
+        raise UserError(f"{key}={value}: must be {' and '.join(broken)}")
+
+
+def _check_together(config: Any) -> None:
+    preprocess = config.dataset.preprocess
+    if not preprocess.low < preprocess.high:
+        raise UserError(
+            f"dataset.preprocess.low={preprocess.low}: must be less than dataset.preprocess.high={preprocess.high}"
+        )

@@ -1,0 +1,1 @@
+"""One command-line app per pipeline step: config in, files out."""

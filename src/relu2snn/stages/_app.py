@@ -1,0 +1,64 @@
+"""The command line that all stages share: a config slice from the workflow, or Hydra overrides by hand."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.errors import UserError
+
+Run = Callable[[Experiment, int | None], None]
+
+
+def stage_app(stage: str, run: Run) -> None:
+    """Run `run(config, part)` with the slice of the config that `stage` may read, and exit.
+
+    A UserError becomes one line on stderr and exit status 1.
+    """
+    _quiet_tensorflow()
+    try:
+        config, part = _read_command_line(stage)
+        run(config, part)
+    except UserError as error:
+        print(f"relu2snn {stage}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m relu2snn.stages.{stage}",
+        epilog="By hand: experiment=mnist_fc phase2.zeta=0.3. Groups and values are in conf/.",
+    )
+    parser.add_argument("--slice", help="the stage's slice of the config, as JSON (what the workflow passes)")
+    parser.add_argument("--part", type=int, help="the part of the test images to run (default: all)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="experiment=…, suite=… and Hydra overrides")
+    arguments = parser.parse_args()
+    if arguments.slice:
+        return from_slice(json.loads(arguments.slice)), arguments.part
+    named = {"suite": "paper"}
+    overrides = []
+    for text in arguments.overrides:
+        key, _, value = text.partition("=")
+        if key in ("experiment", "suite"):
+            named[key] = value
+        else:
+            overrides.append(text)
+    if "experiment" not in named:
+        raise UserError("no experiment given; add experiment=NAME, a file of conf/experiment/")
+    whole = compose_experiment(named["experiment"], compose_suite(named["suite"]), overrides)
+    return from_slice(stage_slice(whole, stage)), arguments.part
+
+
+def _quiet_tensorflow() -> None:
+    """Keep TensorFlow's start-up notices out of the logs, and its threads to those of the job."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Snakemake sets OMP_NUM_THREADS to the threads of the rule; TensorFlow reads names of its own.
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", threads)
+        os.environ.setdefault("NUMBA_NUM_THREADS", threads)
