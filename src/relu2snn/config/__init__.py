@@ -1,7 +1,7 @@
 """Composing, checking and slicing the Hydra configuration."""
 
 from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
-from relu2snn.config.paths import Paths
+from relu2snn.config.paths import Paths, variant_name
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
 
@@ -16,4 +16,5 @@ __all__ = [
     "split_names",
     "split_overrides",
     "stage_slice",
+    "variant_name",
 ]

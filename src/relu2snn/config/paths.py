@@ -2,6 +2,14 @@
 
 from dataclasses import dataclass
 
+from relu2snn.config.schema import Phase2
+
+
+def variant_name(phase2: Phase2) -> str:
+    """The folder of a phase 2 run: "base" without noise, else what disturbs it, as in "noise=0.01"."""
+    values = {"noise": phase2.noise, "alpha_noise": phase2.alpha_noise}
+    return ",".join(f"{name}={value:g}" for name, value in values.items() if value) or "base"
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -40,6 +48,13 @@ class Paths:
 
     def part(self, variant: str = "{variant}", part: int | str = "{part}") -> str:
         return f"{self.phase2(variant)}/parts/{part}"
+
+    def log(self, job: str) -> str:
+        return f"{self.folder}/logs/{job}.log"
+
+    def benchmark(self, job: str) -> str:
+        """Wall time and memory of a job, as Snakemake measures them."""
+        return f"{self.folder}/benchmarks/{job}.tsv"
 
     @property
     def figures(self) -> str:

@@ -1,0 +1,44 @@
+# Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
+#   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
+from relu2snn.config.workflow import prepare_environment, print_missing, select_or_exit, slice_text
+from relu2snn.datasets import SUPPORTED_FORMATS, source_files
+from relu2snn.networks.weights import find_weights
+
+SELECTION = select_or_exit(config, SUPPORTED_FORMATS)
+EXPERIMENTS = SELECTION.experiments
+PATHS = SELECTION.paths()
+# Experiments run side by side, so each takes its share of the cores.
+THREADS = max(1, (workflow.cores or 1) // len(EXPERIMENTS))
+
+prepare_environment(next(iter(EXPERIMENTS.values())))
+if workflow.is_main_process:
+    print_missing(SELECTION.missing)
+
+
+wildcard_constraints:
+    experiment="[^/]+",
+    dataset="[^/]+",
+    variant="[^/]+",
+    part="[0-9]+",
+
+
+localrules:
+    all,
+    gather,
+    figures,
+    track,
+    results,
+
+
+rule all:
+    input:
+        PATHS.results,
+        [SELECTION.paths(name).tracked for name in EXPERIMENTS],
+    default_target: True
+
+
+include: "pipeline/data.smk"
+include: "pipeline/weights.smk"
+include: "pipeline/phase1.smk"
+include: "pipeline/phase2.smk"
+include: "pipeline/results.smk"

@@ -1,0 +1,25 @@
+# Phase 1: fold, scale and measure the ReLU network.
+
+
+rule phase1:
+    input:
+        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+        model=f"{PATHS.weights}/original.keras",
+    output:
+        model=f"{PATHS.phase1}/scaled.keras",
+        predictions=f"{PATHS.phase1}/predictions.npz",
+        result=f"{PATHS.phase1}/result.json",
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase1"),
+    log:
+        PATHS.log("phase1"),
+    benchmark:
+        PATHS.benchmark("phase1")
+    threads: THREADS
+    resources:
+        mem_mb=6000,
+        runtime=12 * 60,
+    conda:
+        "../environment.yml"
+    shell:
+        "python -m relu2snn.stages.phase1 --slice {params.slice:q} 2>&1 | tee {log}"

@@ -1,0 +1,45 @@
+# Networks: weights that the user dropped in win over training.
+
+
+rule train:
+    input:
+        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+    output:
+        model=f"{PATHS.train}/trained.keras",
+        history=f"{PATHS.train}/history.json",
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "train"),
+    log:
+        PATHS.log("train"),
+    benchmark:
+        PATHS.benchmark("train")
+    threads: THREADS
+    resources:
+        mem_mb=6000,
+        runtime=24 * 60,
+    conda:
+        "../environment.yml"
+    shell:
+        "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+rule weights:
+    input:
+        lambda wildcards: find_weights(EXPERIMENTS[wildcards.experiment].weights)
+        or f"{SELECTION.paths(wildcards.experiment).train}/trained.keras",
+    output:
+        model=f"{PATHS.weights}/original.keras",
+        source=f"{PATHS.weights}/source.json",
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),
+    log:
+        PATHS.log("weights"),
+    benchmark:
+        PATHS.benchmark("weights")
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    conda:
+        "../environment.yml"
+    shell:
+        "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log}"

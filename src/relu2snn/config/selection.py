@@ -1,0 +1,105 @@
+"""What one call of the workflow runs: the suite, its experiments, and the rows that wait for files of the user."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
+from relu2snn.config.paths import Paths, variant_name
+from relu2snn.config.schema import Experiment, Suite
+from relu2snn.config.slices import stage_slice
+from relu2snn.errors import UserError
+
+_KEYS = ("suite", "experiments", "overrides")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An input that stops an experiment: what it is, where it comes from, where it belongs."""
+
+    experiment: str
+    what: str
+    origin: str
+    path: str
+
+
+@dataclass
+class Selection:
+    """The experiments to run, by name, and the inputs that keep the others of the suite from running."""
+
+    suite: Suite
+    experiments: dict[str, Experiment] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+
+    @property
+    def outputs(self) -> str:
+        return next(iter(self.experiments.values())).outputs
+
+    def paths(self, experiment: str = "{experiment}") -> Paths:
+        """Paths of one experiment, or with a wildcard for its name."""
+        return Paths(self.outputs, self.suite.name, experiment)
+
+    def variant(self, experiment: str) -> str:
+        return variant_name(self.experiments[experiment].phase2)
+
+    def dataset(self, name: str) -> Experiment:
+        """An experiment that uses the data set `name`."""
+        return next(each for each in self.experiments.values() if each.dataset.name == name)
+
+
+def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
+    """Compose everything that the workflow's command line asks for, before any job starts.
+
+    options: the command line's suite (default "paper"), experiments (default: the suite's) and overrides.
+    readable_formats: the data set formats that can be read.
+
+    Raises UserError for an unknown option, suite or experiment, a wrong override, an experiment named
+    explicitly whose inputs are missing, and when nothing is left to run.
+    """
+    for key in options:
+        if key not in _KEYS:
+            raise UserError(f"--config {key}={options[key]}: no such option; choose from {', '.join(_KEYS)}")
+    suite = compose_suite(str(options.get("suite") or "paper"))
+    named = split_names(options.get("experiments"))
+    overrides = split_overrides(options.get("overrides"))
+    selection = Selection(suite)
+    for name in dict.fromkeys(named or suite.experiments):
+        experiment = compose_experiment(name, suite, overrides)
+        missing = missing_inputs(experiment, readable_formats)
+        if missing and named:
+            first = missing[0]
+            raise UserError(f"experiments={name}: {first.path} is missing ({first.what}); get it from {first.origin}")
+        if missing:
+            selection.missing += missing
+        else:
+            selection.experiments[name] = experiment
+    if not selection.experiments:
+        raise UserError(f"suite={suite.name}: no experiment can run; every one of them waits for files")
+    _same_datasets(selection)
+    return selection
+
+
+def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) -> list[Missing]:
+    """The files and folders of `experiment` that only the user can provide and that are not there."""
+    source = experiment.dataset.source
+    missing = [
+        Missing(experiment.name, item.what, item.origin, item.path)
+        for item in source.by_hand
+        if not Path(item.path).exists()
+    ]
+    if not missing and source.format not in readable_formats:
+        reader = f"reader of {source.format} files"
+        missing.append(Missing(experiment.name, reader, "a later version of relu2snn", source.directory))
+    return missing
+
+
+def _same_datasets(selection: Selection) -> None:
+    """Experiments that share a data set share its prepared files, so they must describe it alike."""
+    for experiment in selection.experiments.values():
+        name = experiment.dataset.name
+        if stage_slice(experiment, "data") != stage_slice(selection.dataset(name), "data"):
+            raise UserError(
+                f"dataset.name={name}: {experiment.name} and {selection.dataset(name).name} describe it differently; "
+                "give one of them another dataset.name"
+            )

@@ -1,0 +1,57 @@
+"""What the Snakefile needs beside the configs: a readable end for a mistake, tables, shell commands."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from relu2snn.config.schema import Experiment
+from relu2snn.config.selection import Missing, Selection, select
+from relu2snn.config.slices import stage_slice
+from relu2snn.errors import UserError
+
+
+def select_or_exit(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
+    """`select`, ending the process with one line and status 1 for a mistake, before any job starts."""
+    try:
+        return select(options, readable_formats)
+    except UserError as error:
+        print(f"relu2snn: {error}", file=sys.stderr, flush=True)
+        # Snakemake would report SystemExit with a traceback of the Snakefile.
+        os._exit(1)
+
+
+def slice_text(experiment: Experiment, stage: str) -> str:
+    """A stage's slice of the config as one line of JSON: the parameter whose change re-runs the job."""
+    return json.dumps(stage_slice(experiment, stage), sort_keys=True)
+
+
+def prepare_environment(experiment: Experiment) -> None:
+    """Let the jobs find this Python and this package, and know the MLflow store.
+
+    The store goes by the environment, since where results are viewed must not re-run anything.
+    """
+    source = str(Path(__file__).resolve().parents[2])
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    tracking = OmegaConf.to_container(experiment.tracking, resolve=True)
+    os.environ["RELU2SNN_TRACKING"] = json.dumps(tracking)
+
+
+def print_missing(missing: Sequence[Missing]) -> None:
+    """A table on stderr of the rows that do not run and what they wait for."""
+    if not missing:
+        return
+    table = Table(title="Not run: inputs that you have to fetch by hand", show_lines=True)
+    for column in ("experiment", "missing", "where to get it", "where to put it"):
+        table.add_column(column, overflow="fold")
+    for row in missing:
+        table.add_row(row.experiment, row.what, row.origin, row.path)
+    width = None if sys.stderr.isatty() else 160
+    Console(stderr=True, width=width).print(table)

@@ -1,0 +1,26 @@
+"""The mathematics of phase 1 and 2: read a Keras network, fold, scale, measure, convert."""
+
+from relu2snn.mapping.api import Verification, convert, verify
+from relu2snn.mapping.convert import to_spiking
+from relu2snn.mapping.fold import fold, input_sums, scale
+from relu2snn.mapping.measure import Measurement, measure
+from relu2snn.mapping.network import Network, UnsupportedLayerError
+from relu2snn.mapping.read import read
+from relu2snn.mapping.write import logits_model, to_keras
+
+__all__ = [
+    "Measurement",
+    "Network",
+    "UnsupportedLayerError",
+    "Verification",
+    "convert",
+    "fold",
+    "input_sums",
+    "logits_model",
+    "measure",
+    "read",
+    "scale",
+    "to_keras",
+    "to_spiking",
+    "verify",
+]

@@ -1,0 +1,85 @@
+"""The two calls most users need: convert a trained network, and verify that both networks are the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from relu2snn.mapping.convert import to_spiking
+from relu2snn.mapping.fold import scale
+from relu2snn.mapping.measure import measure
+from relu2snn.mapping.network import Array
+from relu2snn.mapping.read import read
+from relu2snn.mapping.write import logits_model
+from relu2snn.spiking.run import SpikingRun
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a spiking network compares with its ReLU network on `images` images.
+
+    agreement: share of images for which both predict the same class. largest_difference: the largest absolute
+    difference of a logit. early_spikes: spikes before their window, by layer name; none means that every
+    neuron computed its ReLU.
+    """
+
+    images: int
+    agreement: float
+    largest_difference: float
+    early_spikes: dict[str, int]
+
+
+def convert(
+    model: keras.Model,
+    calibration: Array,
+    low: float = 0.0,
+    high: float = 1.0,
+    zeta: float = 0.5,
+    lower: float = -10.0,
+    upper: float = 0.99,
+    batch: int = 64,
+) -> keras.Model:
+    """The single-spike network of a trained ReLU network: both phases of arXiv:2212.12522.
+
+    model: a Keras model of dense, convolutional, batch normalisation, max pooling and flatten layers with
+    ReLU activations. calibration: images (n, h, w, c) as the model takes them, with values in [low, high];
+    they set the layer maxima. zeta: margin of the windows. lower, upper: bounds of the input weight sums.
+    Returns a Keras model in float64 that takes the same images and gives logits.
+
+    Raises UnsupportedLayerError (a ValueError) for a layer that cannot be mapped, ValueError for images
+    outside [low, high].
+    """
+    network = scale(read(model, low, high), lower, upper)
+    measurement = measure(network, _batches(calibration, batch, low, high))
+    return to_spiking(network, [float(value) for value in measurement.layer_maxima], zeta)
+
+
+def verify(model: keras.Model, spiking: keras.Model, images: Array, batch: int = 64) -> Verification:
+    """Compare a spiking network with the ReLU network it came from on images (n, h, w, c).
+
+    Raises ValueError when there are no images.
+    """
+    original = logits_model(model)
+    run = SpikingRun(spiking)
+    same, largest = 0, 0.0
+    for chunk in _batches(images, batch, -np.inf, np.inf):
+        expected = np.asarray(original(chunk, training=False))
+        found = run.logits(chunk)
+        same += int((expected.argmax(-1) == found.argmax(-1)).sum())
+        largest = max(largest, float(np.abs(expected - found).max()))
+    early = dict(zip(run.layers, run.early.tolist(), strict=True))
+    return Verification(run.images, same / run.images, largest, early)
+
+
+def _batches(images: Array, batch: int, low: float, high: float) -> Iterator[Array]:
+    if not len(images):
+        raise ValueError("no images given")
+    for start in range(0, len(images), batch):
+        chunk = np.asarray(images[start : start + batch], np.float64)
+        if chunk.min() < low or chunk.max() > high:
+            raise ValueError(
+                f"images {start} to {start + len(chunk) - 1} have values from {chunk.min()} to {chunk.max()}, "
+                f"outside [{low}, {high}]; give their range as low and high"
+            )
+        yield chunk

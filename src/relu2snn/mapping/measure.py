@@ -1,0 +1,62 @@
+"""Layer maxima, activity and predictions of a ReLU network in one streaming pass over images."""
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from relu2snn.mapping.network import Array, Network, ReLU
+from relu2snn.mapping.write import to_keras
+
+
+class Measurement:
+    """What one pass over images found; memory is bounded by the batch, not by the number of images.
+
+    Attributes: images, the number seen; layers, the names of the hidden layers; layer_maxima (layers,), the
+    largest ReLU output X^(n) of each; nonzero (layers,) and neurons (layers,), the outputs above zero and all
+    of them, per image and summed.
+    """
+
+    def __init__(self, network: Network) -> None:
+        relus = [node for node in network if isinstance(node, ReLU)]
+        self.layers = [layer.name for layer in network.hidden()]
+        self.images = 0
+        self.layer_maxima: Array = np.zeros(len(relus))
+        self.nonzero = np.zeros(len(relus), np.int64)
+        self.neurons = np.array([int(np.prod(node.shape)) for node in relus], np.int64)
+        model = to_keras(network)
+        probe = keras.Model(model.inputs[0], [*model.outputs, *(model.get_layer(node.name).output for node in relus)])
+
+        @tf.function(reduce_retracing=True)
+        def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+            logits, *values = probe(images, training=False)
+            return logits, [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
+
+        self._step = step
+
+    def add(self, images: Array) -> Array:
+        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
+        logits, maxima, nonzero = self._step(tf.constant(images, tf.float64))
+        self.images += len(images)
+        self.layer_maxima = np.maximum(self.layer_maxima, [float(value) for value in maxima])
+        self.nonzero += [int(value) for value in nonzero]
+        return np.asarray(logits.numpy())
+
+    @property
+    def nonzero_fraction(self) -> Array:
+        """Share of ReLU outputs above zero, per layer."""
+        return self.nonzero / (self.neurons * max(self.images, 1))
+
+    @property
+    def total_nonzero_fraction(self) -> float:
+        """Share of ReLU outputs above zero over all hidden layers."""
+        return float(self.nonzero.sum() / (self.neurons.sum() * max(self.images, 1)))
+
+
+def measure(network: Network, batches: Iterable[Array]) -> Measurement:
+    """One pass of a folded network over batches of images (b, h, w, c)."""
+    measurement = Measurement(network)
+    for images in batches:
+        measurement.add(images)
+    return measurement

@@ -1,0 +1,124 @@
+"""Writing a folded Network as a Keras model of ordinary layers, and Keras models in float64."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from relu2snn.mapping.layers import BiasMap, UnitRangeRescaling
+from relu2snn.mapping.network import Conv2D, Dense, Flatten, Input, Network, Node, Pool, ReLU, UnitRange, Weighted
+from relu2snn.spiking.pooling import ExtremumPooling2D
+
+
+def to_keras(network: Network, dtype: str = "float64") -> keras.Model:
+    """The ReLU network of a folded Network as a Keras model: images in, logits out.
+
+    A bias that depends on the position is a BiasMap layer after its convolution.
+    """
+    tensors: dict[str, Any] = {}
+    for node in network:
+        if isinstance(node, Input):
+            tensors[node.name] = keras.Input(node.shape, name=node.name, dtype=dtype)
+        else:
+            tensors[node.name] = _apply(node, tensors[node.inputs[0]], dtype)
+    inputs = next(tensors[node.name] for node in network if isinstance(node, Input))
+    return keras.Model(inputs, tensors[network.output], name="relu_network")
+
+
+def logits_model(model: keras.Model, dtype: str = "float64") -> keras.Model:
+    """A copy of a Keras model that computes in `dtype` and gives logits: a softmax at the output is left out.
+
+    The original network is evaluated through Keras' own layers, so that a fault in the mapping cannot hide in
+    both sides of the comparison.
+    """
+    # As a functional model, since a Sequential one cannot be given the float64 input that a clone needs.
+    inputs = keras.Input(model.inputs[0].shape[1:], dtype=dtype)
+    rebuilt = _Rebuild(model.outputs[0]._keras_history[0], dtype)
+    return keras.Model(inputs, rebuilt.visit(model.outputs[0], {id(model.inputs[0]): inputs}))
+
+
+class _Rebuild:
+    """Applies copies of a model's layers again; keras.models.clone_model would keep nested models in float32."""
+
+    def __init__(self, last: Any, dtype: str) -> None:
+        self.last, self.dtype = last, dtype
+        self.copies: dict[int, Any] = {}
+        self.seen: dict[tuple[int, ...], Any] = {}
+
+    def visit(self, tensor: Any, given: dict[int, Any]) -> Any:
+        """The new tensor for `tensor`; `given` maps the inputs of the model around it to new ones."""
+        if id(tensor) in given:
+            return given[id(tensor)]
+        key = (id(tensor), *(id(value) for value in given.values()))
+        if key not in self.seen:
+            layer, call, _ = tensor._keras_history
+            inputs = [self.visit(source, given) for source in layer._inbound_nodes[call].input_tensors]
+            self.seen[key] = self.apply(layer, inputs)
+        return self.seen[key]
+
+    def apply(self, layer: Any, inputs: list[Any]) -> Any:
+        if isinstance(layer, keras.Model):
+            around = dict(zip((id(tensor) for tensor in layer.inputs), inputs, strict=True))
+            return self.visit(layer.outputs[0], around)
+        if layer is self.last and _is_softmax(layer) and not layer.weights:
+            return inputs[0]
+        copy = self.copies.get(id(layer))
+        if copy is None:
+            config = {**layer.get_config(), "dtype": self.dtype}
+            if layer is self.last and _is_softmax(layer):
+                config["activation"] = "linear"
+            copy = self.copies[id(layer)] = type(layer).from_config(config)
+        outputs = copy(inputs[0] if len(inputs) == 1 else inputs)
+        copy.set_weights([np.asarray(value, self.dtype) for value in layer.get_weights()])
+        return outputs
+
+
+def _is_softmax(layer: Any) -> bool:
+    softmax = keras.activations.softmax
+    return isinstance(layer, keras.layers.Softmax) or getattr(layer, "activation", None) is softmax
+
+
+def _apply(node: Node, inputs: Any, dtype: str) -> Any:
+    match node:
+        case UnitRange():
+            return UnitRangeRescaling(node.low, node.high, name=node.name, dtype=dtype)(inputs)
+        case ReLU():
+            return keras.layers.ReLU(name=node.name, dtype=dtype)(inputs)
+        case Flatten():
+            return keras.layers.Flatten(name=node.name, dtype=dtype)(inputs)
+        case Pool():
+            return pooling_layer(node, dtype)(inputs)
+        case Dense() | Conv2D():
+            return _weighted(node, inputs, dtype)
+    raise TypeError(f"node {node.name!r} ({type(node).__name__}) is not part of a folded network")
+
+
+def pooling_layer(node: Pool, dtype: str) -> keras.layers.Layer:
+    """The pooling of values, and of leads."""
+    return ExtremumPooling2D(node.size, node.strides, node.padding, node.minimum.tolist(), name=node.name, dtype=dtype)
+
+
+def _weighted(node: Weighted, inputs: Any, dtype: str) -> Any:
+    has_map = node.bias.ndim > 1
+    options: dict[str, Any] = {"use_bias": not has_map, "name": node.name, "dtype": dtype}
+    layer = (
+        keras.layers.Dense(node.shape[-1], **options)
+        if isinstance(node, Dense)
+        else keras.layers.Conv2D(
+            node.shape[-1],
+            node.kernel.shape[:2],
+            strides=node.strides,
+            padding=node.padding,
+            dilation_rate=node.dilation,
+            **options,
+        )
+    )
+    outputs = layer(inputs)
+    if not has_map:
+        layer.set_weights([node.kernel, node.bias])
+        return outputs
+    layer.set_weights([node.kernel])
+    bias = BiasMap(name=f"{node.name}_bias_map", dtype=dtype)
+    outputs = bias(outputs)
+    bias.set_weights([node.bias])
+    return outputs

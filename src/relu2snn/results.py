@@ -1,0 +1,108 @@
+"""The table of a suite's results: one row per experiment and variant."""
+
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from relu2snn.config import Paths
+from relu2snn.files import atomic_path, read_json
+
+Row = dict[str, Any]
+
+COLUMNS = (
+    "experiment",
+    "variant",
+    "images",
+    "accuracy_original",
+    "accuracy_scaled",
+    "accuracy",
+    "agreement",
+    "latency",
+    "nonzero_fraction",
+    "spiking_fraction",
+    "data",
+    "weights",
+)
+
+
+def collect(outputs: str, suite: str) -> list[Row]:
+    """The rows of every result of phase 2 under outputs/<suite>, by experiment and variant.
+
+    A result whose data set, weights or phase 1 has left no file is skipped with a line on stderr.
+    """
+    rows = [row for file in _results(outputs, suite) if (row := _row(outputs, suite, file)) is not None]
+    return sorted(rows, key=lambda row: (row["experiment"], row["variant"]))
+
+
+def write_csv(path: str | Path, rows: list[Row]) -> None:
+    """Write `rows` with every bit of their numbers; what a data set cannot have (no labels: accuracy) is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text.getvalue())
+
+
+def print_table(rows: list[Row], file: TextIO | None = None) -> None:
+    """Print `rows` as a table; in a file or pipe it is as wide as it needs to be."""
+    output = file or sys.stdout
+    table = Table()
+    for column in COLUMNS:
+        numeric = isinstance(next((row[column] for row in rows if row[column] is not None), None), int | float)
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(row[column]) for column in COLUMNS))
+    Console(file=output, width=None if output.isatty() else 400).print(table)
+
+
+def _results(outputs: str, suite: str) -> Iterator[Path]:
+    # Data sets stand beside the experiments.
+    for file in Path(Paths(outputs, suite).suite_folder).glob("*/phase2/*/result.json"):
+        if file.parents[2].name != "datasets":
+            yield file
+
+
+def _row(outputs: str, suite: str, file: Path) -> Row | None:
+    phase2 = read_json(file)
+    experiment = file.parents[2].name
+    paths = Paths(outputs, suite, experiment)
+    phase1_file = Path(paths.phase1, "result.json")
+    data_file = Path(paths.dataset(phase2["dataset"]), "source.json")
+    weights_file = Path(paths.weights, "source.json")
+    for needed in (phase1_file, data_file, weights_file):
+        if not needed.exists():
+            print(f"{file}: left out of the table, since {needed} is missing; run {experiment} again", file=sys.stderr)
+            return None
+    phase1 = read_json(phase1_file)
+    return {
+        "experiment": experiment,
+        "variant": phase2["variant"],
+        "images": phase2["images"],
+        "accuracy_original": phase1["accuracy_original"],
+        "accuracy_scaled": phase1["accuracy_scaled"],
+        "accuracy": phase2["accuracy"],
+        "agreement": phase2["agreement"],
+        "latency": phase2["latency"],
+        "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
+        "spiking_fraction": phase2["spiking_fraction"]["total"],
+        "data": read_json(data_file)["kind"],
+        "weights": read_json(weights_file)["kind"],
+    }
+
+
+def _shown(value: Any) -> str:
+    """Four decimals; 1.0 is exactly 1, and what would only round to it stays below."""
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    if value == 1:
+        return "1.0"
+    return f"{min(value, 0.9999) if value < 1 else value:.4f}"

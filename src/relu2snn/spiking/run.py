@@ -1,0 +1,72 @@
+"""Running a spiking network over batches of images, and reading its spike times."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
+
+Floats = NDArray[np.float64]
+
+
+def spiking_layers(model: keras.Model) -> list[Any]:
+    """The layers of spiking neurons of a spiking network, from the input to the output, without the encoder."""
+    return [layer for layer in model.layers if isinstance(layer, SpikingDense | SpikingConv2D)]
+
+
+def latency(model: keras.Model) -> float:
+    """When the output is read, in units of the input window: t_min of the output layer."""
+    return next(layer.t_min for layer in model.layers if isinstance(layer, PotentialReadout))
+
+
+def spike_times(model: keras.Model, images: Floats) -> dict[str, Floats]:
+    """Absolute spike times of the encoder and of every spiking layer, by layer name, for images (batch, h, w, c).
+
+    Shapes are those of the layers' outputs; the input window is [0, 1].
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, SpikeEncoder)] + spiking_layers(model)
+    probe = keras.Model(model.inputs[0], [layer.output for layer in layers])
+    leads = probe(tf.constant(images, tf.float64), training=False)
+    return {layer.name: layer.t_max - lead.numpy() for layer, lead in zip(layers, leads, strict=True)}
+
+
+class SpikingRun:
+    """A spiking network run over batches, counting spikes as it goes; memory is bounded by the batch.
+
+    Attributes: images, the number seen; layers, the names of the spiking layers; spikes, early and neurons
+    (layers,): spikes before t_max, of these the ones before t_min, and all neurons of one image.
+    """
+
+    def __init__(self, model: keras.Model, part: int = 0) -> None:
+        layers = spiking_layers(model)
+        for layer in model.layers:
+            if hasattr(layer, "reseed"):
+                layer.reseed(part)
+        self.images = 0
+        self.layers = [layer.name for layer in layers]
+        self.windows = [(layer.t_min, layer.t_max) for layer in layers]
+        self.neurons = np.array([int(np.prod(layer.output.shape[1:])) for layer in layers], np.int64)
+        self.spikes = np.zeros(len(layers), np.int64)
+        self.early = np.zeros(len(layers), np.int64)
+        probe = keras.Model(model.inputs[0], [*model.outputs, *(layer.output for layer in layers)])
+        lengths = [layer.t_max - layer.t_min for layer in layers]
+
+        @tf.function(reduce_retracing=True)
+        def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+            logits, *leads = probe(images, training=False)
+            spikes = [tf.math.count_nonzero(lead > 0) for lead in leads]
+            early = [tf.math.count_nonzero(lead > length) for lead, length in zip(leads, lengths, strict=True)]
+            return logits, spikes, early
+
+        self._step = step
+
+    def logits(self, images: Floats) -> Floats:
+        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
+        logits, spikes, early = self._step(tf.constant(images, tf.float64))
+        self.images += len(images)
+        self.spikes += [int(count) for count in spikes]
+        self.early += [int(count) for count in early]
+        return np.asarray(logits.numpy())

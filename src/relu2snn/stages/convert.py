@@ -1,0 +1,31 @@
+"""The spiking network of phase 2 as a Keras model: phase1/scaled.keras and layer maxima to spiking.keras."""
+
+from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.errors import UserError
+from relu2snn.files import read_json
+from relu2snn.mapping import fold, read, to_spiking
+from relu2snn.stages._app import stage_app
+from relu2snn.stages._models import load_model, save_model
+
+
+def run(config: Experiment, part: int | None = None) -> None:
+    """Convert one experiment's network; `part` is not used."""
+    paths = Paths(config.outputs, config.suite.name, config.name)
+    scaled = f"{paths.phase1}/scaled.keras"
+    network = fold(read(load_model(scaled)))
+    maxima = read_json(f"{paths.phase1}/result.json")["layer_maxima"]
+    settings = config.phase2
+    try:
+        spiking = to_spiking(network, maxima, settings.zeta, settings.noise, settings.alpha_noise, settings.seed)
+    except ValueError as error:
+        raise UserError(f"{scaled}: {error}") from None
+    save_model(spiking, f"{paths.phase2(variant_name(settings))}/spiking.keras")
+
+
+def main() -> None:
+    """Command-line entry point."""
+    stage_app("convert", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Phase 1: fold, scale and measure a trained ReLU network (arXiv:2212.12522).
+
+Reads the prepared data set and weights/original.keras; writes phase1/scaled.keras (float64), phase1/predictions.npz
+(the class that the original network predicts for every test image) and phase1/result.json.
+"""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.datasets import ArrayDataset, Split
+from relu2snn.errors import UserError
+from relu2snn.files import atomic_path, write_json
+from relu2snn.mapping import Measurement, UnsupportedLayerError, logits_model, read, scale, to_keras
+from relu2snn.progress import progress
+from relu2snn.stages._app import stage_app
+from relu2snn.stages._models import load_model, save_model
+
+
+def run(config: Experiment, part: int | None = None) -> None:
+    """Run phase 1 of one experiment; `part` is not used."""
+    started = time.perf_counter()
+    paths = Paths(config.outputs, config.suite.name, config.name)
+    dataset = ArrayDataset(paths.dataset(config.dataset.name))
+    source = f"{paths.weights}/original.keras"
+    original = load_model(source)
+    preprocess, settings = config.dataset.preprocess, config.phase1
+    try:
+        network = scale(read(original, preprocess.low, preprocess.high), settings.lower, settings.upper)
+    except UnsupportedLayerError as error:
+        raise UserError(f"{source}: {error}") from None
+
+    calibration = Measurement(network)
+    for images, _ in _batches(dataset, "train", config, "calibration"):
+        calibration.add(images)
+
+    test = Measurement(network)
+    reference = _predictor(original)
+    original_labels, scaled_labels = [], []
+    for images, _ in _batches(dataset, "test", config, "test"):
+        original_labels.append(reference(images))
+        scaled_labels.append(test.add(images).argmax(axis=-1))
+    before, after = np.concatenate(original_labels), np.concatenate(scaled_labels)
+    truth = np.asarray(dataset.labels("test"))
+
+    save_model(to_keras(network), f"{paths.phase1}/scaled.keras")
+    with atomic_path(f"{paths.phase1}/predictions.npz") as temporary:
+        np.savez(temporary, labels=before)
+    write_json(
+        f"{paths.phase1}/result.json",
+        {
+            "experiment": config.name,
+            "dataset": config.dataset.name,
+            "images": test.images,
+            "calibration_images": calibration.images,
+            "accuracy_original": float(np.mean(before == truth)),
+            "accuracy_scaled": float(np.mean(after == truth)),
+            "agreement_scaled": float(np.mean(before == after)),
+            "layers": calibration.layers,
+            "layer_maxima": calibration.layer_maxima.tolist(),
+            "nonzero_fraction": {"calibration": _activity(calibration), "test": _activity(test)},
+            "precision": "float64",
+            "seconds": time.perf_counter() - started,
+        },
+    )
+
+
+def _batches(dataset: ArrayDataset, split: Split, config: Experiment, description: str):  # type: ignore[no-untyped-def]
+    size = config.phase1.batch
+    batches = dataset.batches(split, size, config.dataset.preprocess)
+    return progress(batches, -(-dataset.count(split) // size), f"phase 1 {config.name}: {description}")
+
+
+def _predictor(model: keras.Model):  # type: ignore[no-untyped-def]
+    logits = logits_model(model)
+
+    @tf.function(reduce_retracing=True)
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return tf.argmax(logits(images, training=False), axis=-1)
+
+    return lambda images: np.asarray(predict(tf.constant(images, tf.float64)).numpy(), np.int64)
+
+
+def _activity(measurement: Measurement) -> dict[str, float | list[float]]:
+    return {"total": measurement.total_nonzero_fraction, "layers": measurement.nonzero_fraction.tolist()}
+
+
+def main() -> None:
+    """Command-line entry point."""
+    stage_app("phase1", run)
+
+
+if __name__ == "__main__":
+    main()

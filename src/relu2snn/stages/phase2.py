@@ -1,0 +1,83 @@
+"""Phase 2: run the spiking network over one part of the test images, or over all of them.
+
+Reads spiking.keras, the prepared data set and phase1/predictions.npz; writes parts/<part>.npz (predicted classes)
+and parts/<part>.json (counts). Without --part, as by hand, all parts are run and gathered.
+"""
+
+import time
+
+import numpy as np
+
+from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.datasets import ArrayDataset, part_range
+from relu2snn.errors import UserError
+from relu2snn.files import atomic_path, write_json
+from relu2snn.progress import progress
+from relu2snn.spiking import SpikingRun, latency
+from relu2snn.stages import convert, gather
+from relu2snn.stages._app import stage_app
+from relu2snn.stages._models import load_model
+
+
+def run(config: Experiment, part: int | None = None) -> None:
+    """Run one part, or (None) convert the network, run every part and gather them.
+
+    Raises UserError for a part that is not in 0 … dataset.parts − 1.
+    """
+    if part is None:
+        convert.run(config)
+        for each in range(config.dataset.parts):
+            simulate(config, each)
+        gather.run(config)
+        return
+    if not 0 <= part < config.dataset.parts:
+        raise UserError(f"--part {part}: must be from 0 to {config.dataset.parts - 1} (dataset.parts - 1)")
+    simulate(config, part)
+
+
+def simulate(config: Experiment, part: int) -> None:
+    """Run the spiking network over part `part` of the test images."""
+    started = time.perf_counter()
+    paths = Paths(config.outputs, config.suite.name, config.name)
+    variant = variant_name(config.phase2)
+    dataset = ArrayDataset(paths.dataset(config.dataset.name))
+    model = load_model(f"{paths.phase2(variant)}/spiking.keras")
+    start, stop = part_range(dataset.count("test"), part, config.dataset.parts)
+    with np.load(f"{paths.phase1}/predictions.npz") as file:
+        reference = file["labels"][start:stop]
+
+    spiking = SpikingRun(model, part)
+    size = config.phase2.batch
+    batches = dataset.batches("test", size, config.dataset.preprocess, start, stop)
+    title = f"phase 2 {config.name}, {variant}, part {part}"
+    found = [
+        spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
+    ]
+    labels = np.concatenate(found)
+
+    with atomic_path(f"{paths.part(variant, part)}.npz") as temporary:
+        np.savez(temporary, labels=labels)
+    write_json(
+        f"{paths.part(variant, part)}.json",
+        {
+            "images": spiking.images,
+            "correct": int(np.sum(labels == dataset.labels("test")[start:stop])),
+            "agreeing": int(np.sum(labels == reference)),
+            "latency": latency(model),
+            "layers": spiking.layers,
+            "windows": spiking.windows,
+            "neurons": spiking.neurons.tolist(),
+            "spikes": spiking.spikes.tolist(),
+            "early_spikes": spiking.early.tolist(),
+            "seconds": time.perf_counter() - started,
+        },
+    )
+
+
+def main() -> None:
+    """Command-line entry point."""
+    stage_app("phase2", run)
+
+
+if __name__ == "__main__":
+    main()

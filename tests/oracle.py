@@ -1,0 +1,145 @@
+"""A brute-force event-driven simulator of single-spike networks, in plain numpy: what the library is compared with.
+
+Written from the equations of arXiv:2212.12522 alone; it shares no code with `relu2snn` and must stay so. Times are
+absolute, one neuron is simulated at a time, and every choice is for being plainly right, not quick.
+"""
+# The capitals are the paper's symbols: J (weights of the spiking network), W (of the ReLU network), B (window length).
+# ruff: noqa: N803, N806
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Pair = tuple[int, int]
+Padding = Literal["same", "valid"]
+
+
+def spike_time(J: ArrayLike, theta: float, alpha: float, inputs: ArrayLike, t_start: float, t_max: float) -> float:
+    """When one neuron spikes: the first t in [t_start, t_max] with V(t) >= theta, or t_max if there is none.
+
+    V(t) = alpha (t - t_start) + sum of J_j (t - t_j) over the inputs with t_j < t. An input from before t_start counts
+    from its own time on. J and inputs: (n,).
+    """
+    J, inputs = np.asarray(J, float), np.asarray(inputs, float)
+    # V is linear between two events.
+    events = sorted({float(t) for t in inputs if t_start < t < t_max})
+    for start, end in zip([t_start, *events], [*events, t_max], strict=True):
+        arrived = inputs <= start
+        potential = float(alpha * (start - t_start) + np.sum(J[arrived] * (start - inputs[arrived])))
+        slope = float(alpha + np.sum(J[arrived]))
+        if potential >= theta:
+            return start
+        if slope > 0:
+            crossing = start + (theta - potential) / slope
+            if crossing <= end:
+                return crossing
+    return t_max
+
+
+def fire(w: Array, b: float, times: Array, t_min_prev: float, t_min: float, B: float, alpha: float) -> float:
+    """Spike time of the neuron with weights w (n,) and bias b, for inputs that spike at times (n,).
+
+    J and theta are those of alpha = 1, so a different alpha is a perturbation of the dynamics.
+
+    Raises ValueError when the sum of w is 1 or more: such a network has not been scaled by phase 1.
+    """
+    S = float(np.sum(w))
+    if S >= 1:
+        raise ValueError(f"weights sum to {S}; the mapping needs a sum below 1")
+    t_max = t_min + B
+    J = w / (1 - S)
+    theta = (t_max - t_min_prev) + B * float(np.sum(J)) - (1 + float(np.sum(J))) * b
+    return spike_time(J, theta, alpha, times, t_min_prev, t_max)
+
+
+def fire_dense(
+    times: Array, W: Array, b: Array, t_min_prev: float, t_min: float, B: float, alpha: ArrayLike | None = None
+) -> Array:
+    """Spike times (n_out,) of a dense layer: times (n_in,), W (n_in, n_out), b and alpha (n_out,)."""
+    alphas = np.broadcast_to(1.0 if alpha is None else np.asarray(alpha, float), b.shape)
+    return np.array(
+        [fire(W[:, i], float(b[i]), times, t_min_prev, t_min, B, float(alphas[i])) for i in range(W.shape[1])]
+    )
+
+
+def fire_conv2d(
+    times: Array,
+    W: Array,
+    b: Array,
+    t_min_prev: float,
+    t_min: float,
+    B: float,
+    strides: Pair = (1, 1),
+    padding: Padding = "valid",
+    dilation: Pair = (1, 1),
+    alpha: ArrayLike | None = None,
+) -> Array:
+    """Spike times (H, W, f) of a convolution: times (h, w, c), W (kh, kw, c, f), b and alpha (f,) or (H, W, f).
+
+    Padding is an input that spikes at t_min, which stands for x = 0.
+    """
+    kh, kw, channels, filters = W.shape
+    height, top = _output_size(times.shape[0], kh, strides[0], padding, dilation[0])
+    width, left = _output_size(times.shape[1], kw, strides[1], padding, dilation[1])
+    biases = np.broadcast_to(b, (height, width, filters))
+    alphas = np.broadcast_to(1.0 if alpha is None else np.asarray(alpha, float), biases.shape)
+    spikes = np.empty(biases.shape)
+    for y, x in np.ndindex(height, width):
+        field = np.full((kh, kw, channels), t_min, float)
+        for i, j in np.ndindex(kh, kw):
+            row, column = y * strides[0] - top + i * dilation[0], x * strides[1] - left + j * dilation[1]
+            if 0 <= row < times.shape[0] and 0 <= column < times.shape[1]:
+                field[i, j] = times[row, column]
+        for f in range(filters):
+            w, bias, drive = W[..., f].ravel(), float(biases[y, x, f]), float(alphas[y, x, f])
+            spikes[y, x, f] = fire(w, bias, field.ravel(), t_min_prev, t_min, B, drive)
+    return spikes
+
+
+def pool_earliest(times: Array, pool: Pair, strides: Pair, padding: Padding) -> Array:
+    """A max pool: the earliest spike of each pool. times (h, w, c); padding never spikes, so it never wins."""
+    return _pool(np.min, times, pool, strides, padding)
+
+
+def pool_latest(times: Array, pool: Pair, strides: Pair, padding: Padding) -> Array:
+    """A min pool: the latest spike of each pool. times (h, w, c); padding never wins."""
+    return _pool(np.max, times, pool, strides, padding)
+
+
+def read_out(times: Array, W: Array, b: Array, t_min_prev: float, t_min: float) -> Array:
+    """Potentials (n_out,) of the output layer at its t_min: the logits. times (n_in,), W (n_in, n_out), b (n_out,).
+
+    V_i = alpha_i (t_min - t_min_prev) + sum of W_ji (t_min - t_j) over the inputs with t_j <= t_min.
+    """
+    logits = np.empty(b.shape)
+    for i in range(W.shape[1]):
+        # alpha_i = b_i / (t_min - t_min_prev), so the drive has added b_i by then, however short the window.
+        logits[i] = b[i]
+        for j, t in enumerate(times):
+            if t <= t_min:
+                logits[i] += W[j, i] * (t_min - t)
+    return logits
+
+
+def _pool(choose: Callable[..., Array], times: Array, pool: Pair, strides: Pair, padding: Padding) -> Array:
+    height, top = _output_size(times.shape[0], pool[0], strides[0], padding, 1)
+    width, left = _output_size(times.shape[1], pool[1], strides[1], padding, 1)
+    pooled = np.empty((height, width, times.shape[2]))
+    for y, x in np.ndindex(height, width):
+        row, column = y * strides[0] - top, x * strides[1] - left
+        inside = times[max(row, 0) : row + pool[0], max(column, 0) : column + pool[1]]
+        pooled[y, x] = choose(inside, axis=(0, 1))
+    return pooled
+
+
+def _output_size(size: int, kernel: int, stride: int, padding: Padding, dilation: int) -> tuple[int, int]:
+    """Output size along one axis and the padding before it: TensorFlow's rule, which puts the odd one after."""
+    span = (kernel - 1) * dilation + 1
+    if padding == "valid":
+        return (size - span) // stride + 1, 0
+    output = math.ceil(size / stride)
+    return output, max((output - 1) * stride + span - size, 0) // 2

@@ -1,0 +1,119 @@
+"""The figure of layer maxima: what its artists show, and the files it becomes."""
+
+import itertools
+import re
+
+import pytest
+from matplotlib.colors import to_hex
+
+from relu2snn.config import Paths, from_slice
+from relu2snn.figures import COLUMN_WIDTH, plot_layer_maxima, save_figure
+from relu2snn.files import write_json
+from relu2snn.stages.figures import run
+
+LENET = ["conv2d", "conv2d_1", "conv2d_2", "dense", "dense_1"]
+MAXIMA = [2.0, 5.0, 14.0, 7.0, 9.0]
+WINDOWS = [[1.0, 4.0], [4.0, 11.5], [11.5, 32.5], [32.5, 43.0], [43.0, 56.5]]
+VGG = [f"conv2d_{number}" for number in range(13)] + ["dense", "dense_1"]
+
+
+def lines(figure):
+    return {line.get_label(): line for line in figure.axes[0].get_lines()}
+
+
+def test_maxima_and_window_lengths_stand_above_their_layers():
+    shown = lines(plot_layer_maxima(LENET, MAXIMA, WINDOWS))
+    assert list(shown) == ["largest ReLU output", "spiking window"]
+    assert list(shown["largest ReLU output"].get_xdata()) == [1, 2, 3, 4, 5]
+    assert list(shown["largest ReLU output"].get_ydata()) == MAXIMA
+    assert list(shown["spiking window"].get_ydata()) == [3.0, 7.5, 21.0, 10.5, 13.5]
+
+
+def test_the_two_lines_differ_by_more_than_their_colour():
+    first, second = lines(plot_layer_maxima(LENET, MAXIMA, WINDOWS)).values()
+    assert to_hex(first.get_color()) != to_hex(second.get_color())
+    assert first.get_marker() != second.get_marker()
+    assert first.get_linestyle() != second.get_linestyle()
+
+
+def test_axes_name_layers_quantities_and_units():
+    axes = plot_layer_maxima(LENET, MAXIMA, WINDOWS).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == LENET
+    assert axes.get_ylabel() == "ReLU output (arbitrary units)"
+    (time_axis,) = axes.child_axes
+    assert "time units" in time_axis.get_ylabel()
+    assert "1 = input window" in time_axis.get_ylabel()
+
+
+def test_without_windows_only_maxima_are_shown():
+    figure = plot_layer_maxima(LENET, MAXIMA)
+    assert list(lines(figure)) == ["largest ReLU output"]
+    assert figure.axes[0].child_axes == []
+
+
+@pytest.mark.parametrize(
+    ("maxima", "scale"),
+    [([1.0, 50.0], "linear"), ([1.0, 51.0], "log"), ([0.0, 51.0], "linear"), ([3.0, 3.0], "linear")],
+)
+def test_scale_is_logarithmic_only_when_values_span_more_than_fifty(maxima, scale):
+    axes = plot_layer_maxima(["dense", "dense_1"], maxima).axes[0]
+    assert axes.get_yscale() == scale
+
+
+@pytest.mark.parametrize("layers", [["dense"], ["dense", "dense_1"], LENET, VGG, ["a_layer_with_a_long_name"] * 16])
+def test_labels_stay_inside_the_column_and_apart(layers):
+    count = len(layers)
+    figure = plot_layer_maxima(layers, [1.0] * count, [[1.0, 2.5]] * count)
+    figure.draw_without_rendering()
+    assert figure.get_figwidth() == pytest.approx(COLUMN_WIDTH)
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    whole = figure.get_tightbbox()
+    assert whole.x0 >= 0
+    assert whole.x1 <= figure.get_figwidth()
+    assert whole.y0 >= 0
+    assert whole.y1 <= figure.get_figheight()
+    # Half of the height at least is left to the data.
+    assert figure.axes[0].get_position().height > 0.4
+
+
+@pytest.mark.parametrize("maxima", [[4.0], [3.0, 4.0, 2.0]])
+def test_no_marker_touches_the_frame(maxima):
+    layers = ["dense"] * len(maxima)
+    axes = plot_layer_maxima(layers, maxima, [[1.0, 1.0 + 1.5 * value] for value in maxima]).axes[0]
+    low, high = axes.get_ylim()
+    assert low == 0
+    assert high > 1.05 * 6.0
+
+
+def test_lengths_that_do_not_match_are_refused():
+    with pytest.raises(ValueError, match="maxima has 2 entries for 1 layers"):
+        plot_layer_maxima(["dense"], [1.0, 2.0])
+    with pytest.raises(ValueError, match="windows has 0 entries for 1 layers"):
+        plot_layer_maxima(["dense"], [1.0], [])
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    for name in ("first", "second"):
+        save_figure(plot_layer_maxima(LENET, MAXIMA, WINDOWS), tmp_path / name)
+    for suffix in (".png", ".svg"):
+        assert (tmp_path / f"first{suffix}").read_bytes() == (tmp_path / f"second{suffix}").read_bytes()
+    assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")
+    assert re.search(r'width="2\d\d\.', (tmp_path / "first.svg").read_text())
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{n}.{s}" for n in ("first", "second") for s in ("png", "svg")
+    }
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_stage_draws_the_windows_once_phase_2_has_run(tmp_path, simulated):
+    paths = Paths(str(tmp_path), "fake_suite", "fake_experiment")
+    write_json(f"{paths.phase1}/result.json", {"layers": LENET, "layer_maxima": MAXIMA})
+    if simulated:
+        write_json(f"{paths.phase2('base')}/result.json", {"windows": WINDOWS})
+    run(from_slice({"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}), None)
+    expected = tmp_path / "expected"
+    save_figure(plot_layer_maxima(LENET, MAXIMA, WINDOWS if simulated else None), expected)
+    assert (tmp_path / "fake_suite/fake_experiment/figures/layer_maxima.png").read_bytes() == (
+        expected.with_suffix(".png").read_bytes()
+    )

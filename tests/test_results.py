@@ -1,0 +1,148 @@
+"""The table of results, from made-up result folders."""
+
+import csv
+import io
+import re
+import sys
+
+import pytest
+
+from relu2snn.config import Paths, from_slice
+from relu2snn.errors import UserError
+from relu2snn.files import write_json
+from relu2snn.results import COLUMNS, collect, print_table
+from relu2snn.stages.results import run
+
+SUITE = "fake_suite"
+
+
+def fake_experiment(outputs, name, variants=("base",), **changes):
+    """Result files of an experiment that never ran."""
+    values = {"accuracy": 0.9862, "agreement": 1.0, "kind": "sample", "weights": "trained"} | changes
+    paths = Paths(str(outputs), SUITE, name)
+    write_json(f"{paths.dataset('fake_data')}/source.json", {"kind": values["kind"]})
+    write_json(f"{paths.weights}/source.json", {"kind": values["weights"]})
+    write_json(
+        f"{paths.phase1}/result.json",
+        {
+            "accuracy_original": values["accuracy"],
+            "accuracy_scaled": values["accuracy"],
+            "nonzero_fraction": {
+                "calibration": {"total": 0.5, "layers": [0.5]},
+                "test": {"total": 0.25, "layers": [0.25]},
+            },
+        },
+    )
+    for variant in variants:
+        write_json(
+            f"{paths.phase2(variant)}/result.json",
+            {
+                "variant": variant,
+                "dataset": "fake_data",
+                "images": 1000,
+                "accuracy": values["accuracy"],
+                "agreement": values["agreement"],
+                "latency": 1 / 3,
+                "spiking_fraction": {"total": 0.125, "layers": [0.125]},
+            },
+        )
+    return paths
+
+
+def results(outputs):
+    run(from_slice({"outputs": str(outputs), "suite": {"name": SUITE}}), None)
+    with open(outputs / SUITE / "results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_row_per_experiment_and_variant_in_order_with_every_bit(tmp_path):
+    fake_experiment(tmp_path, "mnist_lenet", accuracy=0.1 + 0.2)
+    fake_experiment(tmp_path, "mnist_fc", variants=("zeta_0.3", "base"), kind="real", weights="pretrained")
+    rows = results(tmp_path)
+    assert [(row["experiment"], row["variant"]) for row in rows] == [
+        ("mnist_fc", "base"),
+        ("mnist_fc", "zeta_0.3"),
+        ("mnist_lenet", "base"),
+    ]
+    assert rows[2] == {
+        "experiment": "mnist_lenet",
+        "variant": "base",
+        "images": "1000",
+        "accuracy_original": "0.30000000000000004",
+        "accuracy_scaled": "0.30000000000000004",
+        "accuracy": "0.30000000000000004",
+        "agreement": "1.0",
+        "latency": repr(1 / 3),
+        "nonzero_fraction": "0.25",
+        "spiking_fraction": "0.125",
+        "data": "real",
+        "weights": "trained",
+    }
+    assert rows[0]["weights"] == "pretrained"
+
+
+def test_other_suites_and_data_sets_are_not_read(tmp_path):
+    fake_experiment(tmp_path, "mnist_fc")
+    write_json(tmp_path / "other_suite/mnist_vgg/phase2/base/result.json", {})
+    write_json(tmp_path / SUITE / "datasets/phase2/base/result.json", {})
+    write_json(tmp_path / SUITE / "mnist_fc/phase2/base/parts/0.json", {})
+    assert [row["experiment"] for row in results(tmp_path)] == ["mnist_fc"]
+
+
+def test_data_without_labels_has_empty_accuracies(tmp_path, capsys):
+    fake_experiment(tmp_path, "pass_vgg", accuracy=None, agreement=0.5)
+    (row,) = results(tmp_path)
+    assert (row["accuracy_original"], row["accuracy_scaled"], row["accuracy"]) == ("", "", "")
+    assert row["agreement"] == "0.5"
+    assert "None" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["phase1/result.json", "weights/source.json"])
+def test_a_row_whose_files_are_gone_is_skipped_aloud(tmp_path, capsys, missing):
+    fake_experiment(tmp_path, "mnist_fc")
+    fake_experiment(tmp_path, "mnist_lenet")
+    (tmp_path / SUITE / "mnist_lenet" / missing).unlink()
+    assert [row["experiment"] for row in results(tmp_path)] == ["mnist_fc"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{SUITE}/mnist_lenet/{missing} is missing" in line
+    assert "run mnist_lenet again" in line
+
+
+def test_no_results_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match=rf"{SUITE}: no results of phase 2 here; run snakemake"):
+        results(tmp_path)
+    assert not (tmp_path / SUITE).exists()
+
+
+@pytest.mark.parametrize(
+    ("agreement", "shown"),
+    [
+        (1.0, "1.0"),
+        (0.99999, "0.9999"),
+        (36499 / 36500, "0.9999"),
+        (0.99984, "0.9998"),
+        (0.5, "0.5000"),
+        (0.0, "0.0000"),
+    ],
+)
+def test_agreement_is_shown_as_one_only_when_it_is_one(tmp_path, agreement, shown):
+    fake_experiment(tmp_path, "mnist_fc", agreement=agreement)
+    output = io.StringIO()
+    print_table(collect(str(tmp_path), SUITE), output)
+    cells = [cell.strip() for cell in output.getvalue().splitlines()[3].split("│")[1:-1]]
+    assert cells[COLUMNS.index("agreement")] == shown
+
+
+def test_table_is_whole_when_it_is_not_printed_to_a_terminal(tmp_path, monkeypatch):
+    name = "an_experiment_with_quite_a_long_name"
+    variant = "noise_0.0005_alpha_noise_0.00001_trial_16"
+    fake_experiment(tmp_path, name, variants=(variant,))
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setenv("COLUMNS", "40")
+    results(tmp_path)
+    text = output.getvalue()
+    assert name in text
+    assert variant in text
+    assert "…" not in text
+    assert re.findall(r"accuracy original|nonzero fraction", text) == ["accuracy original", "nonzero fraction"]

@@ -1,0 +1,440 @@
+"""MLflow tracking, from made-up result folders, read back from real SQLite stores."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.errors import UserError
+from relu2snn.files import read_json, write_json
+from relu2snn.stages.track import git_commit, run
+from relu2snn.tracking import Record, Store, log_experiment
+
+LAYERS = ["conv2d", "conv2d_1"]
+
+
+@pytest.fixture(autouse=True)
+def _no_server_of_the_users(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One store for the module, since creating its schema takes seconds; tests keep apart by their suites."""
+    folder = tmp_path_factory.mktemp("store")
+    return {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": f"{folder}/mlartifacts", "lock_timeout": 60.0}
+
+
+@pytest.fixture
+def tracking(shared, monkeypatch):
+    monkeypatch.setenv("RELU2SNN_TRACKING", json.dumps(shared))
+    return shared
+
+
+@pytest.fixture
+def client(shared):
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=shared["uri"])
+
+
+def config_slice(tmp_path, suite, *overrides, experiment="fmnist_lenet"):
+    whole = compose_experiment(experiment, compose_suite("quickstart"), [f"outputs={tmp_path}", *overrides])
+    values = stage_slice(whole, "track")
+    values["suite"]["name"] = suite
+    return values
+
+
+def fake_results(values, trained=True, labelled=True, variants=("base",), **changes):
+    """Result files of an experiment that never ran."""
+    paths = Paths(values["outputs"], values["suite"]["name"], values["name"])
+    accuracy = changes.get("accuracy", 0.875) if labelled else None
+    write_json(
+        f"{paths.dataset(values['dataset']['name'])}/source.json",
+        {"kind": "sample", "digest": changes.get("digest", "data")},
+    )
+    weights = {"kind": "trained" if trained else "pretrained", "file": None, "sha256": changes.get("sha256", "weights")}
+    write_json(f"{paths.weights}/source.json", weights)
+    if trained:
+        epochs = [
+            {
+                "epoch": epoch,
+                "loss": 1.0 / epoch,
+                "accuracy": 1 - 0.5 / epoch,
+                "test_accuracy": accuracy,
+                "learning_rate": 5e-4,
+                "seconds": 2.0,
+            }
+            for epoch in (1, 2, 3)
+        ]
+        write_json(f"{paths.train}/history.json", {"epochs": epochs})
+    write_json(
+        f"{paths.phase1}/result.json",
+        {
+            "accuracy_original": accuracy,
+            "accuracy_scaled": accuracy,
+            "agreement_scaled": 1.0,
+            "layers": LAYERS,
+            "layer_maxima": [2.5, 7.25],
+            "nonzero_fraction": {
+                "calibration": {"total": 0.5, "layers": [0.25, 0.75]},
+                "test": {"total": 0.4, "layers": [0.2, 0.6]},
+            },
+            "seconds": 8.0,
+        },
+    )
+    np.savez(f"{paths.phase1}/predictions.npz", labels=np.arange(10))
+    for zeta, variant in enumerate(variants, start=1):
+        write_json(
+            f"{paths.phase2(variant)}/result.json",
+            {
+                "variant": variant,
+                "dataset": values["dataset"]["name"],
+                "accuracy": accuracy,
+                "agreement": changes.get("agreement", 1.0),
+                "latency": 12.5,
+                "zeta": zeta / 2,
+                "noise": 0.0,
+                "alpha_noise": 0.0,
+                "seed": 0,
+                "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
+                "seconds": 30.0,
+            },
+        )
+    Path(paths.figures).mkdir(exist_ok=True)
+    Path(paths.figures, "layer_maxima.png").write_bytes(b"not really a picture")
+    return paths
+
+
+def track(values):
+    run(from_slice(values), None)
+    return read_json(Paths(values["outputs"], values["suite"]["name"], values["name"]).tracked)
+
+
+def all_runs(client, logged):
+    return client.search_runs([logged["experiment_id"]], max_results=100)
+
+
+def history(client, run_id, name):
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, name)]
+
+
+def files(client, run_id, folder=None):
+    return sorted(item.path for item in client.list_artifacts(run_id, folder))
+
+
+def make_newer(values):
+    """Give every result file a later time, as if it had been made again."""
+    for path in Path(values["outputs"]).rglob("result.json"):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 100))
+
+
+def test_an_experiment_becomes_a_parent_and_a_child_per_stage(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_structure")
+    fake_results(values, variants=("zeta_1.0", "base"))
+    logged = track(values)
+    assert client.get_experiment(logged["experiment_id"]).name == "relu2snn/fake_structure"
+    assert list(logged["children"]) == ["train", "phase1", "phase2 base", "phase2 zeta_1.0"]
+    runs = {entry.info.run_id: entry for entry in all_runs(client, logged)}
+    assert set(runs) == {logged["parent"], *logged["children"].values()}
+    assert all(entry.info.status == "FINISHED" for entry in runs.values())
+    assert runs[logged["parent"]].info.run_name == "fmnist_lenet"
+    for name, run_id in logged["children"].items():
+        assert runs[run_id].info.run_name == f"fmnist_lenet {name}"
+        assert runs[run_id].data.tags["mlflow.parentRunId"] == logged["parent"]
+    phase1 = runs[logged["children"]["phase1"]].info
+    assert phase1.end_time - phase1.start_time == 8000
+
+
+def test_metrics_have_layers_and_epochs_as_steps(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_metrics")
+    fake_results(values)
+    logged = track(values)
+    train, phase1, phase2 = logged["children"].values()
+    assert history(client, train, "training_loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert {"training_accuracy", "test_accuracy", "learning_rate"} < set(client.get_run(train).data.metrics)
+    assert history(client, phase1, "layer_maximum") == [(1, 2.5), (2, 7.25)]
+    assert history(client, phase1, "nonzero_fraction_test") == [(0, 0.4)]
+    assert history(client, phase1, "layer_nonzero_fraction_calibration") == [(1, 0.25), (2, 0.75)]
+    assert history(client, phase2, "layer_spiking_fraction") == [(1, 0.2), (2, 0.6)]
+    assert client.get_run(logged["parent"]).data.metrics == {
+        "accuracy_original": 0.875,
+        "accuracy_scaled": 0.875,
+        "accuracy": 0.875,
+        "agreement": 1.0,
+        "latency": 12.5,
+    }
+
+
+def test_headline_metrics_are_those_of_the_unperturbed_variant(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_headline")
+    paths = fake_results(values, variants=("another", "base", "zeta_1.0"))
+    for variant, agreement in (("another", 0.25), ("zeta_1.0", 0.5)):
+        file = f"{paths.phase2(variant)}/result.json"
+        write_json(file, read_json(file) | {"agreement": agreement})
+    logged = track(values)
+    assert history(client, logged["parent"], "agreement") == [(0, 1.0)]
+
+
+def test_params_are_the_config_and_a_variants_are_its_own(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_params", "phase2.zeta=0.5")
+    fake_results(values, variants=("base", "wide"))
+    logged = track(values)
+    params = client.get_run(logged["parent"]).data.params
+    assert params["name"] == "fmnist_lenet"
+    assert params["phase2.zeta"] == "0.5"
+    assert params["dataset.image_shape"] == "[28, 28, 1]"
+    assert params["dataset.source.keras_name"] == "null"
+    assert client.get_run(logged["children"]["phase2 base"]).data.params["phase2.zeta"] == "0.5"
+    assert client.get_run(logged["children"]["phase2 wide"]).data.params["phase2.zeta"] == "1.0"
+    assert "train.epochs" in client.get_run(logged["children"]["train"]).data.params
+    assert "train.epochs" not in client.get_run(logged["children"]["phase1"]).data.params
+
+
+def test_tags_tell_data_weights_and_commit(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_tags")
+    fake_results(values, trained=False)
+    logged = track(values)
+    assert list(logged["children"]) == ["phase1", "phase2 base"]
+    tags = client.get_run(logged["children"]["phase2 base"]).data.tags
+    commit = git_commit(Path(__file__).parent)
+    expected = {
+        "suite": "fake_tags",
+        "experiment": "fmnist_lenet",
+        "data": "sample",
+        "weights": "pretrained",
+        "stage": "phase2",
+        "variant": "base",
+    } | ({"git_commit": commit} if commit else {})
+    assert {name: tags[name] for name in expected} == expected
+
+
+def test_artifacts_are_config_results_and_figures(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_artifacts")
+    fake_results(values)
+    logged = track(values)
+    assert files(client, logged["parent"]) == ["config.yaml", "data", "figures", "weights"]
+    assert files(client, logged["parent"], "figures") == ["figures/layer_maxima.png"]
+    assert files(client, logged["children"]["train"]) == ["config.yaml", "history.json"]
+    assert files(client, logged["children"]["phase1"]) == ["config.yaml", "predictions.npz", "result.json"]
+    downloaded = client.download_artifacts(logged["children"]["phase2 base"], "result.json", str(tmp_path))
+    assert read_json(downloaded)["latency"] == 12.5
+    location = client.get_experiment(logged["experiment_id"]).artifact_location
+    assert location == Path(tracking["artifacts"], "fake_artifacts").as_uri()
+
+
+def test_logging_again_updates_and_adds_nothing(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_again")
+    fake_results(values)
+    first = track(values)
+    assert track(values) == first
+    make_newer(values)
+    assert track(values) == first
+    assert len(all_runs(client, first)) == 4
+    for entry in all_runs(client, first):
+        for name in entry.data.metrics:
+            steps = [step for step, _ in history(client, entry.info.run_id, name)]
+            assert len(steps) == len(set(steps)), name
+
+
+def test_a_corrected_result_updates_its_run(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_correction")
+    fake_results(values)
+    first = track(values)
+    fake_results(values, agreement=0.5)
+    make_newer(values)
+    assert track(values) == first
+    for run_id in (first["parent"], first["children"]["phase2 base"]):
+        assert client.get_run(run_id).data.metrics["agreement"] == 0.5
+    assert history(client, first["children"]["phase1"], "layer_maximum") == [(1, 2.5), (2, 7.25)]
+
+
+def test_a_changed_config_makes_new_runs(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_change")
+    fake_results(values)
+    first = track(values)
+    second = track(config_slice(tmp_path, "fake_change", "phase1.upper=0.9"))
+    assert second["experiment_id"] == first["experiment_id"]
+    assert second["parent"] != first["parent"]
+    assert not set(second["children"].values()) & set(first["children"].values())
+    assert len(all_runs(client, first)) == 8
+    assert client.get_run(first["parent"]).data.params["phase1.upper"] == "0.99"
+
+
+@pytest.mark.parametrize(("change", "same"), [({"sha256": "others"}, False), ({"digest": "others"}, False), ({}, True)])
+def test_other_weights_or_data_dropped_in_make_new_runs(tmp_path, tracking, change, same):
+    values = config_slice(tmp_path, "fake_drop_in")
+    fake_results(values, trained=False)
+    first = track(values)
+    fake_results(values, trained=False, **change)
+    assert (track(values)["parent"] == first["parent"]) == same
+
+
+def test_weights_trained_again_update(tmp_path, tracking):
+    values = config_slice(tmp_path, "fake_retrained")
+    fake_results(values)
+    first = track(values)
+    fake_results(values, sha256="another file, the same recipe")
+    assert track(values) == first
+
+
+def test_runs_deleted_in_the_ui_are_logged_anew(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_deletion")
+    fake_results(values)
+    first = track(values)
+    client.delete_run(first["parent"])
+    second = track(values)
+    assert second["parent"] != first["parent"]
+    assert second["children"] == first["children"]
+    for run_id in second["children"].values():
+        assert client.get_run(run_id).data.tags["mlflow.parentRunId"] == second["parent"]
+    client.delete_experiment(first["experiment_id"])
+    assert track(values)["experiment_id"] == first["experiment_id"]
+    assert client.get_experiment(first["experiment_id"]).lifecycle_stage == "active"
+
+
+def test_data_without_labels_logs_no_accuracy(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_unlabelled")
+    fake_results(values, labelled=False)
+    logged = track(values)
+    assert set(client.get_run(logged["parent"]).data.metrics) == {"agreement", "latency"}
+
+
+def test_more_points_and_params_than_mlflow_takes_at_once(tmp_path, shared, client):
+    record = Record(
+        name="fake_long",
+        params={"group": {f"key_{number}": number for number in range(250)}},
+        tags={"stage": "train"},
+        metrics=[("training_loss", 1.0 / epoch, epoch) for epoch in range(1, 2501)],
+        files=[],
+        time=1e9,
+        seconds=1.0,
+    )
+    logged = log_experiment(Store(**shared), "fake_long", {}, record, [])
+    assert len(client.get_run(logged["parent"]).data.params) == 250
+    assert len(history(client, logged["parent"], "training_loss")) == 2500
+
+
+def test_two_processes_share_a_store_that_does_not_exist_yet(tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    store = {"uri": "sqlite:///outputs/mlflow.db", "artifacts": "outputs/mlartifacts", "lock_timeout": 300}
+    environment = os.environ | {"RELU2SNN_TRACKING": json.dumps(store)}
+    processes = []
+    for experiment in ("fmnist_fc", "fmnist_lenet"):
+        values = config_slice("outputs", "fake_race", experiment=experiment)
+        fake_results(values | {"outputs": str(tmp_path / "outputs")})
+        command = [sys.executable, "-m", "relu2snn.stages.track", "--slice", json.dumps(values)]
+        processes.append(
+            subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
+    for process in processes:
+        assert process.communicate() == (b"", b"")
+        assert process.returncode == 0
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name LIKE 'relu2snn/%'")
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in runs) == sorted(
+        f"{name}{child}"
+        for name in ("fmnist_fc", "fmnist_lenet")
+        for child in ("", " train", " phase1", " phase2 base")
+    )
+    assert experiment.artifact_location == (tmp_path / "outputs/mlartifacts/fake_race").as_uri()
+    for name in ("fmnist_fc", "fmnist_lenet"):
+        logged = read_json(tmp_path / f"outputs/fake_race/{name}/mlflow.json")
+        assert set(logged["children"]) == {"train", "phase1", "phase2 base"}
+
+
+def empty_record():
+    return Record(name="fake", params={}, tags={}, metrics=[], files=[], time=1e9, seconds=1.0)
+
+
+def failure(store):
+    with pytest.raises(UserError) as caught:
+        log_experiment(store, "fake", {}, empty_record(), [])
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_lock_held_too_long_is_one_clear_line(tmp_path):
+    with FileLock(tmp_path / "mlflow.lock"):
+        text = failure(Store(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/mlartifacts", 0.1))
+    assert text == (
+        f"{tmp_path}/mlflow.lock: another process has held MLflow's lock for 0.1 s; "
+        "wait until it is done, or raise tracking.lock_timeout=0.1"
+    )
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_text_file_in_the_databases_place_is_one_clear_line(tmp_path):
+    database = tmp_path / "mlflow.db"
+    database.write_text("These are notes, not a database, and long enough not to look like an empty one.\n" * 20)
+    before = database.read_bytes()
+    text = failure(Store(f"sqlite:///{database}", f"{tmp_path}/mlartifacts", 10))
+    assert text.startswith(f"sqlite:///{database}: MLflow cannot use this store (file is not a database); ")
+    assert "tracking.uri" in text
+    assert database.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "outputs").write_text("a file where the folder should be")
+    text = failure(Store(f"sqlite:///{tmp_path}/outputs/mlflow.db", f"{tmp_path}/mlartifacts", 10))
+    assert text.startswith(f"{tmp_path}/outputs/mlflow.lock: cannot be written (")
+
+
+def test_a_plain_folder_as_store_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/mlruns")
+    text = failure(Store("sqlite:///unused.db", f"{tmp_path}/mlartifacts", 10))
+    assert text.startswith(f"file://{tmp_path}/mlruns: MLflow cannot use this store (")
+
+
+def test_an_absent_server_is_one_clear_line_without_its_password(tmp_path, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+    text = failure(Store("sqlite:///unused.db", f"{tmp_path}/mlartifacts", 10))
+    assert text.startswith(f"http://me:***@127.0.0.1:{port}: MLflow cannot use this store (")
+    assert "secret" not in text
+    assert "MLFLOW_TRACKING_URI" in text
+
+
+def test_the_commit_tells_local_changes_and_is_absent_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_commit(tmp_path) is None
+
+    def git(*arguments):
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    (tmp_path / "code.py").write_text("1\n")
+    git("add", "code.py")
+    git("commit", "-m", "first")
+    head = git("rev-parse", "HEAD")
+    assert git_commit(tmp_path) == head
+    git("tag", "v1")
+    assert git_commit(tmp_path) == head
+    (tmp_path / "code.py").write_text("2\n")
+    assert git_commit(tmp_path) == f"{head}-dirty"
+
+
+def test_by_hand_the_store_is_the_one_of_the_config(tmp_path, tracking, monkeypatch):
+    monkeypatch.delenv("RELU2SNN_TRACKING")
+    monkeypatch.chdir(tmp_path)
+    values = config_slice("outputs", "fake_by_hand")
+    fake_results(values)
+    track(values)
+    assert (tmp_path / "outputs/mlflow.db").exists()
+    assert (tmp_path / "outputs/mlartifacts/fake_by_hand").is_dir()
+    assert (tmp_path / "outputs/mlflow.lock").exists()
