@@ -1,6 +1,11 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
-from relu2snn.config.workflow import prepare_environment, print_missing, select_or_exit, slice_text
+from relu2snn.config.workflow import (
+    prepare_environment,
+    print_missing,
+    select_or_exit,
+    slice_text,
+)
 from relu2snn.datasets import SUPPORTED_FORMATS, source_files
 from relu2snn.networks.weights import find_weights
 
@@ -31,10 +36,10 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         PATHS.results,
         [SELECTION.paths(name).tracked for name in EXPERIMENTS],
-    default_target: True
 
 
 include: "pipeline/data.smk"

@@ -3,26 +3,26 @@
 
 rule data:
     input:
-        lambda wildcards: source_files(SELECTION.dataset(wildcards.dataset).dataset.source),
-    output:
-        multiext(
-            PATHS.dataset("{dataset}"),
-            "/train_images.npy",
-            "/train_labels.npy",
-            "/test_images.npy",
-            "/test_labels.npy",
-            "/source.json",
+        lambda wildcards: source_files(
+            SELECTION.dataset(wildcards.dataset).dataset.source
         ),
-    params:
-        slice=lambda wildcards: slice_text(SELECTION.dataset(wildcards.dataset), "data"),
+    output:
+        [
+            f"{PATHS.dataset('{dataset}')}/{split}_{kind}.npy"
+            for split in ("train", "test")
+            for kind in ("images", "labels")
+        ],
+        source=f"{PATHS.dataset('{dataset}')}/source.json",
     log:
         f"{PATHS.dataset('{dataset}')}.log",
     benchmark:
         f"{PATHS.dataset('{dataset}')}.tsv"
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(SELECTION.dataset(wildcards.dataset), "data"),
     shell:
         "python -m relu2snn.stages.data --slice {params.slice:q} 2>&1 | tee {log}"

@@ -9,17 +9,17 @@ rule phase1:
         model=f"{PATHS.phase1}/scaled.keras",
         predictions=f"{PATHS.phase1}/predictions.npz",
         result=f"{PATHS.phase1}/result.json",
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase1"),
     log:
         PATHS.log("phase1"),
     benchmark:
         PATHS.benchmark("phase1")
+    conda:
+        "../environment.yml"
     threads: THREADS
     resources:
         mem_mb=6000,
         runtime=12 * 60,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase1"),
     shell:
         "python -m relu2snn.stages.phase1 --slice {params.slice:q} 2>&1 | tee {log}"

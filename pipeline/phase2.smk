@@ -7,17 +7,17 @@ rule convert:
         result=f"{PATHS.phase1}/result.json",
     output:
         f"{PATHS.phase2()}/spiking.keras",
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "convert"),
     log:
         PATHS.log("phase2_{variant}_convert"),
     benchmark:
         PATHS.benchmark("phase2_{variant}_convert")
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=3000,
         runtime=30,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "convert"),
     shell:
         "python -m relu2snn.stages.convert --slice {params.slice:q} 2>&1 | tee {log}"
 
@@ -30,18 +30,18 @@ rule phase2:
     output:
         labels=f"{PATHS.part()}.npz",
         result=f"{PATHS.part()}.json",
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase2"),
     log:
         PATHS.log("phase2_{variant}_part{part}"),
     benchmark:
         PATHS.benchmark("phase2_{variant}_part{part}")
+    conda:
+        "../environment.yml"
     threads: THREADS
     resources:
         mem_mb=6000,
         runtime=24 * 60,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase2"),
     shell:
         "python -m relu2snn.stages.phase2 --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log}"
 
@@ -49,23 +49,24 @@ rule phase2:
 rule gather:
     input:
         lambda wildcards: [
-            SELECTION.paths(wildcards.experiment).part(wildcards.variant, part) + suffix
+            SELECTION.paths(wildcards.experiment).part(wildcards.variant, part)
+            + suffix
             for part in range(EXPERIMENTS[wildcards.experiment].dataset.parts)
             for suffix in (".npz", ".json")
         ],
     output:
         result=f"{PATHS.phase2()}/result.json",
         predictions=f"{PATHS.phase2()}/predictions.npz",
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "gather"),
     log:
         PATHS.log("phase2_{variant}_gather"),
     benchmark:
         PATHS.benchmark("phase2_{variant}_gather")
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "gather"),
     shell:
         "python -m relu2snn.stages.gather --slice {params.slice:q} 2>&1 | tee {log}"

@@ -5,21 +5,23 @@ rule figures:
     input:
         phase1=f"{PATHS.phase1}/result.json",
         phase2=lambda wildcards: "{}/result.json".format(
-            SELECTION.paths(wildcards.experiment).phase2(SELECTION.variant(wildcards.experiment))
+            SELECTION.paths(wildcards.experiment).phase2(
+                SELECTION.variant(wildcards.experiment)
+            )
         ),
     output:
         multiext(f"{PATHS.figures}/layer_maxima", ".png", ".svg"),
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "figures"),
     log:
         PATHS.log("figures"),
     benchmark:
         PATHS.benchmark("figures")
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "figures"),
     shell:
         "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log}"
 
@@ -31,36 +33,39 @@ rule track:
         source=f"{PATHS.weights}/source.json",
     output:
         PATHS.tracked,
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "track"),
     log:
         PATHS.log("track"),
     benchmark:
         PATHS.benchmark("track")
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "track"),
     shell:
         "python -m relu2snn.stages.track --slice {params.slice:q} 2>&1 | tee {log}"
 
 
 rule results:
     input:
-        [f"{SELECTION.paths(name).phase2(SELECTION.variant(name))}/result.json" for name in EXPERIMENTS],
+        [
+            f"{SELECTION.paths(name).phase2(SELECTION.variant(name))}/result.json"
+            for name in EXPERIMENTS
+        ],
     output:
         PATHS.results,
-    params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "results"),
     log:
         f"{PATHS.suite_folder}/results.log",
     benchmark:
         f"{PATHS.suite_folder}/results.tsv"
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../environment.yml"
+    params:
+        slice=slice_text(next(iter(EXPERIMENTS.values())), "results"),
     shell:
         "python -m relu2snn.stages.results --slice {params.slice:q} 2>&1 | tee {log}"

@@ -7,18 +7,18 @@ rule train:
     output:
         model=f"{PATHS.train}/trained.keras",
         history=f"{PATHS.train}/history.json",
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "train"),
     log:
         PATHS.log("train"),
     benchmark:
         PATHS.benchmark("train")
+    conda:
+        "../environment.yml"
     threads: THREADS
     resources:
         mem_mb=6000,
         runtime=24 * 60,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "train"),
     shell:
         "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log}"
 
@@ -30,16 +30,16 @@ rule weights:
     output:
         model=f"{PATHS.weights}/original.keras",
         source=f"{PATHS.weights}/source.json",
-    params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),
     log:
         PATHS.log("weights"),
     benchmark:
         PATHS.benchmark("weights")
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=3000,
         runtime=30,
-    conda:
-        "../environment.yml"
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),
     shell:
         "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log}"

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -322,19 +323,32 @@ def test_more_points_and_params_than_mlflow_takes_at_once(tmp_path, shared, clie
     assert len(history(client, logged["parent"], "training_loss")) == 2500
 
 
-def test_two_processes_share_a_store_that_does_not_exist_yet(tmp_path):
+def start_stage(folder, experiment):
+    """A process that logs a made-up experiment from the outputs/ of `folder`."""
+    store = {"uri": "sqlite:///outputs/mlflow.db", "artifacts": "outputs/mlartifacts", "lock_timeout": 300}
+    values = config_slice("outputs", "fake_race", experiment=experiment)
+    fake_results(values | {"outputs": str(folder / "outputs")})
+    return subprocess.Popen(
+        [sys.executable, "-m", "relu2snn.stages.track", "--slice", json.dumps(values)],
+        cwd=folder,
+        env=os.environ | {"RELU2SNN_TRACKING": json.dumps(store)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def test_a_store_survives_a_kill_at_its_creation_and_then_two_processes_at_once(tmp_path):
     from mlflow.tracking import MlflowClient
 
-    store = {"uri": "sqlite:///outputs/mlflow.db", "artifacts": "outputs/mlartifacts", "lock_timeout": 300}
-    environment = os.environ | {"RELU2SNN_TRACKING": json.dumps(store)}
-    processes = []
-    for experiment in ("fmnist_fc", "fmnist_lenet"):
-        values = config_slice("outputs", "fake_race", experiment=experiment)
-        fake_results(values | {"outputs": str(tmp_path / "outputs")})
-        command = [sys.executable, "-m", "relu2snn.stages.track", "--slice", json.dumps(values)]
-        processes.append(
-            subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-        )
+    killed = start_stage(tmp_path, "fmnist_fc")
+    while not any(path.stat().st_size for path in (tmp_path / "outputs").glob(".partial-*-mlflow.db")):
+        assert killed.poll() is None, "ended before the schema was begun"
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    assert not (tmp_path / "outputs/mlflow.db").exists()
+
+    processes = [start_stage(tmp_path, experiment) for experiment in ("fmnist_fc", "fmnist_lenet")]
     for process in processes:
         assert process.communicate() == (b"", b"")
         assert process.returncode == 0
@@ -350,6 +364,21 @@ def test_two_processes_share_a_store_that_does_not_exist_yet(tmp_path):
     for name in ("fmnist_fc", "fmnist_lenet"):
         logged = read_json(tmp_path / f"outputs/fake_race/{name}/mlflow.json")
         assert set(logged["children"]) == {"train", "phase1", "phase2 base"}
+
+
+def test_logging_that_was_interrupted_is_completed(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_interruption")
+    paths = fake_results(values)
+    Path(f"{paths.phase2('base')}/result.json").rename(tmp_path / "result.json")
+    first = track(values)
+    client.update_run(first["children"]["phase1"], status="RUNNING")
+    Path(paths.tracked).unlink()
+    (tmp_path / "result.json").rename(f"{paths.phase2('base')}/result.json")
+    second = track(values)
+    assert second["parent"] == first["parent"]
+    assert second["children"].items() >= first["children"].items()
+    assert [entry.info.status for entry in all_runs(client, second)] == ["FINISHED"] * 4
+    assert client.get_run(second["parent"]).data.metrics["agreement"] == 1.0
 
 
 def empty_record():
@@ -393,7 +422,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
 def test_a_plain_folder_as_store_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/mlruns")
     text = failure(Store("sqlite:///unused.db", f"{tmp_path}/mlartifacts", 10))
-    assert text.startswith(f"file://{tmp_path}/mlruns: MLflow cannot use this store (")
+    assert text.startswith(f"file://{tmp_path}/mlruns: MLflow cannot use this store (The filesystem tracking backend")
 
 
 def test_an_absent_server_is_one_clear_line_without_its_password(tmp_path, monkeypatch):

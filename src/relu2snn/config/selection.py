@@ -89,7 +89,7 @@ def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) ->
         if not Path(item.path).exists()
     ]
     if not missing and source.format not in readable_formats:
-        reader = f"reader of {source.format} files"
+        reader = f"a reader of {source.format} files, which this version does not have"
         missing.append(Missing(experiment.name, reader, "a later version of relu2snn", source.directory))
     return missing
 

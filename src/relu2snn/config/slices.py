@@ -17,7 +17,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "convert": (*_EXPERIMENT, "phase2.zeta", "phase2.noise", "phase2.alpha_noise", "phase2.seed"),
     "phase2": (*_EXPERIMENT, "dataset.preprocess", "dataset.parts", "phase2"),
     "gather": (*_EXPERIMENT, "dataset.parts", "phase2.zeta", "phase2.noise", "phase2.alpha_noise", "phase2.seed"),
-    "figures": _EXPERIMENT,
+    "figures": (*_EXPERIMENT, "phase2.noise", "phase2.alpha_noise"),
     # The store's address is left out: where results are viewed does not change them.
     "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
     "results": _IDENTITY,

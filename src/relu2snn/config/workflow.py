@@ -16,6 +16,8 @@ from relu2snn.config.selection import Missing, Selection, select
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
 
+TRACKING_VARIABLE = "RELU2SNN_TRACKING"
+
 
 def select_or_exit(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
     """`select`, ending the process with one line and status 1 for a mistake, before any job starts."""
@@ -33,22 +35,24 @@ def slice_text(experiment: Experiment, stage: str) -> str:
 
 
 def prepare_environment(experiment: Experiment) -> None:
-    """Let the jobs find this Python and this package, and know the MLflow store.
-
-    The store goes by the environment, since where results are viewed must not re-run anything.
-    """
+    """Let the jobs find this Python and this package, and know the MLflow store."""
     source = str(Path(__file__).resolve().parents[2])
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    publish_tracking(experiment)
+
+
+def publish_tracking(experiment: Experiment) -> None:
+    """Name the MLflow store in the environment: where results are viewed must not re-run anything."""
     tracking = OmegaConf.to_container(experiment.tracking, resolve=True)
-    os.environ["RELU2SNN_TRACKING"] = json.dumps(tracking)
+    os.environ[TRACKING_VARIABLE] = json.dumps(tracking)
 
 
 def print_missing(missing: Sequence[Missing]) -> None:
     """A table on stderr of the rows that do not run and what they wait for."""
     if not missing:
         return
-    table = Table(title="Not run: inputs that you have to fetch by hand", show_lines=True)
+    table = Table(title="Not run: what these experiments wait for", show_lines=True)
     for column in ("experiment", "missing", "where to get it", "where to put it"):
         table.add_column(column, overflow="fold")
     for row in missing:

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 
 from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.config.workflow import publish_tracking
 from relu2snn.errors import UserError
 
 Run = Callable[[Experiment, int | None], None]
@@ -17,7 +17,6 @@ def stage_app(stage: str, run: Run) -> None:
 
     A UserError becomes one line on stderr and exit status 1.
     """
-    _quiet_tensorflow()
     try:
         config, part = _read_command_line(stage)
         run(config, part)
@@ -50,15 +49,5 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
     if "experiment" not in named:
         raise UserError("no experiment given; add experiment=NAME, a file of conf/experiment/")
     whole = compose_experiment(named["experiment"], compose_suite(named["suite"]), overrides)
+    publish_tracking(whole)
     return from_slice(stage_slice(whole, stage)), arguments.part
-
-
-def _quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up notices out of the logs, and its threads to those of the job."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Snakemake sets OMP_NUM_THREADS to the threads of the rule; TensorFlow reads names of its own.
-    threads = os.environ.get("OMP_NUM_THREADS")
-    if threads:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", threads)
-        os.environ.setdefault("NUMBA_NUM_THREADS", threads)

@@ -1,5 +1,8 @@
 """The spiking network of phase 2 as a Keras model: phase1/scaled.keras and layer maxima to spiking.keras."""
 
+import relu2snn.stages._tensorflow  # noqa: F401
+
+# isort: split
 from relu2snn.config import Experiment, Paths, variant_name
 from relu2snn.errors import UserError
 from relu2snn.files import read_json

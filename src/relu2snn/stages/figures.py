@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relu2snn.config import Experiment, Paths
+from relu2snn.config import Experiment, Paths, variant_name
 from relu2snn.figures import plot_layer_maxima, save_figure
 from relu2snn.files import read_json
 from relu2snn.stages._app import stage_app
@@ -12,9 +12,8 @@ def run(config: Experiment, part: int | None) -> None:
     """Write figures/layer_maxima.png and .svg of one experiment."""
     paths = Paths(config.outputs, config.suite.name, config.name)
     phase1 = read_json(Path(paths.phase1, "result.json"))
-    phase2 = Path(paths.phase2("base"), "result.json")
-    windows = read_json(phase2)["windows"] if phase2.exists() else None
-    figure = plot_layer_maxima(phase1["layers"], phase1["layer_maxima"], windows)
+    phase2 = read_json(Path(paths.phase2(variant_name(config.phase2)), "result.json"))
+    figure = plot_layer_maxima(phase1["layers"], phase1["layer_maxima"], phase2["windows"])
     save_figure(figure, Path(paths.figures, "layer_maxima"))
 
 

@@ -4,6 +4,9 @@ Reads the prepared data set and weights/original.keras; writes phase1/scaled.ker
 (the class that the original network predicts for every test image) and phase1/result.json.
 """
 
+import relu2snn.stages._tensorflow  # noqa: F401
+
+# isort: split
 import time
 
 import keras

@@ -4,6 +4,9 @@ Reads spiking.keras, the prepared data set and phase1/predictions.npz; writes pa
 and parts/<part>.json (counts). Without --part, as by hand, all parts are run and gathered.
 """
 
+import relu2snn.stages._tensorflow  # noqa: F401
+
+# isort: split
 import time
 
 import numpy as np

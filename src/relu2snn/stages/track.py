@@ -9,10 +9,9 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from relu2snn.config import Experiment, Paths, stage_slice
-from relu2snn.config.compose import CONF
+from relu2snn.config import Experiment, Paths, stage_slice, variant_name
 from relu2snn.config.schema import Tracking
-from relu2snn.config.validate import check_ranges
+from relu2snn.config.workflow import TRACKING_VARIABLE
 from relu2snn.files import read_json, write_json
 from relu2snn.stages._app import stage_app
 from relu2snn.tracking import Metric, Record, Store, log_experiment
@@ -25,11 +24,10 @@ _TRAINING = {
 }
 _PHASE1 = ("accuracy_original", "accuracy_scaled", "agreement_scaled")
 _PHASE2 = ("accuracy", "agreement", "latency")
-_PERTURBATION = ("zeta", "noise", "alpha_noise", "seed")
 
 
 def run(config: Experiment, part: int | None) -> None:
-    """Log what stands in the experiment's folder: training (if any), phase 1, every variant of phase 2."""
+    """Log what stands in the experiment's folder: training (if any), phase 1, the variant of phase 2."""
     paths = Paths(config.outputs, config.suite.name, config.name)
     data_file = Path(paths.dataset(config.dataset.name), "source.json")
     weights_file = Path(paths.weights, "source.json")
@@ -42,7 +40,7 @@ def run(config: Experiment, part: int | None) -> None:
     children = [
         *([_training(config, paths, tags)] if trained else []),
         _phase1(config, paths, tags),
-        *(_phase2(config, file, tags) for file in _variants(paths)),
+        _phase2(config, paths, tags),
     ]
     parent = Record(
         name=config.name,
@@ -51,7 +49,6 @@ def run(config: Experiment, part: int | None) -> None:
         metrics=[
             metric
             for child in children
-            if child.tags["stage"] == "phase1" or child.tags.get("variant") == "base"
             for metric in child.metrics
             if metric[0] in ("accuracy_original", "accuracy_scaled", *_PHASE2)
         ],
@@ -104,20 +101,12 @@ def _phase1(config: Experiment, paths: Paths, tags: Mapping[str, str]) -> Record
     return _record(config, "phase1", file, {**tags, "stage": "phase1"}, metrics, result["seconds"])
 
 
-def _phase2(config: Experiment, file: Path, tags: Mapping[str, str]) -> Record:
+def _phase2(config: Experiment, paths: Paths, tags: Mapping[str, str]) -> Record:
+    file = Path(paths.phase2(variant_name(config.phase2)), "result.json")
     result = read_json(file)
     metrics = [*_scalars(result, _PHASE2), *_fraction("spiking_fraction", result["spiking_fraction"])]
     tags = {**tags, "stage": "phase2", "variant": result["variant"]}
-    record = _record(config, "phase2", file, tags, metrics, result["seconds"], f" {result['variant']}")
-    # A variant is the configured run with other perturbations, which its result names.
-    record.params["phase2"].update({key: result[key] for key in _PERTURBATION if key in result})
-    return record
-
-
-def _variants(paths: Paths) -> list[Path]:
-    """The results of phase 2, the unperturbed one first."""
-    files = Path(paths.phase2("")).glob("*/result.json")
-    return sorted(files, key=lambda file: (file.parent.name != "base", file.parent.name))
+    return _record(config, "phase2", file, tags, metrics, result["seconds"], f" {result['variant']}")
 
 
 def _record(
@@ -155,11 +144,9 @@ def _fraction(name: str, fraction: Mapping[str, Any]) -> list[Metric]:
 
 
 def _store() -> Store:
-    """The store that the workflow names in RELU2SNN_TRACKING (JSON), or the one of conf/tracking."""
-    given = os.environ.get("RELU2SNN_TRACKING")
-    values = json.loads(given) if given else OmegaConf.load(CONF / "tracking" / "mlflow.yaml")
+    """The store that `publish_tracking` has named; it is no part of the slice, as it changes no result."""
+    values = json.loads(os.environ[TRACKING_VARIABLE])
     tracking = cast(Tracking, OmegaConf.merge(OmegaConf.structured(Tracking), values))
-    check_ranges(tracking, "tracking.")
     return Store(tracking.uri, tracking.artifacts, tracking.lock_timeout)
 
 

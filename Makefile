@@ -1,0 +1,31 @@
+# What a newcomer needs. The environment goes to .venv; PYTHON may name another interpreter (3.11 or later).
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test lint ui clean
+
+quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
+	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
+	@$(BIN)/python -m relu2snn.stages.results suite=quickstart experiment=fmnist_fc
+	@echo "The table is outputs/quickstart/results.csv. To browse the runs:  make ui"
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile pipeline
+	$(BIN)/snakemake --lint
+
+ui: .venv/runtime ## http://127.0.0.1:5000, this machine only
+	@test -f outputs/mlflow.db || { echo "outputs/mlflow.db: nothing logged yet; run make quickstart first" >&2; exit 1; }
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db --host 127.0.0.1 --port 5000
+
+clean:
+	rm -rf outputs .snakemake
+
+.venv/%: requirements/%.txt requirements/uv.txt pyproject.toml
+	PYTHON=$(PYTHON) scripts/install.sh $*
+	touch $@

@@ -1,0 +1,109 @@
+"""The house keeps its shape: imports go one way, pins agree, nothing is written down that must not be."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "relu2snn"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+BASE = {"errors", "files", "progress"}
+# What each part may import of the package, beside itself and (but for the library) BASE.
+ALLOWED = {
+    "stages": {"config", "datasets", "networks", "mapping", "spiking", "tracking", "figures", "results"},
+    "tracking": {"config"},
+    "figures": set(),
+    "results": {"config"},
+    "config": set(),
+    "datasets": {"config.schema"},
+    "networks": {"config.schema", "datasets"},
+    "mapping": {"spiking"},
+    "spiking": set(),
+    "errors": set(),
+    "files": set(),
+    "progress": set(),
+    "__init__": {"mapping", "spiking"},
+}
+# The only parts that may import a library; the mapping and the spiking layers know none of them.
+ONLY = {
+    "mlflow": {"tracking"},
+    "matplotlib": {"figures"},
+    "hydra": {"config"},
+    "omegaconf": {"config", "stages", "tracking"},
+    "snakemake": set(),
+}
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_arrows(path: Path) -> None:
+    own = part(path)
+    base = set() if own in ("mapping", "spiking") else BASE
+    for name in imports(path):
+        top, _, rest = name.partition(".")
+        assert own in ONLY.get(top, {own}), f"{own} must not import {name}"
+        if top != "relu2snn" or not rest:
+            continue
+        allowed = {own, *base, *ALLOWED[own]}
+        good = any(rest == each or rest.startswith(f"{each}.") for each in allowed)
+        # `from relu2snn.config.schema import X` also lists its package.
+        assert good, f"{path.relative_to(PACKAGE)}: {own} must not import {name}"
+
+
+def test_every_part_of_the_package_has_its_arrows() -> None:
+    assert {part(path) for path in FILES} <= set(ALLOWED)
+
+
+def test_the_workflow_reads_configs_and_data_sources_without_tensorflow() -> None:
+    code = (
+        "import sys, relu2snn.config.workflow, relu2snn.datasets, relu2snn.networks.weights;"
+        "sys.exit(any(name.split('.')[0] in ('tensorflow', 'keras', 'mlflow') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def pins(path: Path, pattern: str) -> dict[str, str]:
+    return {name.lower(): version for name, version in re.findall(pattern, path.read_text(), re.M)}
+
+
+def test_conda_and_pip_users_get_the_same_versions() -> None:
+    locked = pins(ROOT / "requirements" / "runtime.txt", r"^([\w.-]+)==([^\s;\\]+)")
+    conda = pins(ROOT / "environment.yml", r"^\s+- ([\w.-]+)==([^\s;]+)")
+    assert conda == locked
+
+
+def test_tracked_text_names_no_registry_and_no_folder_of_a_machine() -> None:
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, check=False, capture_output=True, text=True).stdout.split()
+    words = [
+        "pypi" + ".org",
+        "pythonhosted" + ".org",
+        "deb.debian" + ".org",
+        "/home" + "/",
+        "/work" + "/",
+        "/tmp" + "/",
+    ]
+    for name in files:
+        if Path(name).suffix in {".gz", ".png"}:
+            continue
+        text = (ROOT / name).read_text()
+        assert not [word for word in words if word in text], name
