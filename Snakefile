@@ -9,7 +9,12 @@ from relu2snn.config.workflow import (
 from relu2snn.datasets import SUPPORTED_FORMATS, source_files
 from relu2snn.networks.weights import find_weights
 
-SELECTION = select_or_exit(config, SUPPORTED_FORMATS)
+# Folders with half of their files, or two files of weights for one network, end here instead of in a job.
+SELECTION = select_or_exit(
+    config,
+    SUPPORTED_FORMATS,
+    checks=[lambda each: source_files(each.dataset.source), lambda each: find_weights(each.weights)],
+)
 EXPERIMENTS = SELECTION.experiments
 PATHS = SELECTION.paths()
 # Experiments run side by side, so each takes its share of the cores.

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,19 @@ from relu2snn.errors import UserError
 TRACKING_VARIABLE = "RELU2SNN_TRACKING"
 
 
-def select_or_exit(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
-    """`select`, ending the process with one line and status 1 for a mistake, before any job starts."""
+def select_or_exit(
+    options: Mapping[str, Any], readable_formats: tuple[str, ...], checks: Sequence[Callable[[Experiment], object]] = ()
+) -> Selection:
+    """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
+
+    checks: called with every experiment that will run; a UserError of theirs ends the process too.
+    """
     try:
-        return select(options, readable_formats)
+        selection = select(options, readable_formats)
+        for experiment in selection.experiments.values():
+            for check in checks:
+                check(experiment)
+        return selection
     except UserError as error:
         print(f"relu2snn: {error}", file=sys.stderr, flush=True)
         # Snakemake would report SystemExit with a traceback of the Snakefile.

@@ -31,7 +31,8 @@ def read_hdf5(path: Path, model: keras.Model) -> SavedLayers:
             return _read_legacy(file.get("model_weights", file))
     except KeyError as error:
         raise UserError(f"{path}: an HDF5 file, but not weights saved by Keras ({_line(error)})") from None
-    except (OSError, RuntimeError) as error:
+    # h5py answers damage with any of these.
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged, or not an HDF5 file ({_line(error)}); fetch or save it again") from None
 
 

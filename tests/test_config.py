@@ -1,0 +1,188 @@
+"""Composing the configuration: every row of the paper, the suites, and one clear line for each mistake."""
+
+import math
+from pathlib import Path
+
+import pytest
+from omegaconf.errors import MissingMandatoryValue
+
+from relu2snn.config import (
+    STAGES,
+    Paths,
+    compose_experiment,
+    compose_suite,
+    from_slice,
+    split_names,
+    split_overrides,
+    stage_slice,
+    variant_name,
+)
+from relu2snn.config.compose import known
+from relu2snn.config.selection import select
+from relu2snn.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# config: dataset, family, hidden ReLU layers + output, batch norm, L1, phase 2 batch, parts (experiments.md).
+PAPER = {
+    "mnist_fc": ("mnist", "fc", 2, "none", 0, 8, 1),
+    "mnist_fc_l1": ("mnist", "fc", 2, "none", 0.00045, 8, 1),
+    "mnist_lenet": ("mnist", "lenet5", 5, "before_relu", 0, 8, 1),
+    "mnist_vgg": ("mnist", "vgg", 16, "after_relu", 0, 8, 1),
+    "fmnist_vgg": ("fmnist", "vgg", 16, "after_relu", 0, 8, 1),
+    "cifar10_vgg": ("cifar10", "vgg", 15, "after_relu", 0, 1, 1),
+    "cifar10_vgg_l1": ("cifar10", "vgg", 15, "after_relu", 0.000001, 1, 1),
+    "cifar100_vgg": ("cifar100", "vgg", 15, "after_relu", 0, 1, 1),
+    "places365_vgg": ("places365", "vgg", 16, "none", 0, 1, 13),
+    "pass_vgg": ("pass", "vgg", 16, "none", 0, 1, 10),
+}
+
+
+def experiment(name: str = "mnist_fc", overrides: tuple[str, ...] = (), suite: str = "paper"):
+    return compose_experiment(name, compose_suite(suite), overrides)
+
+
+def test_the_default_suite_is_every_row_of_the_paper() -> None:
+    assert list(compose_suite("paper").experiments) == list(PAPER)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_rows_of_the_paper(name: str) -> None:
+    config = experiment(name)
+    model = config.model
+    layers = {"fc": len(model.dense), "lenet5": 4, "vgg": sum(map(len, model.blocks)) + len(model.dense)}[model.family]
+    found = (
+        config.dataset.name,
+        model.family,
+        layers + 1,
+        model.batch_norm,
+        config.train.activity_l1,
+        config.phase2.batch,
+        config.dataset.parts,
+    )
+    assert found == PAPER[name]
+    assert config.phase1.batch == 64
+    assert (config.phase1.lower, config.phase1.upper, config.phase2.zeta) == (-10, 0.99, 0.5)
+
+
+def test_no_two_experiments_share_a_file_of_weights() -> None:
+    stems = [(config.weights.directory, config.weights.stem) for config in map(experiment, known("experiment"))]
+    assert len(set(stems)) == len(stems)
+
+
+@pytest.mark.parametrize("suite", known("suite"))
+def test_every_suite_composes(suite: str) -> None:
+    config = compose_suite(suite)
+    assert config.name == suite
+    for name in config.experiments:
+        assert compose_experiment(name, config).suite.name == suite
+
+
+MISTAKES = [
+    ("phase2.zetaa=0.3", r"override 'phase2.zetaa=0.3': no such key 'phase2.zetaa'; did you mean 'phase2.zeta'\?"),
+    ("zeta=0.3", r"no such key 'zeta'"),
+    ("phase2.zeta=wide", r"override 'phase2.zeta=wide': Value 'wide' of type 'str' could not be converted to Float"),
+    ("train.epochs=2.5", r"override 'train.epochs=2.5': .* could not be converted to Integer"),
+    ("phase2.zeta=-1", r"phase2.zeta=-1.0: must be greater than -1"),
+    ("phase2.zeta=nan", r"phase2.zeta=nan: must be a finite number"),
+    ("phase1.upper=1", r"phase1.upper=1.0: must be less than 1"),
+    ("train.dropout.dense=1.5", r"train.dropout.dense=1.5: must be less than 1"),
+    ("train.optimizer=lion", r"train.optimizer=lion: must be one of adam, sgd"),
+    ("dataset.image_shape=[28,0,1]", r"dataset.image_shape=0: must be at least 1"),
+    ("dataset.preprocess.low=2", r"dataset.preprocess.low=2.0: must be less than dataset.preprocess.high=1.0"),
+    ("model=fcc", r"override 'model=fcc': no such model; choose from fc, lenet5"),
+    ("phase2.zeta=0.1,0.2", r"override 'phase2.zeta=0.1,0.2': give one value"),
+    ("+phase2.beta=1", r"override '\+phase2.beta=1': give one value, key=value, without '\+'"),
+    ("phase2.zeta", r"override 'phase2.zeta': not of the form key=value"),
+    ("experiment=mnist_lenet", r"name experiments with experiments="),
+    ("name=other", r"name=other: an experiment's name is its file's \(mnist_fc\)"),
+    ("suite=quickstart", r"no such key 'suite'"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), MISTAKES, ids=[override for override, _ in MISTAKES])
+def test_a_wrong_override_is_one_line_that_names_it(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        experiment(overrides=("train.epochs=3", override))
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_are_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"experiment=mnist_fcc: no such experiment; did you mean mnist_fc"):
+        experiment("mnist_fcc")
+    with pytest.raises(UserError, match=r"suite=papr: no such suite; did you mean paper"):
+        compose_suite("papr")
+    with pytest.raises(
+        UserError, match=r"--config experiment=mnist_fc: no such option; choose from suite, experiments"
+    ):
+        select({"experiment": "mnist_fc"}, ("idx",))
+
+
+def test_a_closed_suite_takes_only_its_own_experiments() -> None:
+    with pytest.raises(UserError, match=r"experiments=mnist_fc: not in the suite 'quickstart'"):
+        experiment("mnist_fc", suite="quickstart")
+
+
+def test_names_and_overrides_are_split_as_users_write_them() -> None:
+    assert split_names("a,b c") == ["a", "b", "c"]
+    assert split_names(None) == []
+    assert split_overrides("phase2.zeta=0.3 model.dense=[600, 300]") == ["phase2.zeta=0.3", "model.dense=[600,300]"]
+    with pytest.raises(UserError, match="quote each override once"):
+        split_overrides("a='b")
+
+
+def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
+    changes = {
+        "phase2.zeta=0.3": {"convert", "phase2", "gather", "track"},
+        "phase2.batch=16": {"phase2", "track"},
+        "phase1.lower=-5": {"phase1", "track"},
+        "train.epochs=7": {"train", "track"},
+        "model.width=0.5": {"train", "weights", "track"},
+        "weights.stem=other": {"weights", "track"},
+        "dataset.parts=2": {"phase2", "gather", "track"},
+        "dataset.source.test_images=5": {"data", "track"},
+        "dataset.preprocess.std=127.5": {"train", "phase1", "phase2", "track"},
+        "tracking.uri=sqlite:///elsewhere.db": set(),
+    }
+    before = {stage: stage_slice(experiment(), stage) for stage in STAGES}
+    for override, expected in changes.items():
+        changed = experiment(overrides=(override,))
+        found = {stage for stage in STAGES if stage_slice(changed, stage) != before[stage]}
+        assert found == expected, override
+
+
+def test_a_stage_cannot_read_outside_its_slice() -> None:
+    config = from_slice(stage_slice(experiment(), "convert"))
+    assert config.phase2.zeta == 0.5
+    with pytest.raises(MissingMandatoryValue):
+        _ = config.phase2.batch
+    with pytest.raises(MissingMandatoryValue):
+        _ = config.train.epochs
+
+
+def test_variants_are_named_by_what_disturbs_them() -> None:
+    assert variant_name(experiment(overrides=("phase2.zeta=-0.5",)).phase2) == "base"
+    noisy = experiment(overrides=("phase2.noise=0.01", "phase2.alpha_noise=5e-5"))
+    assert variant_name(noisy.phase2) == "noise=0.01,alpha_noise=5e-05"
+
+
+def test_paths_take_names_or_wildcards() -> None:
+    assert Paths("outputs", "paper", "mnist_fc").part("base", 3) == "outputs/paper/mnist_fc/phase2/base/parts/3"
+    assert Paths("outputs", "paper").part() == "outputs/paper/{experiment}/phase2/{variant}/parts/{part}"
+
+
+def test_rows_whose_files_are_missing_wait_unless_they_are_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    selection = select({}, ("idx",))
+    assert set(selection.experiments) == {"mnist_fc", "mnist_fc_l1", "mnist_lenet", "mnist_vgg", "fmnist_vgg"}
+    waiting = {row.path for row in selection.missing if row.experiment == "places365_vgg"}
+    assert "data/raw/places365/vgg16_places365.caffemodel" in waiting
+    with pytest.raises(UserError, match=r"experiments=pass_vgg: data/raw/pass/0 is missing .*robots.ox.ac.uk"):
+        select({"experiments": "mnist_fc,pass_vgg"}, ("idx",))
+
+
+def test_experiments_must_agree_about_a_data_set_they_share() -> None:
+    selection = select({"experiments": "fmnist_fc fmnist_lenet"}, ("idx",))
+    assert math.isclose(selection.experiments["fmnist_fc"].dataset.source.train_images, 60000)
+    with pytest.raises(UserError, match=r"dataset.name=fmnist_sample: .* describe it differently"):
+        select({"experiments": "fmnist_fc cifar10_vgg", "overrides": "dataset.name=fmnist_sample"}, ("idx", "cifar10"))

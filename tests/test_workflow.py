@@ -1,0 +1,261 @@
+"""The workflow, by really running Snakemake on real images: what runs, what runs again, what a user is told.
+
+Every call works in a temporary folder with a few hundred images of the shipped Fashion-MNIST sample, dropped in
+as a user would drop the full data set.
+"""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relu2snn.datasets import read_idx
+
+pytestmark = pytest.mark.workflow
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "data" / "sample" / "fmnist"
+SIZES = {"train": 300, "t10k": 60}
+OVERRIDES = "dataset.source.train_images=300 dataset.source.test_images=60 train.epochs=2 dataset.parts=2"
+
+
+def drop_images(folder: Path) -> None:
+    """A small part of the sample in the place and format of the full data set."""
+    folder.mkdir(parents=True)
+    for split, count in SIZES.items():
+        images = read_idx(SAMPLE / f"{split}-images-idx3-ubyte.gz", 3)[:count]
+        labels = read_idx(SAMPLE / f"{split}-labels-idx1-ubyte.gz", 1)[:count]
+        head = struct.pack(">IIII", 0x803, *images.shape)
+        (folder / f"{split}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + images.tobytes()))
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
+
+
+def command(*arguments: str, overrides: str = OVERRIDES, **options: str) -> list[str]:
+    settings = [f"{key}={value}" for key, value in options.items()] + ([f"overrides={overrides}"] if overrides else [])
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    return [*snakemake, "--nocolor", *arguments, "--config", *settings]
+
+
+def snakemake(folder: Path, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments, **options), cwd=folder, capture_output=True, text=True, check=False, env=environment()
+    )
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+
+
+def jobs(output: str) -> dict[str, int]:
+    """The rules that a run (or dry run) starts, with their number of jobs, without the target rule."""
+    rules: dict[str, int] = {}
+    for line in output.splitlines():
+        words = line.split()
+        if words[:1] in (["rule"], ["localrule"]) and words[1] != "all:":
+            name = words[1].removesuffix(":")
+            rules[name] = rules.get(name, 0) + 1
+    return rules
+
+
+def result(folder: Path, experiment: str, name: str = "phase2/base/result.json") -> dict:
+    return json.loads((folder / "outputs" / "paper" / experiment / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the workflow has run FC and LeNet5."""
+    folder = tmp_path_factory.mktemp("run")
+    drop_images(folder / "data" / "raw" / "fmnist")
+    run = snakemake(folder, experiments="fmnist_fc,fmnist_lenet")
+    assert run.returncode == 0, run.stderr[-3000:]
+    return folder
+
+
+def test_a_run_ends_with_exact_results_a_table_and_logs(finished: Path) -> None:
+    with (finished / "outputs" / "paper" / "results.csv").open() as file:
+        rows = {row["experiment"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"fmnist_fc", "fmnist_lenet"}
+    truth = read_idx(SAMPLE / "t10k-labels-idx1-ubyte.gz", 1)[:60]
+    for name, row in rows.items():
+        assert (row["variant"], row["images"], row["data"], row["weights"]) == ("base", "60", "real", "trained")
+        assert float(row["agreement"]) == 1.0
+        assert row["accuracy_original"] == row["accuracy_scaled"] == row["accuracy"]
+        with np.load(finished / "outputs" / "paper" / name / "phase2" / "base" / "predictions.npz") as file:
+            labels = file["labels"]
+        assert float(row["accuracy"]) == np.mean(labels == truth)
+        phase1 = result(finished, name, "phase1/result.json")
+        windows = np.array(result(finished, name)["windows"])
+        np.testing.assert_allclose(windows[:, 1] - windows[:, 0], 1.5 * np.array(phase1["layer_maxima"]), rtol=1e-12)
+        assert float(row["latency"]) == windows[-1, 1]
+        folder = finished / "outputs" / "paper" / name
+        for job in ("train", "weights", "phase1", "phase2_base_part1", "phase2_base_gather", "track"):
+            assert (folder / "benchmarks" / f"{job}.tsv").exists()
+            assert (folder / "logs" / f"{job}.log").exists()
+        assert "epoch 2/2" in (folder / "logs" / "train.log").read_text()
+
+
+def test_a_second_call_runs_nothing(finished: Path) -> None:
+    run = snakemake(finished, experiments="fmnist_fc,fmnist_lenet")
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stderr + run.stdout
+
+
+AGAIN = [
+    ("phase2.zeta=0.3", {"convert", "phase2", "gather", "figures", "track", "results"}),
+    ("phase1.upper=0.5", {"phase1", "convert", "phase2", "gather", "figures", "track", "results"}),
+    ("train.seed=1", {"train", "weights", "phase1", "convert", "phase2", "gather", "figures", "track", "results"}),
+    ("phase2.noise=0.01", {"convert", "phase2", "gather", "figures", "track", "results"}),
+    ("tracking.lock_timeout=5", set()),
+]
+
+
+@pytest.mark.parametrize(("override", "expected"), AGAIN, ids=[override for override, _ in AGAIN])
+def test_a_changed_value_runs_exactly_the_jobs_that_depend_on_it(finished: Path, override: str, expected: set) -> None:
+    run = snakemake(finished, "-n", experiments="fmnist_fc,fmnist_lenet", overrides=f"{OVERRIDES} {override}")
+    assert run.returncode == 0, run.stderr
+    assert set(jobs(run.stdout + run.stderr)) == expected
+
+
+def test_a_stage_by_hand_gives_what_the_workflow_gave(finished: Path) -> None:
+    before = result(finished, "fmnist_fc")
+    stage = [sys.executable, "-m", "relu2snn.stages.phase2", "experiment=fmnist_fc", *OVERRIDES.split()]
+    copy = finished / "by_hand"
+    subprocess.run(["cp", "-r", str(finished / "outputs"), str(copy)], check=True)
+    run = subprocess.run([*stage, f"outputs={copy}"], cwd=finished, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    after = json.loads((copy / "paper" / "fmnist_fc" / "phase2" / "base" / "result.json").read_text())
+    assert {**after, "seconds": 0} == {**before, "seconds": 0}
+
+
+def runs_in_store(folder: Path) -> list[str]:
+    """Names of the runs that MLflow shows, read back from its store."""
+    code = (
+        "from mlflow import MlflowClient; c = MlflowClient('sqlite:///outputs/mlflow.db');"
+        "e = [x.experiment_id for x in c.search_experiments() if x.name.endswith('/paper')];"
+        "print(*sorted(r.info.run_name for r in c.search_runs(e)), sep='\\n')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return run.stdout.split("\n")[:-1]
+
+
+def test_a_killed_phase_2_job_is_done_again_and_nothing_else(finished: Path) -> None:
+    names = runs_in_store(finished)
+    # One image at a time makes the job long enough to be killed in its middle.
+    overrides = f"{OVERRIDES} phase2.batch=1"
+    kept = {path: path.stat().st_mtime_ns for path in (finished / "outputs" / "paper").glob("*/phase1/*")}
+    process = subprocess.Popen(
+        command(experiments="fmnist_lenet", overrides=overrides),
+        cwd=finished,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    killed = None
+    while process.poll() is None and killed is None:
+        found = subprocess.run(
+            ["pgrep", "-s", str(process.pid), "-f", "stages.phase2 "], capture_output=True, text=True
+        )
+        pids = [int(pid) for pid in found.stdout.split() if "python" in Path(f"/proc/{pid}/comm").read_text()]
+        if pids:
+            killed = pids[0]
+            os.kill(killed, signal.SIGKILL)
+        time.sleep(0.05)
+    _, errors = process.communicate()
+    assert killed, "no phase 2 job was seen"
+    assert process.returncode != 0
+    assert "phase2" in errors
+
+    run = snakemake(finished, experiments="fmnist_lenet", overrides=overrides)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert set(jobs(run.stdout + run.stderr)) <= {"phase2", "gather", "figures", "track", "results"}
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert result(finished, "fmnist_lenet")["agreement"] == 1.0
+    # Another batch is another configuration: one more parent with its children, and none of them twice.
+    after = runs_in_store(finished)
+    assert len(after) == len(names) + 4
+    again = snakemake(finished, "--forcerun", "track", experiments="fmnist_lenet", overrides=overrides)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert runs_in_store(finished) == after
+
+
+MISTAKES = [
+    ({"experiments": "fmnist_fcc"}, "experiment=fmnist_fcc: no such experiment; did you mean fmnist_fc?"),
+    ({"experiments": "fmnist_fc", "overrides": "phase2.zta=1"}, "did you mean 'phase2.zeta'?"),
+    ({"experiments": "fmnist_fc", "overrides": "train.epochs=many"}, "override 'train.epochs=many': Value 'many'"),
+    ({"experiments": "fmnist_fc", "overrides": "phase2.zeta=-2"}, "phase2.zeta=-2.0: must be greater than -1"),
+    ({"experiments": "pass_vgg", "overrides": ""}, "experiments=pass_vgg: data/raw/pass/0 is missing"),
+    ({"experiment": "fmnist_fc", "overrides": ""}, "--config experiment=fmnist_fc: no such option"),
+]
+
+
+def test_two_files_of_weights_for_one_network_end_before_any_job(tmp_path: Path) -> None:
+    drop_images(tmp_path / "data" / "raw" / "fmnist")
+    folder = tmp_path / "data" / "models" / "fMNIST" / "FC"
+    folder.mkdir(parents=True)
+    for suffix in (".h5", ".keras"):
+        (folder / f"fmnist_fc_relu_original{suffix}").write_bytes(b"")
+    run = snakemake(tmp_path, experiments="fmnist_fc")
+    assert run.returncode != 0
+    assert "2 files of weights for one network" in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[message for _, message in MISTAKES])
+def test_a_mistake_ends_before_any_job_with_one_line(tmp_path: Path, options: dict, message: str) -> None:
+    run = snakemake(tmp_path, **options)
+    assert run.returncode != 0
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert [line for line in run.stderr.splitlines() if line.strip()] == [run.stderr.strip()]
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_rows_that_wait_for_files_are_listed_and_the_others_run(tmp_path: Path) -> None:
+    drop_images(tmp_path / "data" / "raw" / "fmnist")
+    drop_images(tmp_path / "data" / "raw" / "mnist")
+    run = snakemake(tmp_path, "-n")
+    assert run.returncode == 0, run.stderr
+    for text in ("Not run", "pass_vgg", "data/raw/places365/train", "places2.csail.mit.edu", "cifar10_vgg"):
+        assert text in run.stderr
+    assert jobs(run.stdout + run.stderr)["phase1"] == 5
+
+
+def test_a_corrupt_gzip_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "raw" / "fmnist"
+    drop_images(folder)
+    file = folder / "train-images-idx3-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:5000])
+    run = snakemake(tmp_path, experiments="fmnist_fc")
+    assert run.returncode != 0
+    (line,) = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("relu2snn data:")]
+    assert "data/raw/fmnist/train-images-idx3-ubyte.gz" in line
+    assert "Traceback" not in run.stdout + run.stderr
+    assert not list((tmp_path / "outputs").rglob("*.npy"))
+
+
+def test_weights_of_another_architecture_are_named_and_nothing_is_left(tmp_path: Path) -> None:
+    import keras
+
+    drop_images(tmp_path / "data" / "raw" / "fmnist")
+    other = keras.Sequential([keras.Input((784,)), keras.layers.Dense(50), keras.layers.Dense(10)])
+    path = tmp_path / "data" / "models" / "fMNIST" / "FC" / "fmnist_fc_relu_original.weights.h5"
+    path.parent.mkdir(parents=True)
+    other.save_weights(path)
+    run = snakemake(tmp_path, experiments="fmnist_fc")
+    assert run.returncode != 0
+    (line,) = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("relu2snn weights:")]
+    assert "fmnist_fc_relu_original.weights.h5" in line
+    assert "(784, 50)" in line
+    assert "(784, 600)" in line
+    assert not list((tmp_path / "outputs").rglob("*.keras"))
+    assert "train" not in jobs(run.stdout + run.stderr)
