@@ -1,8 +1,8 @@
 """Pin the requirements anew: requirements/*.txt with hashes, and environment.yml with the same versions.
 
-    uv run --no-project scripts/lock_requirements.py [--upgrade]
+    python scripts/lock_requirements.py [--upgrade]
 
-Needs uv. No file that it writes holds a registry's address.
+Needs uv on the path. No file that it writes holds a registry's address.
 """
 
 import re
