@@ -21,7 +21,7 @@ lint: .venv/dev
 
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only
 	@test -f outputs/mlflow.db || { echo "outputs/mlflow.db: nothing logged yet; run make quickstart first" >&2; exit 1; }
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db --host 127.0.0.1 --port 5000
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
 clean:
 	rm -rf outputs .snakemake
