@@ -4,11 +4,11 @@ Every call works in a temporary folder with a few hundred images of the shipped 
 as a user would drop the full data set.
 """
 
+import contextlib
 import csv
 import gzip
 import json
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from relu2snn.datasets import read_idx
@@ -158,17 +159,15 @@ def test_a_killed_phase_2_job_is_done_again_and_nothing_else(finished: Path) -> 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
     )
     killed = None
     while process.poll() is None and killed is None:
-        found = subprocess.run(
-            ["pgrep", "-s", str(process.pid), "-f", "stages.phase2 "], capture_output=True, text=True
-        )
-        pids = [int(pid) for pid in found.stdout.split() if "python" in Path(f"/proc/{pid}/comm").read_text()]
-        if pids:
-            killed = pids[0]
-            os.kill(killed, signal.SIGKILL)
+        for job in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                words = job.cmdline()
+                if "python" in words[:1] and "relu2snn.stages.phase2" in words:
+                    killed = job.pid
+                    job.kill()
         time.sleep(0.05)
     _, errors = process.communicate()
     assert killed, "no phase 2 job was seen"

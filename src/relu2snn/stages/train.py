@@ -15,6 +15,9 @@ def run(config: Experiment, part: int | None) -> None:
     dataset = ArrayDataset(paths.dataset(config.dataset.name))
     # oneDNN trains a convolution network about a third faster, also where TensorFlow does not choose it by itself.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    import relu2snn.stages._tensorflow  # noqa: F401
+
+    # isort: split
     from relu2snn.networks.training import train
 
     settings = json.dumps([stage_slice(config, "train"), dataset.digest], sort_keys=True)

@@ -32,6 +32,9 @@ def run(config: Experiment, part: int | None) -> None:
 
 
 def _convert(config: Experiment, given: Path, target: Path) -> None:
+    import relu2snn.stages._tensorflow  # noqa: F401
+
+    # isort: split
     from relu2snn.networks.build import build
 
     model = build(config.model, config.dataset.image_shape, config.dataset.classes)
