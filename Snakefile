@@ -13,7 +13,10 @@ from relu2snn.networks.weights import find_weights
 SELECTION = select_or_exit(
     config,
     SUPPORTED_FORMATS,
-    checks=[lambda each: source_files(each.dataset.source), lambda each: find_weights(each.weights)],
+    checks=[
+        lambda each: source_files(each.dataset.source),
+        lambda each: find_weights(each.weights),
+    ],
 )
 EXPERIMENTS = SELECTION.experiments
 PATHS = SELECTION.paths()
