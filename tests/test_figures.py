@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from relu2snn.config import Paths, from_slice
+from relu2snn.errors import UserError
 from relu2snn.figures import COLUMN_WIDTH, plot_layer_maxima, save_figure
 from relu2snn.files import write_json
 from relu2snn.stages.figures import run
@@ -105,15 +106,23 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
     }
 
 
-@pytest.mark.parametrize("simulated", [False, True])
-def test_stage_draws_the_windows_once_phase_2_has_run(tmp_path, simulated):
+@pytest.mark.parametrize(("noise", "variant"), [(0.0, "base"), (0.01, "noise=0.01")])
+def test_stage_draws_the_windows_of_the_configured_variant(tmp_path, noise, variant):
     paths = Paths(str(tmp_path), "fake_suite", "fake_experiment")
     write_json(f"{paths.phase1}/result.json", {"layers": LENET, "layer_maxima": MAXIMA})
-    if simulated:
-        write_json(f"{paths.phase2('base')}/result.json", {"windows": WINDOWS})
-    run(from_slice({"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}), None)
+    for name, windows in (("base", [[0, 1]] * 5), ("noise=0.01", [[0, 2]] * 5), (variant, WINDOWS)):
+        write_json(f"{paths.phase2(name)}/result.json", {"windows": windows})
+    identity = {"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}
+    run(from_slice({**identity, "phase2": {"noise": noise, "alpha_noise": 0.0}}), None)
     expected = tmp_path / "expected"
-    save_figure(plot_layer_maxima(LENET, MAXIMA, WINDOWS if simulated else None), expected)
-    assert (tmp_path / "fake_suite/fake_experiment/figures/layer_maxima.png").read_bytes() == (
-        expected.with_suffix(".png").read_bytes()
-    )
+    save_figure(plot_layer_maxima(LENET, MAXIMA, WINDOWS), expected)
+    found = tmp_path / "fake_suite/fake_experiment/figures/layer_maxima.png"
+    assert found.read_bytes() == expected.with_suffix(".png").read_bytes()
+
+
+def test_stage_without_phase_2_names_the_missing_file(tmp_path):
+    paths = Paths(str(tmp_path), "fake_suite", "fake_experiment")
+    write_json(f"{paths.phase1}/result.json", {"layers": LENET, "layer_maxima": MAXIMA})
+    identity = {"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}
+    with pytest.raises(UserError, match=r"phase2/base/result.json: no such file"):
+        run(from_slice({**identity, "phase2": {"noise": 0.0, "alpha_noise": 0.0}}), None)

@@ -1,4 +1,4 @@
-"""Draws the layer maxima of phase 1 and, where phase 2 has run, its spiking windows."""
+"""Draws the layer maxima of phase 1 and the spiking windows of phase 2."""
 
 from pathlib import Path
 
