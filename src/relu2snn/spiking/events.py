@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 @njit(cache=True)
-def _first_crossings(leads, weights, total, threshold, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def first_crossings(leads, weights, total, threshold, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
     """Leads `out` (neurons,) of the neurons that share the inputs `leads` (inputs,), by walking the inputs in order."""
     neurons = threshold.size
     potential = np.zeros(neurons)
@@ -101,7 +101,16 @@ def _simulate(leads, weights, total, threshold, drive, before, window, sizes, st
                     ]
                     k += 1
         level = threshold[min(row, threshold.shape[0] - 1), min(column, threshold.shape[1] - 1)]
-        _first_crossings(field, weights, total, level, drive, before, window, out[image, row, column])
+        first_crossings(field, weights, total, level, drive, before, window, out[image, row, column])
+
+
+def output_sides(
+    shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int]:
+    """(h_out, w_out) of a convolution over padded inputs of `shape` (batch, h, w, channels)."""
+    rows = (shape[1] - (kernel[0] - 1) * dilation[0] - 1) // strides[0] + 1
+    columns = (shape[2] - (kernel[1] - 1) * dilation[1] - 1) // strides[1] + 1
+    return rows, columns
 
 
 def simulate_conv2d(
@@ -122,8 +131,7 @@ def simulate_conv2d(
     (batch, h_out, w_out, filters): t_max − t, at least 0.
     """
     kh, kw, _, filters = weights.shape
-    rows = (leads.shape[1] - (kh - 1) * dilation[0] - 1) // strides[0] + 1
-    columns = (leads.shape[2] - (kw - 1) * dilation[1] - 1) // strides[1] + 1
+    rows, columns = output_sides(leads.shape, (kh, kw), strides, dilation)
     matrix = np.ascontiguousarray(weights.reshape(-1, filters))
     levels = np.ascontiguousarray(threshold.reshape((1, 1, filters) if threshold.ndim == 1 else threshold.shape))
     out = np.empty((leads.shape[0], rows, columns, filters))

@@ -12,7 +12,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from relu2snn.spiking.events import Floats, simulate_conv2d, simulate_dense
+from relu2snn.spiking.certificate import closed_form, uncertified
+from relu2snn.spiking.decide import Evidence, decide, is_early
+from relu2snn.spiking.events import Floats, simulate_conv2d
 
 
 class _Noisy(keras.layers.Layer):
@@ -70,13 +72,20 @@ class _SpikingLayer(_Noisy):
 
     t_start is the start of the inputs' window, t_min its end and the start of the neurons' own window, t_max
     the end of that; times are absolute. Weights: `kernel` J, `threshold` ϑ and `drive` α.
+
+    Attributes: certify, whether pairs with a certificate take the closed form (else all are simulated event by event,
+    which gives the same and is slow); set it before the network's first call. evidence, what became of the others.
     """
+
+    strides = dilation = (1, 1)
 
     def __init__(self, t_start: float, t_min: float, t_max: float, **options: Any) -> None:
         super().__init__(**options)
         self.t_start, self.t_min, self.t_max = float(t_start), float(t_min), float(t_max)
         if not self.t_start < self.t_min < self.t_max:
             raise ValueError(f"t_start={t_start}, t_min={t_min}, t_max={t_max}: need t_start < t_min < t_max")
+        self.certify = True
+        self.evidence = Evidence()
 
     def add_parameters(self, kernel_shape: tuple[int, ...], threshold_shape: tuple[int, ...]) -> None:
         self.kernel = self.add_weight(name="kernel", shape=kernel_shape, initializer="zeros")
@@ -84,12 +93,62 @@ class _SpikingLayer(_Noisy):
         self.drive = self.add_weight(name="drive", shape=kernel_shape[-1:], initializer="ones")
 
     def call(self, leads: Any) -> Any:
-        spikes = tf.numpy_function(self._simulate, [leads, self.kernel, self.threshold, self.drive], leads.dtype)
+        before, window = self.t_min - self.t_start, self.t_max - self.t_min
+        parameters = self.kernel, self.threshold, self.drive
+        if self.certify:
+            closed = closed_form(leads, *parameters, before, window, self.apply)
+            open_pairs = uncertified(leads, *parameters, before, self.apply, self.lateness)
+            spikes = tf.cond(
+                tf.reduce_any(open_pairs),
+                lambda: tf.numpy_function(self._decide, [closed, open_pairs, leads, *parameters], leads.dtype),
+                lambda: closed,
+            )
+        else:
+            spikes = tf.numpy_function(self._simulate, [leads, *parameters], leads.dtype)
         spikes.set_shape(self.compute_output_shape(leads.shape))
         return self.disturb(spikes)
 
-    def _simulate(self, leads: Floats, kernel: Floats, threshold: Floats, drive: Floats) -> Floats:
+    def apply(self, values: Any, kernel: Any) -> Any:
+        """The linear map of the layer: Σ_j kernel_ij values_j, with the padding's values 0."""
         raise NotImplementedError
+
+    def lateness(self, leads: Any) -> Any:
+        """How long after t_min the last input of each position comes, at most and at least 0: (batch, …, 1)."""
+        raise NotImplementedError
+
+    def _as_grid(self, leads: Floats, kernel: Floats) -> tuple[Floats, Floats]:
+        """Leads, padded, and kernel of the same layer as a convolution."""
+        raise NotImplementedError
+
+    def _simulate(self, leads: Floats, kernel: Floats, threshold: Floats, drive: Floats) -> Floats:
+        """Every neuron, event by event."""
+        before, window = self.t_min - self.t_start, self.t_max - self.t_min
+        leads, grid = self._as_grid(leads, kernel)
+        spikes = simulate_conv2d(leads, grid, threshold, drive, before, window, self.strides, self.dilation)
+        self.evidence.simulated += spikes.size
+        self.evidence.early += int(np.count_nonzero(is_early(spikes, before, window)))
+        return spikes if kernel.ndim > 2 else spikes[:, 0, 0]
+
+    def _decide(self, closed: Floats, open_pairs: Any, leads: Floats, *parameters: Floats) -> Floats:
+        kernel, threshold, drive = parameters
+        before, window = self.t_min - self.t_start, self.t_max - self.t_min
+        leads, grid = self._as_grid(leads, kernel)
+        if kernel.ndim == 2:
+            closed, open_pairs = closed[:, None, None], open_pairs[:, None, None]
+        spikes = decide(
+            closed,
+            open_pairs,
+            leads,
+            grid,
+            threshold,
+            drive,
+            before,
+            window,
+            self.strides,
+            self.dilation,
+            self.evidence,
+        )
+        return spikes if kernel.ndim > 2 else spikes[:, 0, 0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "t_start": self.t_start, "t_min": self.t_min, "t_max": self.t_max}
@@ -109,9 +168,14 @@ class SpikingDense(_SpikingLayer):
     def build(self, input_shape: Any) -> None:
         self.add_parameters((input_shape[-1], self.units), (self.units,))
 
-    def _simulate(self, leads: Floats, kernel: Floats, threshold: Floats, drive: Floats) -> Floats:
-        before, window = self.t_min - self.t_start, self.t_max - self.t_min
-        return simulate_dense(leads, kernel, threshold, drive, before, window)
+    def apply(self, values: Any, kernel: Any) -> Any:
+        return tf.matmul(values, kernel)
+
+    def lateness(self, leads: Any) -> Any:
+        return tf.nn.relu(-tf.reduce_min(leads, axis=-1, keepdims=True))
+
+    def _as_grid(self, leads: Floats, kernel: Floats) -> tuple[Floats, Floats]:
+        return leads[:, None, None, :], kernel[None, None]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.units)
@@ -152,10 +216,16 @@ class SpikingConv2D(_SpikingLayer):
             (*self.kernel_size, input_shape[-1], self.filters), shape if self.threshold_map else shape[-1:]
         )
 
-    def _simulate(self, leads: Floats, kernel: Floats, threshold: Floats, drive: Floats) -> Floats:
-        before, window = self.t_min - self.t_start, self.t_max - self.t_min
-        padded = np.pad(leads, ((0, 0), *self._margins(leads.shape[1:3]), (0, 0)))
-        return simulate_conv2d(padded, kernel, threshold, drive, before, window, self.strides, self.dilation)
+    def apply(self, values: Any, kernel: Any) -> Any:
+        return tf.nn.conv2d(values, kernel, self.strides, self.padding.upper(), dilations=self.dilation)
+
+    def lateness(self, leads: Any) -> Any:
+        latest = tf.nn.relu(-tf.reduce_min(leads, axis=-1, keepdims=True))
+        # A dilated field's bounding box has the same positions and more.
+        return tf.nn.max_pool2d(latest, self._extents(), self.strides, self.padding.upper())
+
+    def _as_grid(self, leads: Floats, kernel: Floats) -> tuple[Floats, Floats]:
+        return np.pad(leads, ((0, 0), *self._margins(leads.shape[1:3]), (0, 0))), kernel
 
     def _extents(self) -> list[int]:
         """The sides of the receptive field."""

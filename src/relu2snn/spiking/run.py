@@ -7,9 +7,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from relu2snn.spiking.decide import Evidence
 from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 def spiking_layers(model: keras.Model) -> list[Any]:
@@ -22,11 +24,12 @@ def latency(model: keras.Model) -> float:
     return next(layer.t_min for layer in model.layers if isinstance(layer, PotentialReadout))
 
 
-def spike_times(model: keras.Model, images: Floats) -> dict[str, Floats]:
+def spike_times(model: keras.Model, images: Floats, certify: bool = True) -> dict[str, Floats]:
     """Absolute spike times of the encoder and of every spiking layer, by layer name, for images (batch, h, w, c).
 
-    Shapes are those of the layers' outputs; the input window is [0, 1].
+    Shapes are those of the layers' outputs; the input window is [0, 1]. certify: as in SpikingRun.
     """
+    _prepare(model, certify)
     layers = [layer for layer in model.layers if isinstance(layer, SpikeEncoder)] + spiking_layers(model)
     probe = keras.Model(model.inputs[0], [layer.output for layer in layers])
     leads = probe(tf.constant(images, tf.float64), training=False)
@@ -36,12 +39,18 @@ def spike_times(model: keras.Model, images: Floats) -> dict[str, Floats]:
 class SpikingRun:
     """A spiking network run over batches, counting spikes as it goes; memory is bounded by the batch.
 
-    Attributes: images, the number seen; layers, the names of the spiking layers; spikes, early and neurons
-    (layers,): spikes before t_max, of these the ones before t_min, and all neurons of one image.
+    Attributes: images, the number seen; layers, the names of the spiking layers; spikes and neurons (layers,): spikes
+    before t_max, and all neurons of one image. certified, simulated, early and deviation (layers,): the pairs of a
+    neuron and an image for which the closed form is proved to be the simulation, those that were simulated event by
+    event, of these the spikes before t_min, and the largest difference of a simulated neuron's decoded value from
+    the closed form, which is its ReLU unless α is disturbed.
+
+    certify=False simulates every neuron event by event: the same spike times, much slower.
     """
 
-    def __init__(self, model: keras.Model, part: int = 0) -> None:
+    def __init__(self, model: keras.Model, part: int = 0, certify: bool = True) -> None:
         layers = spiking_layers(model)
+        _prepare(model, certify)
         for layer in model.layers:
             if hasattr(layer, "reseed"):
                 layer.reseed(part)
@@ -50,23 +59,44 @@ class SpikingRun:
         self.windows = [(layer.t_min, layer.t_max) for layer in layers]
         self.neurons = np.array([int(np.prod(layer.output.shape[1:])) for layer in layers], np.int64)
         self.spikes = np.zeros(len(layers), np.int64)
-        self.early = np.zeros(len(layers), np.int64)
+        self._evidence = [layer.evidence for layer in layers]
         probe = keras.Model(model.inputs[0], [*model.outputs, *(layer.output for layer in layers)])
-        lengths = [layer.t_max - layer.t_min for layer in layers]
 
         @tf.function(reduce_retracing=True)
-        def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
             logits, *leads = probe(images, training=False)
-            spikes = [tf.math.count_nonzero(lead > 0) for lead in leads]
-            early = [tf.math.count_nonzero(lead > length) for lead, length in zip(leads, lengths, strict=True)]
-            return logits, spikes, early
+            return logits, [tf.math.count_nonzero(lead > 0) for lead in leads]
 
         self._step = step
 
     def logits(self, images: Floats) -> Floats:
         """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
-        logits, spikes, early = self._step(tf.constant(images, tf.float64))
+        logits, spikes = self._step(tf.constant(images, tf.float64))
         self.images += len(images)
         self.spikes += [int(count) for count in spikes]
-        self.early += [int(count) for count in early]
         return np.asarray(logits.numpy())
+
+    @property
+    def simulated(self) -> Counts:
+        """Pairs that were simulated event by event, per layer."""
+        return np.array([layer.simulated for layer in self._evidence], np.int64)
+
+    @property
+    def certified(self) -> Counts:
+        """Pairs whose closed form is proved to be the simulation, per layer."""
+        return self.neurons * self.images - self.simulated
+
+    @property
+    def early(self) -> Counts:
+        """Spikes before t_min, per layer, noise on the spike times apart."""
+        return np.array([layer.early for layer in self._evidence], np.int64)
+
+    @property
+    def deviation(self) -> Floats:
+        """Largest difference of a simulated neuron's decoded value from the closed form of its inputs, per layer."""
+        return np.array([layer.deviation for layer in self._evidence])
+
+
+def _prepare(model: keras.Model, certify: bool) -> None:
+    for layer in spiking_layers(model):
+        layer.certify, layer.evidence = certify, Evidence()
