@@ -101,8 +101,8 @@ def _gather(leads, image, row, column, sizes, strides, dilation):  # type: ignor
 def _bin(field, before, bins, active):  # type: ignore[no-untyped-def]
     """Edges of the bins, the indices of the inputs before the last edge (in `active`) and the bin of each.
 
-    The bins cover [0, span]: from the first input, or t_start, to t_min. Returns (span, number of active inputs), or
-    a span below 0 when an input comes after t_min, which bins do not cover.
+    The bins cover [0, span]: from the first input, or t_start, to the last input or t_min. Returns (span, number of
+    active inputs), or a span below 0 for inputs that are no numbers.
     """
     count = 0
     highest = 0.0
@@ -123,7 +123,7 @@ def _bin(field, before, bins, active):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _stays_below(field, weights, level, drive, before, span, bins, active, count):  # type: ignore[no-untyped-def]
-    """Whether V stays below ϑ until t_min: on a bin [s_k, s_k+1] V is at most α⁺ (D − s_k) + F⁺(s_k) − F⁻(s_k+1).
+    """Whether V stays below ϑ until the last input: α⁺ (D − s_k) + F⁺(s_k) − F⁻(s_k+1) bounds it on [s_k, s_k+1].
 
     F±(s) = Σ_j J±_j max(x_j − s, 0), from sums over the bins.
     """
@@ -173,7 +173,10 @@ def _decide(open_pairs, leads, weights, threshold, drive, before, window, sizes,
             level = threshold[min(row, threshold.shape[0] - 1), min(column, threshold.shape[1] - 1)]
             bins = np.empty(field.size, np.int64)
             active = np.empty(field.size, np.int64)
-            span, count = _bin(field, before, bins, active)
+            # Where inputs come after t_min, time counts backwards from the last of them.
+            lateness = max(-field.min(), 0.0)
+            shifted = field + lateness if lateness > 0 else field
+            span, count = _bin(shifted, before + lateness, bins, active)
             chosen = np.empty(waiting, np.int64)
             left = 0
             for i in range(filters):
@@ -181,7 +184,9 @@ def _decide(open_pairs, leads, weights, threshold, drive, before, window, sizes,
                     rise = drive[i] + weights[i].sum()
                     below = span > 0 and rise > 0
                     if below:
-                        below = _stays_below(field, weights[i], level[i], drive[i], before, span, bins, active, count)
+                        below = _stays_below(
+                            shifted, weights[i], level[i], drive[i], before + lateness, span, bins, active, count
+                        )
                     if not below:
                         chosen[left] = i
                         left += 1

@@ -1,0 +1,186 @@
+"""The certified engine against the simulation of every event, which the oracle checks, on layers built to break it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import conv_network, dense_network
+
+from relu2snn.mapping import Network, fold, measure, read, scale, to_spiking
+from relu2snn.spiking import SpikingConv2D, SpikingDense, SpikingRun, spike_times
+from relu2snn.spiking.certificate import growth, uncertified
+from relu2snn.spiking.decide import Evidence
+
+LOW, HIGH = -1.0, 2.0
+
+
+def layer_leads(layer: Any, leads: np.ndarray, certify: bool) -> np.ndarray:
+    layer.certify, layer.evidence = certify, Evidence()
+    return np.asarray(layer(tf.constant(leads)))
+
+
+def set_weights(layer: Any, shape: tuple[int, ...], weights: np.ndarray, bias: np.ndarray, alpha: np.ndarray) -> None:
+    """J and ϑ of the mapping, written down once more from method.md; only the dynamics see α."""
+    layer.build(shape)
+    before, window = layer.t_min - layer.t_start, layer.t_max - layer.t_min
+    sums = weights.sum(axis=tuple(range(weights.ndim - 1)))
+    j = weights / (1 - sums)
+    total = j.sum(axis=tuple(range(weights.ndim - 1)))
+    layer.set_weights([j, before + window + window * total - (1 + total) * bias, alpha])
+
+
+def assert_same_spikes(layer: Any, leads: np.ndarray) -> None:
+    """Equal leads, unless V only touches a threshold: then rounding decides, and both must be on it."""
+    fast, slow = layer_leads(layer, leads, True), layer_leads(layer, leads, False)
+    different = np.argwhere(np.abs(fast - slow) > 1e-9)
+    kernel, threshold, drive = (np.asarray(value) for value in layer.get_weights())
+    before, window = layer.t_min - layer.t_start, layer.t_max - layer.t_min
+    for batch, unit in different:
+        s = max(fast[batch, unit], slow[batch, unit]) - window
+        inputs = np.maximum(leads[batch] - s, 0) @ kernel[:, unit]
+        assert abs(drive[unit] * (before - s) + inputs - threshold[unit]) < 1e-9, (fast, slow)
+
+
+quarters = st.integers(-16, 16).map(lambda n: n / 4)
+
+
+@settings(max_examples=400)
+@given(data=st.data())
+def test_a_dense_layer_built_to_break_the_certificate_spikes_when_every_event_says(data: st.DataObject) -> None:
+    """Early crossings, ties, late and too early inputs, all-zero inputs, negative weights only, S at both bounds."""
+    inputs, units = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 3))
+    values = st.lists(quarters, min_size=inputs * units, max_size=inputs * units)
+    weights = np.array(data.draw(values)).reshape(inputs, units)
+    if data.draw(st.booleans()):
+        weights = -np.abs(weights)
+    target = data.draw(st.sampled_from([None, -10.0, 0.99]))
+    for i in range(units):
+        total = weights[:, i].sum()
+        if (target is not None and total * target > 0) or total >= 0.995:
+            weights[:, i] *= (0.99 if target is None or total > 0 else target) / total
+    bias = np.array(data.draw(st.lists(quarters, min_size=units, max_size=units)))
+    lowest = data.draw(st.sampled_from([0, 0, -6]))
+    lead = st.integers(lowest, 12).map(lambda n: n / 4)
+    leads = np.array(data.draw(st.lists(lead, min_size=2 * inputs, max_size=2 * inputs))).reshape(2, inputs)
+    if data.draw(st.integers(0, 9)) == 0:
+        leads[0] = 0.0
+    before, window = data.draw(st.sampled_from([0.5, 1.0, 2.5])), data.draw(st.sampled_from([0.25, 1.0, 3.0]))
+    layer = SpikingDense(units, t_start=2.0, t_min=2.0 + before, t_max=2.0 + before + window, dtype="float64")
+    alpha = np.array(data.draw(st.lists(st.sampled_from([1.0, 1.0, 0.7, 1.2, -0.5]), min_size=units, max_size=units)))
+    set_weights(layer, (None, inputs), weights, bias, alpha)
+    assert_same_spikes(layer, leads)
+
+
+@pytest.mark.parametrize("lateness", [0.0, 0.1])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("strides", "dilation"), [((1, 1), (1, 1)), ((2, 3), (1, 1)), ((1, 1), (2, 3))])
+@pytest.mark.parametrize("window", [0.3, 1.0, 6.0])
+def test_a_convolution_spikes_when_every_event_says(window, strides, dilation, padding, lateness) -> None:
+    draw = np.random.default_rng(5)
+    options = {"t_start": 1.0, "t_min": 2.0, "t_max": 2.0 + window, "dtype": "float64", "threshold_map": True}
+    layer = SpikingConv2D(5, (3, 2), strides, padding, dilation, **options)
+    weights = draw.normal(0, 0.6, (3, 2, 4, 5))
+    weights *= np.minimum(1, 0.9 / np.maximum(weights.sum(axis=(0, 1, 2)), 1e-9)).clip(0, 1) ** 2
+    shape = layer.compute_output_shape((None, 9, 8, 4))[1:]
+    set_weights(layer, (None, 9, 8, 4), weights, draw.normal(0, 0.3, shape), np.ones(5))
+    leads = np.maximum(draw.uniform(-1, 1, (3, 9, 8, 4)), 0.0) - lateness * draw.random((3, 9, 8, 4))
+    fast = layer_leads(layer, leads, True)
+    evidence = layer.evidence
+    np.testing.assert_allclose(fast, layer_leads(layer, leads, False), rtol=0, atol=1e-9)
+    assert evidence.early == layer.evidence.early
+    # Both ways of deciding a pair must have been taken for the comparison to say something.
+    assert evidence.early > 0 or window > 1
+    assert evidence.simulated < fast.size or (lateness > 0 and window < 1)
+
+
+def spiking_network(model: Any, **options: Any) -> tuple[Any, Network, np.ndarray]:
+    network = scale(read(model, LOW, HIGH))
+    x = np.random.default_rng(0).uniform(LOW, HIGH, (30, *model.input_shape[1:]))
+    maxima = measure(network, [x]).layer_maxima.tolist()
+    return to_spiking(network, maxima, seed=3, **options), network, x
+
+
+@pytest.mark.parametrize(("noise", "alpha_noise"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.1), (0.02, 0.02)])
+@pytest.mark.parametrize("zeta", [-0.8, -0.5, 0.0, 0.5])
+@pytest.mark.parametrize("model", [dense_network(1, "after"), conv_network(3, "after")], ids=["dense", "conv"])
+def test_networks_spike_when_every_event_says_with_any_noise(model, zeta, noise, alpha_noise) -> None:
+    spiking, _, x = spiking_network(model, zeta=zeta, noise=noise, alpha_noise=alpha_noise)
+    results = []
+    for certify in (True, False):
+        for layer in spiking.layers:
+            if hasattr(layer, "reseed"):
+                layer.reseed(0)
+        results.append(spike_times(spiking, x, certify))
+    for name, times in results[0].items():
+        np.testing.assert_allclose(times, results[1][name], rtol=0, atol=1e-9, err_msg=name)
+
+
+def test_a_run_counts_what_it_proved_and_what_it_simulated() -> None:
+    spiking, _, x = spiking_network(conv_network(3, "after"), zeta=-0.5)
+    fast = SpikingRun(spiking)
+    logits = np.concatenate([fast.logits(x[:20]), fast.logits(x[20:])])
+    certified, simulated, early, deviation = fast.certified, fast.simulated, fast.early, fast.deviation
+    slow = SpikingRun(spiking, certify=False)
+    np.testing.assert_allclose(slow.logits(x), logits, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(certified + simulated, fast.neurons * len(x))
+    assert (certified > 0).all()
+    assert (simulated > 0).any()
+    np.testing.assert_array_equal(slow.simulated, slow.neurons * len(x))
+    np.testing.assert_array_equal(slow.early, early)
+    assert early.sum() > 0
+    assert (deviation[early > 0] > 1e-6).all()
+    np.testing.assert_array_equal(fast.spikes, slow.spikes)
+
+
+def test_leaving_out_the_simulation_of_open_pairs_would_be_noticed(monkeypatch) -> None:
+    """The mutation: what the certificate leaves open is taken for certified. The comparisons above must see it."""
+    spiking, _, x = spiking_network(dense_network(1, "after"), zeta=-0.5)
+    true = spike_times(spiking, x)
+    monkeypatch.setattr("relu2snn.spiking.layers.decide", lambda closed, *_: closed)
+    mutated = spike_times(spiking, x)
+    assert max(np.abs(true[name] - mutated[name]).max() for name in true) > 1e-3
+
+
+def test_the_margin_covers_what_float32_loses_in_long_sums() -> None:
+    """float32 sums of n products, times the margin, are never below the exact sums; nor wastefully above."""
+    draw = np.random.default_rng(0)
+    for inputs in (1, 7, 576, 4608, 25088):
+        x, w = draw.random((64, inputs)), draw.exponential(1, (inputs, 32)) ** 3
+        exact = x @ w
+        found = np.asarray(tf.matmul(tf.cast(x, tf.float32), tf.cast(w, tf.float32)), np.float64)
+        assert (found * growth(inputs) >= exact).all()
+        assert 1 < growth(inputs) < 1.004
+
+
+def test_the_certificate_is_refused_where_float32_cannot_hold_the_bound() -> None:
+    layer = SpikingDense(3, t_start=0.0, t_min=1.0, t_max=2.0, dtype="float64")
+    layer.build((None, 2))
+    kernel = tf.constant([[1e39, np.nan, 0.1], [0.0, 0.0, 0.1]], tf.float64)
+    threshold, drive = tf.constant([1e300, 5.0, 5.0], tf.float64), tf.ones(3, tf.float64)
+    open_pairs = uncertified(tf.ones((1, 2), tf.float64), kernel, threshold, drive, 1.0, layer.apply, layer.lateness)
+    assert open_pairs.numpy().tolist() == [[True, True, False]]
+
+
+def test_the_heuristic_margin_is_caught_where_it_fails() -> None:
+    """method.md's neuron: at layer maximum 2.6 it spikes early, at 2.7 it is exact, and neither is assumed."""
+    start = keras.Input((3,))
+    model = keras.Model(start, keras.layers.Dense(1)(keras.layers.Dense(1, activation="relu")(start)))
+    model.layers[1].set_weights([np.array([[10.0], [-30.0], [19.0]]), np.zeros(1)])
+    for maximum, early, deviation in ((2.6, 1, 4.4), (2.7, 0, 0.0)):
+        run = SpikingRun(to_spiking(fold(read(model)), [maximum]))
+        run.logits(np.array([[1.0, 0.5, 0.1]]))
+        assert run.early.tolist() == [early]
+        assert run.deviation[0] == pytest.approx(deviation, abs=0.05)
+
+
+def test_the_bins_certify_pairs_that_the_first_bound_cannot() -> None:
+    """A negative input that comes before the positive one: the first bound forgets it, the bins do not."""
+    layer = SpikingDense(1, t_start=0.0, t_min=1.0, t_max=2.0, dtype="float64")
+    set_weights(layer, (None, 2), np.array([[-6.0], [5.0]]), np.array([0.0]), np.ones(1))
+    leads = np.array([[0.9, 0.3]])
+    layer_leads(layer, leads, True)
+    assert (layer.evidence.binned, layer.evidence.simulated) == (1, 0)
