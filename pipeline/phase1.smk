@@ -23,3 +23,26 @@ rule phase1:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase1"),
     shell:
         "python -m relu2snn.stages.phase1 --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+# Only windows that certify need it: one more pass over the calibration images.
+rule bounds:
+    input:
+        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+        model=f"{PATHS.phase1}/scaled.keras",
+    output:
+        f"{PATHS.phase1}/bounds.json",
+    log:
+        PATHS.log("bounds"),
+    benchmark:
+        PATHS.benchmark("bounds")
+    conda:
+        "../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=6000,
+        runtime=12 * 60,
+    params:
+        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "bounds"),
+    shell:
+        "python -m relu2snn.stages.bounds --slice {params.slice:q} 2>&1 | tee {log}"

@@ -3,6 +3,11 @@
 
 rule convert:
     input:
+        lambda wildcards: (
+            f"{SELECTION.paths(wildcards.experiment).phase1}/bounds.json"
+            if EXPERIMENTS[wildcards.experiment].phase2.window == "certified"
+            else []
+        ),
         model=f"{PATHS.phase1}/scaled.keras",
         result=f"{PATHS.phase1}/result.json",
     output:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import conv_network, dense_network
 
-from relu2snn.mapping import Network, fold, measure, read, scale, to_spiking
+from relu2snn.mapping import Network, convert, fold, measure, read, scale, to_spiking, verify
 from relu2snn.spiking import SpikingConv2D, SpikingDense, SpikingRun, spike_times
 from relu2snn.spiking.certificate import growth, uncertified
 from relu2snn.spiking.decide import Evidence
@@ -184,3 +184,34 @@ def test_the_bins_certify_pairs_that_the_first_bound_cannot() -> None:
     leads = np.array([[0.9, 0.3]])
     layer_leads(layer, leads, True)
     assert (layer.evidence.binned, layer.evidence.simulated) == (1, 0)
+
+
+@pytest.mark.parametrize("model", [dense_network(2, "after"), conv_network(2, "after")], ids=["dense", "conv"])
+def test_certified_windows_prove_every_neuron_on_their_calibration_images(model) -> None:
+    x = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
+    margin = verify(model, convert(model, x, LOW, HIGH, zeta=-0.3), x)
+    assert not margin.exact
+    certified = verify(model, convert(model, x, LOW, HIGH, zeta=1e-6, window="certified"), x)
+    # The batch is the same, so no rounding separates the images that set the windows from those that are proved.
+    assert (certified.exact, certified.certified) == (True, 1.0)
+    assert certified.largest_difference < 1e-9
+    with pytest.raises(ValueError, match="window='wide': must be"):
+        convert(model, x, LOW, HIGH, window="wide")
+
+
+@pytest.mark.parametrize("model", [dense_network(2, "after"), conv_network(2, "after")], ids=["dense", "conv"])
+def test_float32_stays_near_float64_and_near_its_own_events(model, tmp_path) -> None:
+    x = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
+    for zeta, tolerance in ((0.5, 2e-4), (-0.5, 2e-4)):
+        double = convert(model, x, LOW, HIGH, zeta=zeta)
+        single = convert(model, x, LOW, HIGH, zeta=zeta, precision="float32")
+        assert {str(weight.dtype) for weight in single.weights} == {"float32"}
+        one, other = SpikingRun(double), SpikingRun(single)
+        expected, found = one.logits(x), other.logits(x)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+        slow = SpikingRun(single, certify=False)
+        np.testing.assert_allclose(found, slow.logits(x), rtol=0, atol=tolerance * np.abs(expected).max())
+        single.save(tmp_path / "single.keras")
+        again = keras.saving.load_model(tmp_path / "single.keras")
+        np.testing.assert_array_equal(SpikingRun(again).logits(x), found)

@@ -84,6 +84,8 @@ MISTAKES = [
     ("phase2.zeta=wide", r"override 'phase2.zeta=wide': Value 'wide' of type 'str' could not be converted to Float"),
     ("train.epochs=2.5", r"override 'train.epochs=2.5': .* could not be converted to Integer"),
     ("phase2.zeta=-1", r"phase2.zeta=-1.0: must be greater than -1"),
+    ("phase2.window=wide", r"phase2.window=wide: must be one of margin, certified"),
+    ("phase2.precision=float16", r"phase2.precision=float16: must be one of float64, float32"),
     ("phase2.zeta=nan", r"phase2.zeta=nan: must be a finite number"),
     ("phase1.upper=1", r"phase1.upper=1.0: must be less than 1"),
     ("train.dropout.dense=1.5", r"train.dropout.dense=1.5: must be less than 1"),
@@ -134,6 +136,8 @@ def test_names_and_overrides_are_split_as_users_write_them() -> None:
 def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
     changes = {
         "phase2.zeta=0.3": {"convert", "phase2", "gather", "track"},
+        "phase2.window=certified": {"convert", "phase2", "gather", "figures", "track"},
+        "phase2.precision=float32": {"convert", "phase2", "gather", "figures", "track"},
         "phase2.batch=16": {"phase2", "track"},
         "phase1.lower=-5": {"phase1", "track"},
         "train.epochs=7": {"train", "track"},
@@ -141,7 +145,7 @@ def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
         "weights.stem=other": {"weights", "track"},
         "dataset.parts=2": {"phase2", "gather", "track"},
         "dataset.source.test_images=5": {"data", "track"},
-        "dataset.preprocess.std=127.5": {"train", "phase1", "phase2", "track"},
+        "dataset.preprocess.std=127.5": {"train", "phase1", "bounds", "phase2", "track"},
         "tracking.uri=sqlite:///elsewhere.db": set(),
     }
     before = {stage: stage_slice(experiment(), stage) for stage in STAGES}

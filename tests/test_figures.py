@@ -113,7 +113,12 @@ def test_stage_draws_the_windows_of_the_configured_variant(tmp_path, noise, vari
     for name, windows in (("base", [[0, 1]] * 5), ("noise=0.01", [[0, 2]] * 5), (variant, WINDOWS)):
         write_json(f"{paths.phase2(name)}/result.json", {"windows": windows})
     identity = {"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}
-    run(from_slice({**identity, "phase2": {"noise": noise, "alpha_noise": 0.0}}), None)
+    run(
+        from_slice(
+            {**identity, "phase2": {"noise": noise, "alpha_noise": 0.0, "window": "margin", "precision": "float64"}}
+        ),
+        None,
+    )
     expected = tmp_path / "expected"
     save_figure(plot_layer_maxima(LENET, MAXIMA, WINDOWS), expected)
     found = tmp_path / "fake_suite/fake_experiment/figures/layer_maxima.png"
@@ -125,4 +130,9 @@ def test_stage_without_phase_2_names_the_missing_file(tmp_path):
     write_json(f"{paths.phase1}/result.json", {"layers": LENET, "layer_maxima": MAXIMA})
     identity = {"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}
     with pytest.raises(UserError, match=r"phase2/base/result.json: no such file"):
-        run(from_slice({**identity, "phase2": {"noise": 0.0, "alpha_noise": 0.0}}), None)
+        run(
+            from_slice(
+                {**identity, "phase2": {"noise": 0.0, "alpha_noise": 0.0, "window": "margin", "precision": "float64"}}
+            ),
+            None,
+        )

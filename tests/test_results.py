@@ -44,6 +44,11 @@ def fake_experiment(outputs, name, variants=("base",), **changes):
                 "agreement": values["agreement"],
                 "latency": 1 / 3,
                 "spiking_fraction": {"total": 0.125, "layers": [0.125]},
+                "exact": False,
+                "certified": {"total": 0.875, "layers": [0.875]},
+                "simulated": {"total": 2, "layers": [2]},
+                "early_spikes": {"total": 1, "layers": [1]},
+                "largest_deviation": {"total": 0.5, "layers": [0.5]},
             },
         )
     return paths
@@ -72,6 +77,9 @@ def test_one_row_per_experiment_and_variant_in_order_with_every_bit(tmp_path):
         "accuracy_scaled": "0.30000000000000004",
         "accuracy": "0.30000000000000004",
         "agreement": "1.0",
+        "exact": "False",
+        "certified": "0.875",
+        "early_spikes": "1",
         "latency": repr(1 / 3),
         "nonzero_fraction": "0.25",
         "spiking_fraction": "0.125",

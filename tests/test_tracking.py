@@ -106,6 +106,11 @@ def fake_results(values, trained=True, labelled=True, variants=("base",), **chan
                 "alpha_noise": 0.0,
                 "seed": 0,
                 "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
+                "exact": False,
+                "certified": {"total": 0.875, "layers": [0.75, 1.0]},
+                "simulated": {"total": 2, "layers": [2, 0]},
+                "early_spikes": {"total": 1, "layers": [1, 0]},
+                "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
                 "seconds": 30.0,
             },
         )
@@ -172,7 +177,14 @@ def test_metrics_have_layers_and_epochs_as_steps(tmp_path, tracking, client):
         "accuracy": 0.875,
         "agreement": 1.0,
         "latency": 12.5,
+        "certified": 0.875,
+        "early_spikes": 1.0,
     }
+    assert history(client, phase2, "layer_certified") == [(1, 0.75), (2, 1.0)]
+    assert history(client, phase2, "simulated") == [(0, 2.0)]
+    assert history(client, phase2, "layer_early_spikes") == [(1, 1.0), (2, 0.0)]
+    assert history(client, phase2, "largest_deviation") == [(0, 0.5)]
+    assert client.get_run(phase2).data.tags["exact"] == "false"
 
 
 def test_a_perturbed_configuration_logs_its_own_variant(tmp_path, tracking, client):
@@ -306,7 +318,12 @@ def test_data_without_labels_logs_no_accuracy(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_unlabelled")
     fake_results(values, labelled=False)
     logged = track(values)
-    assert set(client.get_run(logged["parent"]).data.metrics) == {"agreement", "latency"}
+    assert set(client.get_run(logged["parent"]).data.metrics) == {
+        "agreement",
+        "latency",
+        "certified",
+        "early_spikes",
+    }
 
 
 def test_more_points_and_params_than_mlflow_takes_at_once(tmp_path, shared, client):

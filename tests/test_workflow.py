@@ -96,6 +96,10 @@ def test_a_run_ends_with_exact_results_a_table_and_logs(finished: Path) -> None:
         windows = np.array(result(finished, name)["windows"])
         np.testing.assert_allclose(windows[:, 1] - windows[:, 0], 1.5 * np.array(phase1["layer_maxima"]), rtol=1e-12)
         assert float(row["latency"]) == windows[-1, 1]
+        evidence = result(finished, name)
+        assert (evidence["exact"], row["exact"], row["early_spikes"]) == (True, "True", "0")
+        assert 0.5 < evidence["certified"]["total"] <= 1
+        assert (evidence["certified"]["total"] == 1) == (evidence["simulated"]["total"] == 0)
         folder = finished / "outputs" / "paper" / name
         for job in ("train", "weights", "phase1", "phase2_base_part1", "phase2_base_gather", "track"):
             assert (folder / "benchmarks" / f"{job}.tsv").exists()
@@ -114,6 +118,7 @@ AGAIN = [
     ("phase1.upper=0.5", {"phase1", "convert", "phase2", "gather", "figures", "track", "results"}),
     ("train.seed=1", {"train", "weights", "phase1", "convert", "phase2", "gather", "figures", "track", "results"}),
     ("phase2.noise=0.01", {"convert", "phase2", "gather", "figures", "track", "results"}),
+    ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", "figures", "track", "results"}),
     ("tracking.lock_timeout=5", set()),
 ]
 
@@ -134,6 +139,33 @@ def test_a_stage_by_hand_gives_what_the_workflow_gave(finished: Path) -> None:
     assert run.returncode == 0, run.stderr
     after = json.loads((copy / "paper" / "fmnist_fc" / "phase2" / "base" / "result.json").read_text())
     assert {**after, "seconds": 0} == {**before, "seconds": 0}
+
+
+def test_other_windows_and_precisions_stand_beside_the_published_ones(finished: Path) -> None:
+    """And a run whose windows are too short says how many neurons spiked early, and where."""
+    copy = finished / "variants"
+    subprocess.run(["cp", "-r", str(finished / "outputs"), str(copy)], check=True)
+    stage = [sys.executable, "-m", "relu2snn.stages.phase2", "experiment=fmnist_lenet", *OVERRIDES.split()]
+    stage.append(f"outputs={copy}")
+    short_windows = ["phase2.noise=1e-9", "phase2.zeta=-0.9"]
+    for override in (["phase2.window=certified"], ["phase2.precision=float32"], short_windows):
+        run = subprocess.run([*stage, *override], cwd=finished, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+    folder = copy / "paper" / "fmnist_lenet" / "phase2"
+    base, certified, single, short = (
+        json.loads((folder / variant / "result.json").read_text())
+        for variant in ("base", "window=certified", "precision=float32", "noise=1e-09")
+    )
+    assert certified["exact"]
+    assert certified["certified"]["total"] == 1.0
+    assert certified["latency"] > base["latency"]
+    assert (certified["agreement"], certified["window"]) == (1.0, "certified")
+    assert (single["precision"], base["precision"]) == ("float32", "float64")
+    assert single["agreement"] > 0.95
+    assert not short["exact"]
+    early = short["early_spikes"]
+    assert 0 < early["total"] == sum(early["layers"])
+    assert f"not exact, {early['total']} spikes came before their window: " in run.stdout + run.stderr
 
 
 def runs_in_store(folder: Path) -> list[str]:

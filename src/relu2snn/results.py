@@ -23,6 +23,9 @@ COLUMNS = (
     "accuracy_scaled",
     "accuracy",
     "agreement",
+    "exact",
+    "certified",
+    "early_spikes",
     "latency",
     "nonzero_fraction",
     "spiking_fraction",
@@ -89,6 +92,9 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
         "accuracy_scaled": phase1["accuracy_scaled"],
         "accuracy": phase2["accuracy"],
         "agreement": phase2["agreement"],
+        "exact": phase2["exact"],
+        "certified": phase2["certified"]["total"],
+        "early_spikes": phase2["early_spikes"]["total"],
         "latency": phase2["latency"],
         "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
         "spiking_fraction": phase2["spiking_fraction"]["total"],
@@ -101,6 +107,8 @@ def _shown(value: Any) -> str:
     """Four decimals; 1.0 is exactly 1, and what would only round to it stays below."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
     if value == 1:

@@ -6,9 +6,14 @@ from relu2snn.config.schema import Phase2
 
 
 def variant_name(phase2: Phase2) -> str:
-    """The folder of a phase 2 run: "base" without noise, else what disturbs it, as in "noise=0.01"."""
+    """The folder of a phase 2 run: "base" as published, else what it has of its own, as in "noise=0.01"."""
     values = {"noise": phase2.noise, "alpha_noise": phase2.alpha_noise}
-    return ",".join(f"{name}={value:g}" for name, value in values.items() if value) or "base"
+    names = [f"{name}={value:g}" for name, value in values.items() if value]
+    if phase2.window != "margin":
+        names.append(f"window={phase2.window}")
+    if phase2.precision != "float64":
+        names.append(f"precision={phase2.precision}")
+    return ",".join(names) or "base"
 
 
 @dataclass(frozen=True)

@@ -128,13 +128,18 @@ class Phase1:
 
 @dataclass
 class Phase2:
-    """The spiking run: margin of the windows, perturbations (standard deviations), batch, seed of the noise."""
+    """The spiking run: windows, perturbations (standard deviations), batch, seed of the noise, precision.
 
+    Windows last (1 + zeta) times the layer's largest ReLU output (margin) or largest bound (certified).
+    """
+
+    window: str = _value(choices=("margin", "certified"))
     zeta: float = _value(gt=-1)
     noise: float = _value(ge=0)
     alpha_noise: float = _value(ge=0)
     batch: int = _value(ge=1)
     seed: int = _value(ge=0)
+    precision: str = _value(choices=("float64", "float32"))
 
 
 @dataclass

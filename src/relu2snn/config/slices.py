@@ -8,16 +8,20 @@ from relu2snn.config.schema import Experiment
 
 _IDENTITY = ("outputs", "suite.name")
 _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
+_VARIANT = ("phase2.noise", "phase2.alpha_noise", "phase2.window", "phase2.precision")
+_SPIKING = (*_VARIANT, "phase2.zeta", "phase2.seed")
 
 STAGES: dict[str, tuple[str, ...]] = {
     "data": (*_IDENTITY, "dataset.name", "dataset.classes", "dataset.image_shape", "dataset.source"),
     "train": (*_EXPERIMENT, "dataset.classes", "dataset.image_shape", "dataset.preprocess", "model", "train"),
     "weights": (*_EXPERIMENT, "dataset.classes", "dataset.image_shape", "model", "weights"),
     "phase1": (*_EXPERIMENT, "dataset.preprocess", "phase1"),
-    "convert": (*_EXPERIMENT, "phase2.zeta", "phase2.noise", "phase2.alpha_noise", "phase2.seed"),
-    "phase2": (*_EXPERIMENT, "dataset.preprocess", "dataset.parts", "phase2"),
-    "gather": (*_EXPERIMENT, "dataset.parts", "phase2.zeta", "phase2.noise", "phase2.alpha_noise", "phase2.seed"),
-    "figures": (*_EXPERIMENT, "phase2.noise", "phase2.alpha_noise"),
+    "bounds": (*_EXPERIMENT, "dataset.preprocess", "phase1.batch"),
+    "convert": (*_EXPERIMENT, *_SPIKING),
+    # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
+    "phase2": (*_EXPERIMENT, "dataset.preprocess", "dataset.parts", "phase1.batch", "phase2"),
+    "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING),
+    "figures": (*_EXPERIMENT, *_VARIANT),
     # The store's address is left out: where results are viewed does not change them.
     "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
     "results": _IDENTITY,

@@ -3,7 +3,7 @@
 from relu2snn.mapping.api import Verification, convert, verify
 from relu2snn.mapping.convert import to_spiking
 from relu2snn.mapping.fold import fold, input_sums, scale
-from relu2snn.mapping.measure import Measurement, measure
+from relu2snn.mapping.measure import Measurement, measure, measure_bounds
 from relu2snn.mapping.network import Network, UnsupportedLayerError
 from relu2snn.mapping.read import read
 from relu2snn.mapping.write import logits_model, to_keras
@@ -18,6 +18,7 @@ __all__ = [
     "input_sums",
     "logits_model",
     "measure",
+    "measure_bounds",
     "read",
     "scale",
     "to_keras",

@@ -19,6 +19,7 @@ def to_spiking(
     noise: float = 0.0,
     alpha_noise: float = 0.0,
     seed: int = 0,
+    precision: str = "float64",
 ) -> keras.Model:
     """The spiking network of a folded and scaled Network, as a Keras model: images in, logits out.
 
@@ -29,7 +30,8 @@ def to_spiking(
 
     layer_maxima: X^(n) of each hidden layer. noise: standard deviation of the Gaussian noise on every spike
     time. alpha_noise: that of the noise on α, drawn once per hidden neuron (per channel in a convolution) and
-    present in the dynamics only. A layer that was never active (X = 0) gets the window of X = 1.
+    present in the dynamics only. precision: "float64" or "float32", of the network's weights and times. A
+    layer that was never active (X = 0) gets the window of X = 1.
 
     Raises ValueError for zeta ≤ −1, an S_i ≥ 1, a wrong number of maxima or a negative or non-finite one.
     """
@@ -42,7 +44,7 @@ def to_spiking(
     for layer, value in zip(hidden, maxima, strict=True):
         if not 0 <= value < np.inf:
             raise ValueError(f"layer maximum {value} of {layer.name!r}: must be finite and at least 0")
-    builder = _Builder(network, zeta, noise, alpha_noise, seed)
+    builder = _Builder(network, noise, alpha_noise, seed, precision)
     lengths = iter([(1 + zeta) * (value or 1.0) for value in maxima])
     for node in network:
         builder.add(node, lengths)
@@ -51,10 +53,10 @@ def to_spiking(
 
 
 class _Builder:
-    def __init__(self, network: Network, zeta: float, noise: float, alpha_noise: float, seed: int) -> None:
+    def __init__(self, network: Network, noise: float, alpha_noise: float, seed: int, precision: str) -> None:
         self.network = network
         self.rectified = {node.inputs[0]: node.name for node in network if isinstance(node, ReLU)}
-        self.noise, self.alpha_noise = noise, alpha_noise
+        self.noise, self.alpha_noise, self.precision = noise, alpha_noise, precision
         self.seeds = np.random.SeedSequence(seed)
         self.tensors: dict[str, Any] = {}
         # The window [t_min, t_max] in which the spikes of a tensor fall.
@@ -64,7 +66,7 @@ class _Builder:
         source = node.inputs[0] if node.inputs else ""
         match node:
             case Input():
-                self.tensors[node.name] = keras.Input(node.shape, name=node.name, dtype="float64")
+                self.tensors[node.name] = keras.Input(node.shape, name=node.name, dtype=self.precision)
             case UnitRange():
                 encoder = SpikeEncoder(node.low, node.high, name="encoder", **self.noisy())
                 self.put(node.name, encoder(self.tensors[source]), (0.0, 1.0))
@@ -79,9 +81,9 @@ class _Builder:
             case ReLU():
                 self.put(node.name, self.tensors[source], self.windows[source])
             case Pool():
-                self.put(node.name, pooling_layer(node, "float64")(self.tensors[source]), self.windows[source])
+                self.put(node.name, pooling_layer(node, self.precision)(self.tensors[source]), self.windows[source])
             case Flatten():
-                flatten = keras.layers.Flatten(name=node.name, dtype="float64")
+                flatten = keras.layers.Flatten(name=node.name, dtype=self.precision)
                 self.put(node.name, flatten(self.tensors[source]), self.windows[source])
             case _:
                 raise ValueError(f"node {node.name!r} ({type(node).__name__}): fold the network before converting it")
@@ -92,7 +94,7 @@ class _Builder:
     def noisy(self) -> dict[str, Any]:
         """Options of a layer whose spike times are disturbed; every layer has a seed of its own."""
         (child,) = self.seeds.spawn(1)
-        return {"noise": self.noise, "seed": int(child.generate_state(1)[0]), "dtype": "float64"}
+        return {"noise": self.noise, "seed": int(child.generate_state(1)[0]), "dtype": self.precision}
 
     def spiking(self, node: Weighted, source: str, length: float) -> None:
         start, end = self.windows[source]
@@ -125,6 +127,6 @@ class _Builder:
 
     def readout(self, node: Dense, source: str) -> None:
         start, end = self.windows[source]
-        layer = PotentialReadout(node.shape[-1], t_start=start, t_min=end, name=node.name, dtype="float64")
+        layer = PotentialReadout(node.shape[-1], t_start=start, t_min=end, name=node.name, dtype=self.precision)
         self.put(node.name, layer(self.tensors[source]), (start, end))
         layer.set_weights([node.kernel, node.bias / (end - start)])

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from relu2snn.mapping.network import Array, Network, ReLU
-from relu2snn.mapping.write import to_keras
+from relu2snn.mapping.write import bounds_model, to_keras
 
 
 class Measurement:
@@ -60,3 +60,20 @@ def measure(network: Network, batches: Iterable[Array]) -> Measurement:
     for images in batches:
         measurement.add(images)
     return measurement
+
+
+def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
+    """The largest b_i + Σ_j W⁺_ij x_j of each hidden layer of a folded network, (layers,), in one pass over batches.
+
+    Windows B^(n) = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0.
+    """
+    model = bounds_model(network)
+
+    @tf.function(reduce_retracing=True)
+    def step(images: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.reduce_max(bound) for bound in model(images, training=False)]
+
+    largest: Array = np.zeros(len(network.hidden()))
+    for images in batches:
+        largest = np.maximum(largest, [float(value) for value in step(tf.constant(images, tf.float64))])
+    return largest

@@ -1,5 +1,6 @@
 """Writing a folded Network as a Keras model of ordinary layers, and Keras models in float64."""
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -23,6 +24,19 @@ def to_keras(network: Network, dtype: str = "float64") -> keras.Model:
             tensors[node.name] = _apply(node, tensors[node.inputs[0]], dtype)
     inputs = next(tensors[node.name] for node in network if isinstance(node, Input))
     return keras.Model(inputs, tensors[network.output], name="relu_network")
+
+
+def bounds_model(network: Network, dtype: str = "float64") -> keras.Model:
+    """The bounds b_i + Σ_j W⁺_ij x_j of every hidden layer of a folded Network as a Keras model: images in, a list out.
+
+    While a layer's window is longer than its bound, no neuron can spike before it (method: "Certificate").
+    """
+    model = to_keras(network, dtype)
+    bounds = []
+    for node in network.hidden():
+        positive = replace(node, name=f"{node.name}_bound", kernel=np.maximum(node.kernel, 0))
+        bounds.append(_weighted(positive, model.get_layer(node.name).input, dtype))
+    return keras.Model(model.inputs[0], bounds)
 
 
 def logits_model(model: keras.Model, dtype: str = "float64") -> keras.Model:

@@ -37,6 +37,11 @@ def growth(inputs: int) -> float:
     return 1.0 / (1.0 - relative / (1.0 - relative)) if relative < 0.25 else np.inf
 
 
+def _sums(kernel: Any) -> Any:
+    """Per unit, in float64 whatever the precision of the layer: the offsets of the closed form are differences."""
+    return tf.reduce_sum(tf.cast(kernel, tf.float64), axis=range(kernel.shape.rank - 1))
+
+
 def closed_form(
     leads: Any, kernel: Any, threshold: Any, drive: Any, before: float, window: float, apply: Callable[[Any, Any], Any]
 ) -> Any:
@@ -45,9 +50,11 @@ def closed_form(
     leads (batch, …), kernel J (…, units), threshold ϑ (units,) or a map, drive α (units,); before D and window B are
     durations. Units whose potential does not rise in the end get 0.
     """
-    rise = drive + tf.reduce_sum(kernel, axis=range(kernel.shape.rank - 1))
+    threshold, drive = tf.cast(threshold, tf.float64), tf.cast(drive, tf.float64)
+    rise = drive + _sums(kernel)
     gain = tf.where(rise > 0, 1.0 / rise, tf.zeros_like(rise))
-    offset = window + (drive * before - threshold) * gain
+    offset = tf.cast(window + (drive * before - threshold) * gain, leads.dtype)
+    gain = tf.cast(gain, leads.dtype)
     if kernel.shape.rank > 2:
         # A convolution has fewer weights than outputs, a dense layer fewer outputs than weights.
         return tf.nn.relu(apply(leads, kernel * gain) + offset)
@@ -68,11 +75,11 @@ def uncertified(
     Arguments as for `closed_form`; `lateness(leads)` is L, at least how long after t_min the last input of each
     position comes, (batch, …, 1).
     """
-    axes = range(kernel.shape.rank - 1)
+    threshold, drive = tf.cast(threshold, tf.float64), tf.cast(drive, tf.float64)
     positive = tf.nn.relu(kernel)
-    rise = drive + tf.reduce_sum(kernel, axis=axes)
+    rise = drive + _sums(kernel)
     strength = tf.nn.relu(drive)
-    total = tf.reduce_sum(positive, axis=axes)
+    total = _sums(positive)
     inputs = int(np.prod(kernel.shape[:-1]))
     bound = apply(tf.cast(tf.nn.relu(leads), tf.float32), tf.cast(positive, tf.float32))
     # The bound's margin goes into the threshold, which is one number per unit instead of one per pair.
@@ -84,7 +91,7 @@ def uncertified(
         return tf.logical_not(bound < limit)
 
     def late() -> Any:
-        slack = lateness(leads) * (strength + total) * (1 + 2.0**-40)
+        slack = tf.cast(lateness(leads), tf.float64) * (strength + total) * (1 + 2.0**-40)
         return tf.logical_not(tf.cast(bound, tf.float64) < room - slack)
 
     return tf.cond(tf.reduce_min(leads) < 0, late, punctual)

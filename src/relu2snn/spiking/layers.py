@@ -17,6 +17,11 @@ from relu2snn.spiking.decide import Evidence, decide, is_early
 from relu2snn.spiking.events import Floats, simulate_conv2d
 
 
+def _in_float64(*arrays: Any) -> list[Any]:
+    """The events are walked in float64, whatever the precision of the layer; float64 arrays are not copied."""
+    return [np.asarray(array, np.float64) for array in arrays]
+
+
 class _Noisy(keras.layers.Layer):
     """A layer whose spike times carry Gaussian noise of standard deviation `noise`, drawn from `seed`."""
 
@@ -123,32 +128,21 @@ class _SpikingLayer(_Noisy):
     def _simulate(self, leads: Floats, kernel: Floats, threshold: Floats, drive: Floats) -> Floats:
         """Every neuron, event by event."""
         before, window = self.t_min - self.t_start, self.t_max - self.t_min
-        leads, grid = self._as_grid(leads, kernel)
-        spikes = simulate_conv2d(leads, grid, threshold, drive, before, window, self.strides, self.dilation)
+        grid, weights, level, rise = _in_float64(*self._as_grid(leads, kernel), threshold, drive)
+        spikes = simulate_conv2d(grid, weights, level, rise, before, window, self.strides, self.dilation)
         self.evidence.simulated += spikes.size
         self.evidence.early += int(np.count_nonzero(is_early(spikes, before, window)))
-        return spikes if kernel.ndim > 2 else spikes[:, 0, 0]
+        return (spikes if kernel.ndim > 2 else spikes[:, 0, 0]).astype(leads.dtype)
 
     def _decide(self, closed: Floats, open_pairs: Any, leads: Floats, *parameters: Floats) -> Floats:
         kernel, threshold, drive = parameters
-        before, window = self.t_min - self.t_start, self.t_max - self.t_min
-        leads, grid = self._as_grid(leads, kernel)
         if kernel.ndim == 2:
             closed, open_pairs = closed[:, None, None], open_pairs[:, None, None]
-        spikes = decide(
-            closed,
-            open_pairs,
-            leads,
-            grid,
-            threshold,
-            drive,
-            before,
-            window,
-            self.strides,
-            self.dilation,
-            self.evidence,
-        )
-        return spikes if kernel.ndim > 2 else spikes[:, 0, 0]
+        before, window = self.t_min - self.t_start, self.t_max - self.t_min
+        exact, grid, weights, level, rise = _in_float64(closed, *self._as_grid(leads, kernel), threshold, drive)
+        times = (before, window, self.strides, self.dilation)
+        spikes = decide(exact, open_pairs, grid, weights, level, rise, *times, self.evidence)
+        return (spikes if kernel.ndim > 2 else spikes[:, 0, 0]).astype(leads.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "t_start": self.t_start, "t_min": self.t_min, "t_max": self.t_max}

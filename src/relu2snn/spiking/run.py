@@ -32,7 +32,7 @@ def spike_times(model: keras.Model, images: Floats, certify: bool = True) -> dic
     _prepare(model, certify)
     layers = [layer for layer in model.layers if isinstance(layer, SpikeEncoder)] + spiking_layers(model)
     probe = keras.Model(model.inputs[0], [layer.output for layer in layers])
-    leads = probe(tf.constant(images, tf.float64), training=False)
+    leads = probe(tf.constant(images, model.inputs[0].dtype), training=False)
     return {layer.name: layer.t_max - lead.numpy() for layer, lead in zip(layers, leads, strict=True)}
 
 
@@ -68,10 +68,11 @@ class SpikingRun:
             return logits, [tf.math.count_nonzero(lead > 0) for lead in leads]
 
         self._step = step
+        self._dtype = model.inputs[0].dtype
 
     def logits(self, images: Floats) -> Floats:
         """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
-        logits, spikes = self._step(tf.constant(images, tf.float64))
+        logits, spikes = self._step(tf.constant(images, self._dtype))
         self.images += len(images)
         self.spikes += [int(count) for count in spikes]
         return np.asarray(logits.numpy())

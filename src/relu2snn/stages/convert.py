@@ -16,10 +16,14 @@ def run(config: Experiment, part: int | None = None) -> None:
     paths = Paths(config.outputs, config.suite.name, config.name)
     scaled = f"{paths.phase1}/scaled.keras"
     network = fold(read(load_model(scaled)))
-    maxima = read_json(f"{paths.phase1}/result.json")["layer_maxima"]
     settings = config.phase2
+    if settings.window == "certified":
+        maxima = read_json(f"{paths.phase1}/bounds.json")["layer_bounds"]
+    else:
+        maxima = read_json(f"{paths.phase1}/result.json")["layer_maxima"]
+    perturbations = settings.noise, settings.alpha_noise, settings.seed
     try:
-        spiking = to_spiking(network, maxima, settings.zeta, settings.noise, settings.alpha_noise, settings.seed)
+        spiking = to_spiking(network, maxima, settings.zeta, *perturbations, settings.precision)
     except ValueError as error:
         raise UserError(f"{scaled}: {error}") from None
     save_model(spiking, f"{paths.phase2(variant_name(settings))}/spiking.keras")

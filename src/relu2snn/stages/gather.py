@@ -20,7 +20,14 @@ def run(config: Experiment, part: int | None = None) -> None:
 
     images = sum(part["images"] for part in parts)
     neurons = np.array(parts[0]["neurons"]) * images
-    spikes = np.sum([part["spikes"] for part in parts], axis=0)
+    spikes, certified, simulated, early = (
+        np.sum([part[key] for part in parts], axis=0) for key in ("spikes", "certified", "simulated", "early_spikes")
+    )
+    deviation = np.max([part["largest_deviation"] for part in parts], axis=0)
+    perturbed = bool(settings.noise or settings.alpha_noise)
+    if early.any():
+        where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
+        print(f"phase 2 {config.name}, {variant}: not exact, {early.sum()} spikes came before their window: {where}")
     with atomic_path(f"{paths.phase2(variant)}/predictions.npz") as temporary:
         np.savez(temporary, labels=np.concatenate(labels))
     write_json(
@@ -40,8 +47,14 @@ def run(config: Experiment, part: int | None = None) -> None:
             "layers": parts[0]["layers"],
             "windows": parts[0]["windows"],
             "spiking_fraction": {"total": float(spikes.sum() / neurons.sum()), "layers": (spikes / neurons).tolist()},
-            "early_spikes": np.sum([part["early_spikes"] for part in parts], axis=0).tolist(),
-            "precision": "float64",
+            # Every pair was certified, or simulated and found not to spike early: each neuron computed its ReLU.
+            "exact": not perturbed and not early.any(),
+            "certified": {"total": float(certified.sum() / neurons.sum()), "layers": (certified / neurons).tolist()},
+            "simulated": {"total": int(simulated.sum()), "layers": simulated.tolist()},
+            "early_spikes": {"total": int(early.sum()), "layers": early.tolist()},
+            "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},
+            "window": settings.window,
+            "precision": settings.precision,
             "seconds": sum(part["seconds"] for part in parts),
         },
     )

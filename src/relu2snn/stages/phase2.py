@@ -17,7 +17,7 @@ from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, write_json
 from relu2snn.progress import progress
 from relu2snn.spiking import SpikingRun, latency
-from relu2snn.stages import convert, gather
+from relu2snn.stages import bounds, convert, gather
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._models import load_model
 
@@ -28,6 +28,8 @@ def run(config: Experiment, part: int | None = None) -> None:
     Raises UserError for a part that is not in 0 … dataset.parts − 1.
     """
     if part is None:
+        if config.phase2.window == "certified":
+            bounds.run(config)
         convert.run(config)
         for each in range(config.dataset.parts):
             simulate(config, each)
@@ -71,7 +73,10 @@ def simulate(config: Experiment, part: int) -> None:
             "windows": spiking.windows,
             "neurons": spiking.neurons.tolist(),
             "spikes": spiking.spikes.tolist(),
+            "certified": spiking.certified.tolist(),
+            "simulated": spiking.simulated.tolist(),
             "early_spikes": spiking.early.tolist(),
+            "largest_deviation": spiking.deviation.tolist(),
             "seconds": time.perf_counter() - started,
         },
     )

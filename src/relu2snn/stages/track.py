@@ -24,6 +24,7 @@ _TRAINING = {
 }
 _PHASE1 = ("accuracy_original", "accuracy_scaled", "agreement_scaled")
 _PHASE2 = ("accuracy", "agreement", "latency")
+_EVIDENCE = ("spiking_fraction", "certified", "simulated", "early_spikes", "largest_deviation")
 
 
 def run(config: Experiment, part: int | None) -> None:
@@ -50,7 +51,7 @@ def run(config: Experiment, part: int | None) -> None:
             metric
             for child in children
             for metric in child.metrics
-            if metric[0] in ("accuracy_original", "accuracy_scaled", *_PHASE2)
+            if metric[0] in ("accuracy_original", "accuracy_scaled", *_PHASE2, "certified", "early_spikes")
         ],
         files=[
             (data_file, "data"),
@@ -104,8 +105,11 @@ def _phase1(config: Experiment, paths: Paths, tags: Mapping[str, str]) -> Record
 def _phase2(config: Experiment, paths: Paths, tags: Mapping[str, str]) -> Record:
     file = Path(paths.phase2(variant_name(config.phase2)), "result.json")
     result = read_json(file)
-    metrics = [*_scalars(result, _PHASE2), *_fraction("spiking_fraction", result["spiking_fraction"])]
-    tags = {**tags, "stage": "phase2", "variant": result["variant"]}
+    metrics = [
+        *_scalars(result, _PHASE2),
+        *(metric for name in _EVIDENCE for metric in _fraction(name, result[name])),
+    ]
+    tags = {**tags, "stage": "phase2", "variant": result["variant"], "exact": str(result["exact"]).lower()}
     return _record(config, "phase2", file, tags, metrics, result["seconds"], f" {result['variant']}")
 
 

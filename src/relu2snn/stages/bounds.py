@@ -1,0 +1,39 @@
+"""The largest bound of every layer, for windows that certify: phase1/scaled.keras and images to phase1/bounds.json."""
+
+import relu2snn.stages._tensorflow  # noqa: F401
+
+# isort: split
+from relu2snn.config import Experiment, Paths
+from relu2snn.datasets import ArrayDataset
+from relu2snn.files import write_json
+from relu2snn.mapping import fold, measure_bounds, read
+from relu2snn.progress import progress
+from relu2snn.stages._app import stage_app
+from relu2snn.stages._models import load_model
+
+
+def run(config: Experiment, part: int | None = None) -> None:
+    """Measure the bounds of one experiment's network on its calibration images; `part` is not used."""
+    paths = Paths(config.outputs, config.suite.name, config.name)
+    dataset = ArrayDataset(paths.dataset(config.dataset.name))
+    network = fold(read(load_model(f"{paths.phase1}/scaled.keras")))
+    size = config.phase1.batch
+    batches = progress(
+        dataset.batches("train", size, config.dataset.preprocess),
+        -(-dataset.count("train") // size),
+        f"bounds {config.name}",
+    )
+    bounds = measure_bounds(network, (images for images, _ in batches))
+    write_json(
+        f"{paths.phase1}/bounds.json",
+        {"layers": [layer.name for layer in network.hidden()], "layer_bounds": bounds.tolist()},
+    )
+
+
+def main() -> None:
+    """Command-line entry point."""
+    stage_app("bounds", run)
+
+
+if __name__ == "__main__":
+    main()
