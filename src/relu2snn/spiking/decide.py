@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from relu2snn.spiking.events import Floats, first_crossings, output_sides
 
-_BINS = 48
+_BINS = 32
+_DENSE = 8
 ROUNDING = 1e-12
 """A spike counts as early when it comes before t_min by more than this share of D + B: less is rounding."""
 
@@ -49,7 +50,7 @@ def decide(
     """
     kh, kw, _, filters = weights.shape
     assert closed.shape[1:3] == output_sides(leads.shape, (kh, kw), strides, dilation)
-    matrix = np.ascontiguousarray(weights.reshape(-1, filters).T)
+    matrix = np.ascontiguousarray(weights.reshape(-1, filters))
     levels = np.ascontiguousarray(threshold.reshape((1, 1, filters) if threshold.ndim == 1 else threshold.shape))
     out = closed.copy()
     positions = out.shape[0] * out.shape[1] * out.shape[2]
@@ -59,6 +60,8 @@ def decide(
         open_pairs,
         np.ascontiguousarray(leads),
         matrix,
+        drive + matrix.sum(axis=0) > 0,
+        np.abs(matrix).sum(axis=0),
         levels,
         np.ascontiguousarray(drive),
         float(before),
@@ -98,69 +101,98 @@ def _gather(leads, image, row, column, sizes, strides, dilation):  # type: ignor
 
 
 @njit(cache=True)
-def _bin(field, before, bins, active):  # type: ignore[no-untyped-def]
-    """Edges of the bins, the indices of the inputs before the last edge (in `active`) and the bin of each.
+def _sort_into_bins(field, before):  # type: ignore[no-untyped-def]
+    """Inputs grouped by bin, the latest bin last in time: (span, highest lead, order, ends).
 
-    The bins cover [0, span]: from the first input, or t_start, to the last input or t_min. Returns (span, number of
-    active inputs), or a span below 0 for inputs that are no numbers.
+    The bins cover [0, span]: from the first input, or t_start, to the last input or t_min. `order` lists the inputs
+    before the last edge, first in time first; those of group g end at ends[g]. Group 0 came at or before the edge
+    `span`, group g lies in the bin from span (1 − g / bins) on. A span below 0: inputs that are no numbers.
     """
-    count = 0
     highest = 0.0
+    group = np.empty(field.size, np.int64)
+    ends = np.zeros(_BINS + 1, np.int64)
     for j in range(field.size):
         if not field[j] >= 0:
-            return -1.0, 0
-        if field[j] > 0:
-            active[count] = j
-            count += 1
-            highest = max(highest, field[j])
+            return -1.0, highest, group, ends
+        highest = max(highest, field[j])
     span = min(highest, before)
-    for k in range(count):
-        x = field[active[k]]
-        # An input from before the first edge counts as if it lay in a bin of its own before it.
-        bins[k] = _BINS if x >= span else min(int(x / span * _BINS), _BINS - 1)
-    return span, count
+    count = 0
+    for j in range(field.size):
+        x = field[j]
+        group[j] = -1
+        if x > 0:
+            group[j] = 0 if x >= span else _BINS - min(int(x / span * _BINS), _BINS - 1)
+            ends[group[j]] += 1
+            count += 1
+    order = np.empty(count, np.int64)
+    begins = np.zeros(_BINS + 1, np.int64)
+    for g in range(1, _BINS + 1):
+        ends[g] += ends[g - 1]
+        begins[g] = ends[g - 1]
+    for j in range(field.size):
+        if group[j] >= 0:
+            order[begins[group[j]]] = j
+            begins[group[j]] += 1
+    return span, highest, order, ends
 
 
 @njit(cache=True)
-def _stays_below(field, weights, level, drive, before, span, bins, active, count):  # type: ignore[no-untyped-def]
-    """Whether V stays below ϑ until the last input: α⁺ (D − s_k) + F⁺(s_k) − F⁻(s_k+1) bounds it on [s_k, s_k+1].
-
-    F±(s) = Σ_j J±_j max(x_j − s, 0), from sums over the bins.
-    """
-    plus = np.zeros(_BINS + 1)
-    plus_x = np.zeros(_BINS + 1)
-    minus = np.zeros(_BINS + 1)
-    minus_x = np.zeros(_BINS + 1)
-    for k in range(count):
-        x, w, b = field[active[k]], weights[active[k]], bins[k]
-        if w > 0:
-            plus[b] += w
-            plus_x[b] += w * x
+def _add(field, order, first, last, weights, open_filters, total, moment, positive):  # type: ignore[no-untyped-def]
+    """Add the inputs order[first:last] to the sums Σ J, Σ J x and Σ J⁺ of the filters in question."""
+    everyone = total.size == weights.shape[1]
+    for k in range(first, last):
+        j = order[k]
+        x, row = field[j], weights[j]
+        if everyone:
+            for i in range(total.size):
+                w = row[i]
+                total[i] += w
+                moment[i] += w * x
+                positive[i] += w if w > 0.0 else 0.0
         else:
-            minus[b] -= w
-            minus_x[b] -= w * x
-    rise = max(drive, 0.0)
-    # All inputs in the last group come at or before the edge `span`, from where V is bounded by its end.
-    p, px, m, mx = plus[_BINS], plus_x[_BINS], minus[_BINS], minus_x[_BINS]
-    # What rounding can add up to in any of the sums below.
-    size = abs(level) + rise * before + plus_x.sum() + minus_x.sum()
-    tolerance = 4.5e-16 * (field.size + 8) * size
-    if rise * (before - span) + max(px - p * span, 0.0) >= level - tolerance:
-        return False
-    for b in range(_BINS - 1, -1, -1):
-        lower, upper = span * b / _BINS, span * (b + 1) / _BINS
-        relief = mx - m * upper
-        p += plus[b]
-        px += plus_x[b]
-        m += minus[b]
-        mx += minus_x[b]
-        if rise * (before - lower) + (px - p * lower) - relief >= level - tolerance:
-            return False
-    return True
+            for i in range(total.size):
+                w = row[open_filters[i]]
+                total[i] += w
+                moment[i] += w * x
+                positive[i] += w if w > 0.0 else 0.0
+
+
+@njit(cache=True)
+def _stay_below(field, weights, filters, level, drive, size, before):  # type: ignore[no-untyped-def]
+    """Which of `filters` stay below ϑ until the last input, which lies at s = 0, by bounds on bins of time.
+
+    On a bin [s_k, s_k+1], V(s) ≤ α⁺ (D − s_k) + F(s_k) + (s_k+1 − s_k) Σ J⁻ with F(s) = Σ_j J_j max(x_j − s, 0) and
+    the last sum over the inputs before s_k. `size` is Σ_j |J_ij| and says how much rounding can add.
+    """
+    count = filters.size
+    below = np.zeros(count, np.bool_)
+    span, highest, order, ends = _sort_into_bins(field, before)
+    if not span > 0:
+        return below
+    total, moment, positive = np.zeros(count), np.zeros(count), np.zeros(count)
+    rise, room = np.empty(count), np.empty(count)
+    for i in range(count):
+        f = filters[i]
+        rise[i] = max(drive[f], 0.0)
+        rounding = 4.5e-16 * (field.size + 8) * (abs(level[f]) + rise[i] * before + size[f] * highest)
+        room[i] = level[f] - rounding
+        below[i] = True
+    _add(field, order, 0, ends[0], weights, filters, total, moment, positive)
+    for i in range(count):
+        below[i] = rise[i] * (before - span) + positive[i] * (highest - span) < room[i]
+    for g in range(1, _BINS + 1):
+        _add(field, order, ends[g - 1], ends[g], weights, filters, total, moment, positive)
+        lower = span * (_BINS - g) / _BINS
+        width = span / _BINS
+        for i in range(count):
+            negative = positive[i] - total[i]
+            bound = rise[i] * (before - lower) + moment[i] - total[i] * lower + negative * width
+            below[i] &= bound < room[i]
+    return below
 
 
 @njit(cache=True, parallel=True)
-def _decide(open_pairs, leads, weights, threshold, drive, before, window, sizes, strides, dilation, out, counts, deviations):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+def _decide(open_pairs, leads, weights, rising, size, threshold, drive, before, window, sizes, strides, dilation, out, counts, deviations):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     rows, columns, filters = out.shape[1], out.shape[2], out.shape[3]
     for flat in prange(out.shape[0] * rows * columns):
         image, row, column = flat // (rows * columns), flat // columns % rows, flat % columns
@@ -171,25 +203,26 @@ def _decide(open_pairs, leads, weights, threshold, drive, before, window, sizes,
         if waiting:
             field = _gather(leads, image, row, column, sizes, strides, dilation)
             level = threshold[min(row, threshold.shape[0] - 1), min(column, threshold.shape[1] - 1)]
-            bins = np.empty(field.size, np.int64)
-            active = np.empty(field.size, np.int64)
             # Where inputs come after t_min, time counts backwards from the last of them.
             lateness = max(-field.min(), 0.0)
             shifted = field + lateness if lateness > 0 else field
-            span, count = _bin(shifted, before + lateness, bins, active)
+            # Running through all filters of a position is quicker than picking out a good part of them.
+            everyone = waiting * _DENSE > filters
+            candidates = np.empty(filters if everyone else waiting, np.int64)
+            k = 0
+            for i in range(filters):
+                if everyone or mask[i]:
+                    candidates[k] = i
+                    k += 1
+            below = _stay_below(shifted, weights, candidates, level, drive, size, before + lateness)
             chosen = np.empty(waiting, np.int64)
             left = 0
-            for i in range(filters):
-                if mask[i]:
-                    rise = drive[i] + weights[i].sum()
-                    below = span > 0 and rise > 0
-                    if below:
-                        below = _stays_below(
-                            shifted, weights[i], level[i], drive[i], before + lateness, span, bins, active, count
-                        )
-                    if not below:
-                        chosen[left] = i
-                        left += 1
+            for k in range(candidates.size):
+                i = candidates[k]
+                # A potential that does not rise in the end has no closed form.
+                if mask[i] and not (below[k] and rising[i]):
+                    chosen[left] = i
+                    left += 1
             counts[flat, 0] = waiting - left
             if left:
                 _walk(field, weights, chosen[:left], level, drive, before, window, out[image, row, column], counts[flat], deviations[flat : flat + 1])  # fmt: skip  # noqa: E501
@@ -206,8 +239,8 @@ def _walk(field, weights, chosen, level, drive, before, window, out, counts, dev
     for k in range(chosen.size):
         levels[k], drives[k] = level[chosen[k]], drive[chosen[k]]
         for j in range(field.size):
-            matrix[j, k] = weights[chosen[k], j]
-            total[k] += weights[chosen[k], j]
+            matrix[j, k] = weights[j, chosen[k]]
+            total[k] += weights[j, chosen[k]]
     first_crossings(field, matrix, total, levels, drives, before, window, found)
     counts[1] = chosen.size
     for k in range(chosen.size):
