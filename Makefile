@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint ui clean
+.PHONY: quickstart test lint bench ui clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
@@ -18,6 +18,9 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile pipeline
 	$(BIN)/snakemake --lint
+
+bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmarks.md; on a quiet machine
+	$(BIN)/python benchmarks/run.py
 
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only
 	@test -f outputs/mlflow.db || { echo "outputs/mlflow.db: nothing logged yet; run make quickstart first" >&2; exit 1; }
