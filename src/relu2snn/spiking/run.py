@@ -1,5 +1,7 @@
 """Running a spiking network over batches of images, and reading its spike times."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -7,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from relu2snn.spiking.certificate import Constants
 from relu2snn.spiking.decide import Evidence
 from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
 
@@ -58,14 +61,19 @@ class SpikingRun:
         self.layers = [layer.name for layer in layers]
         self.windows = [(layer.t_min, layer.t_max) for layer in layers]
         self.neurons = np.array([int(np.prod(layer.output.shape[1:])) for layer in layers], np.int64)
-        self.spikes = np.zeros(len(layers), np.int64)
         self._evidence = [layer.evidence for layer in layers]
-        probe = keras.Model(model.inputs[0], [*model.outputs, *(layer.output for layer in layers)])
+        self._noisy = np.flatnonzero([layer.noise for layer in layers])
+        self._noisy_spikes = np.zeros(len(layers), np.int64)
+        noisy = [layers[k].output for k in self._noisy]
+        probe = keras.Model(model.inputs[0], {"logits": model.outputs[0], "noisy": noisy})
+        constants = [layer.derive() if certify else None for layer in layers]
 
         @tf.function(reduce_retracing=True)
         def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-            logits, *leads = probe(images, training=False)
-            return logits, [tf.math.count_nonzero(lead > 0) for lead in leads]
+            # Only while the graph is made: a call of the model without a run takes its weights as they are then.
+            with _constants(layers, constants):
+                outputs = probe(images, training=False)
+            return outputs["logits"], [tf.math.count_nonzero(lead > 0) for lead in outputs["noisy"]]
 
         self._step = step
         self._dtype = model.inputs[0].dtype
@@ -74,8 +82,16 @@ class SpikingRun:
         """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
         logits, spikes = self._step(tf.constant(images, self._dtype))
         self.images += len(images)
-        self.spikes += [int(count) for count in spikes]
+        self._noisy_spikes[self._noisy] += np.array([int(count) for count in spikes], np.int64)
         return np.asarray(logits.numpy())
+
+    @property
+    def spikes(self) -> Counts:
+        """Spikes before t_max, per layer."""
+        counted = np.array([layer.spikes for layer in self._evidence], np.int64)
+        # Noise moves spikes across t_max after the layer has counted them.
+        counted[self._noisy] = self._noisy_spikes[self._noisy]
+        return counted
 
     @property
     def simulated(self) -> Counts:
@@ -96,6 +112,18 @@ class SpikingRun:
     def deviation(self) -> Floats:
         """Largest difference of a simulated neuron's decoded value from the closed form of its inputs, per layer."""
         return np.array([layer.deviation for layer in self._evidence])
+
+
+@contextlib.contextmanager
+def _constants(layers: list[Any], constants: list[Constants | None]) -> Iterator[None]:
+    """Within, the layers take these constants instead of deriving them."""
+    for layer, values in zip(layers, constants, strict=True):
+        layer.constants = values
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.constants = None
 
 
 def _prepare(model: keras.Model, certify: bool) -> None:

@@ -1,0 +1,195 @@
+"""The certificate's passes over a layer's inputs and outputs: g(x) before the slack's sum, the comparison after it.
+
+Each streams through memory once, which is what it costs. Numbers of `slack_type` are handled as their bits, since
+numpy has no bfloat16: the upper 16 bits of a float32. The bits of floating-point numbers that are not negative order as
+integers do, whose maxima a processor takes eight or sixteen at a time, NaN or not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from relu2snn.spiking.events import Floats
+
+Bits = NDArray[np.uint16] | NDArray[np.uint32]
+
+_WORTH = 0.003
+"""The share of open pairs that costs about as much as blocks save."""
+_UP = np.float32(1 + 2.0**-21)
+"""Makes good the roundings of a few operations in float32."""
+
+
+@dataclass
+class Blocks:
+    """Whether a layer's slack is summed for blocks of 2 x 2 positions, at a quarter of the cost.
+
+    Neighbours are alike in large images and not in small ones, so it is tried once, after a batch that left next to
+    nothing open, and given up where it leaves too much. What is proved changes, the spike times do not.
+    """
+
+    active: bool = False
+    settled: bool = False
+
+    def learn(self, share: float) -> None:
+        """`share` of the pairs of a batch were left open."""
+        if self.active and share > _WORTH:
+            self.active, self.settled = False, True
+        elif not self.settled and share < _WORTH:
+            self.active = self.settled = True
+
+
+def gaps(
+    leads: Floats, margins: tuple[tuple[int, int], tuple[int, int]], extents: tuple[int, int], dtype: type
+) -> tuple[Bits, Floats, Floats]:
+    """g(x) = x (1 − x / M) of every input, rounded up, for inputs counted from the last one's arrival.
+
+    leads (batch, h, w, channels); margins of padding, whose leads are 0; extents, the sides of a receptive field; dtype
+    np.uint16 for bfloat16, np.uint32 for float32. M is the largest input of all fields that an input is part of.
+    Returns the bits of g, padded, (batch, h', w', channels), and per image the lateness L of its last input, at least
+    0, and its largest input (which is NaN or infinite where an input is).
+    """
+    batch, height, width, channels = leads.shape
+    (top, bottom), (left, right) = margins
+    leads = np.ascontiguousarray(leads)
+    integers = leads.view(f"i{leads.itemsize}")
+    peaks, negative = np.empty(leads.shape[:3], integers.dtype), np.empty(leads.shape[:2], np.bool_)
+    _peaks(integers, peaks, negative)
+    latest = np.zeros(batch)
+    if negative.any():
+        latest = np.maximum(-leads.min(axis=(1, 2, 3)).astype(np.float64), 0.0)
+    highest = np.zeros((batch, height + top + bottom, width + left + right), np.float32)
+    highest[:, top : top + height, left : left + width] = peaks.view(leads.dtype)
+    highest = (highest + latest[:, None, None].astype(np.float32)) * _UP
+    largest = highest.max(axis=(1, 2)).astype(np.float64)
+    if extents != (1, 1):
+        _spread(highest.view(np.int32), extents[0] - 1, extents[1] - 1)
+    bits = np.empty((*highest.shape, channels), dtype)
+    _gaps(leads, top, left, highest, latest, bits, np.uint32(32 - 8 * bits.itemsize))
+    return bits, latest, largest
+
+
+def over_blocks(bits: Bits, strides: tuple[int, int]) -> Bits:
+    """The largest of each number and its neighbours one stride on, so that every second output bounds two by two."""
+    rows, columns = strides
+    tall = bits.copy()
+    np.maximum(bits[:, :-rows], bits[:, rows:], out=tall[:, :-rows])
+    wide = tall.copy()
+    np.maximum(tall[:, :, :-columns], tall[:, :, columns:], out=wide[:, :, :-columns])
+    return wide
+
+
+@njit(cache=True, parallel=True)
+def _peaks(integers, peaks, negative):  # type: ignore[no-untyped-def]
+    """The largest number of each position, at least 0, by its bits; and which rows have a negative one."""
+    batch, height, width, channels = integers.shape
+    for flat in prange(batch * height):
+        n, i = flat // height, flat % height
+        low = integers[n, i, 0, 0]
+        for j in range(width):
+            values = integers[n, i, j]
+            high = values[0]
+            for c in range(channels):
+                high = max(high, values[c])
+                low = min(low, values[c])
+            peaks[n, i, j] = max(high, 0)
+        negative[n, i] = low < 0
+
+
+@njit(cache=True, parallel=True)
+def _spread(values, rows, columns):  # type: ignore[no-untyped-def]
+    """Each value becomes the largest of those at most (rows, columns) away, in place."""
+    batch, height, width = values.shape
+    for n in prange(batch):
+        along = values[n].copy()
+        for i in range(height):
+            for shift in range(1, min(columns, width - 1) + 1):
+                for j in range(width - shift):
+                    along[i, j] = max(along[i, j], values[n, i, j + shift])
+                    along[i, j + shift] = max(along[i, j + shift], values[n, i, j])
+        for i in range(height):
+            best = values[n, i]
+            best[:] = along[i]
+            for k in range(max(i - rows, 0), min(i + rows + 1, height)):
+                other = along[k]
+                for j in range(width):
+                    best[j] = max(best[j], other[j])
+
+
+@njit(cache=True, parallel=True)
+def _gaps(leads, top, left, highest, latest, bits, shift):  # type: ignore[no-untyped-def]
+    batch, height, width, channels = leads.shape
+    rows, columns = bits.shape[1:3]
+    for flat in prange(batch * rows):
+        n, i = flat // rows, flat % rows
+        late = latest[n]
+        for j in range(columns):
+            high = highest[n, i, j]
+            slope = np.float32(1.0 / high if high > 0 else 0.0)
+            target = bits[n, i, j]
+            if top <= i < top + height and left <= j < left + width:
+                source = leads[n, i - top, j - left]
+                for c in range(channels):
+                    target[c] = _gap(np.float32(source[c] + late), slope, shift)
+            else:
+                target[:] = _gap(np.float32(late), slope, shift)
+
+
+@njit(cache=True, inline="always")
+def _gap(x, slope, shift):  # type: ignore[no-untyped-def]
+    """The bits of g(x), where no rounding, here or before, has made it too small."""
+    g = np.float32(x * max(_UP - x * slope, np.float32(0)) * _UP)
+    return (np.float32(g).view(np.uint32) + ((np.uint32(1) << shift) - np.uint32(1))) >> shift
+
+
+def unproved(closed: Floats, slack: Bits, floor: Floats, limit: Floats, lift: Floats) -> tuple[NDArray[np.bool_], int]:
+    """Which positions have a pair that is not proved, and how many pairs spike before t_max by the closed form.
+
+    closed (batch, h, w, units), slack alike or for blocks of 2 x 2 positions; floor (units,) or a map (h, w, units);
+    limit and lift (batch, units): the bound is max(closed, floor + lift) + slack < limit. Returns booleans
+    (batch, h, w) and the count of closed > 0.
+    """
+    levels = floor.reshape((1, 1, -1) if floor.ndim == 1 else floor.shape)
+    open_positions = np.empty(closed.shape[:3], np.bool_)
+    spikes = np.zeros(closed.shape[:2], np.int64)
+    _compare(closed, slack, levels, limit, lift, np.uint32(32 - 8 * slack.itemsize), open_positions, spikes)
+    return open_positions, int(spikes.sum())
+
+
+@njit(cache=True)
+def block_side(closed, slack):  # type: ignore[no-untyped-def]
+    """2 where the slack is that of blocks, else 1."""
+    return 1 if slack.shape[1] == closed.shape[1] and slack.shape[2] == closed.shape[2] else 2
+
+
+@njit(cache=True, parallel=True)
+def _compare(closed, slack, floor, limit, lift, shift, open_positions, spikes):  # type: ignore[no-untyped-def]
+    batch, height, width, units = closed.shape
+    block = block_side(closed, slack)
+    for flat in prange(batch * height):
+        n, i = flat // height, flat % height
+        count = 0
+        for j in range(width):
+            level = floor[min(i, floor.shape[0] - 1), min(j, floor.shape[1] - 1)]
+            values, added = closed[n, i, j], slack[n, i // block, j // block]
+            failed = 0
+            for f in range(units):
+                most = max(values[f], level[f] + lift[n, f])
+                failed += not most + _number(added[f], shift) < limit[n, f]
+                count += values[f] > 0
+            open_positions[n, i, j] = failed > 0
+        spikes[n, i] = count
+
+
+@njit(cache=True, inline="always")
+def _number(bits, shift):  # type: ignore[no-untyped-def]
+    """The number that these bits are, once shifted to their place in a float32."""
+    return np.uint32(np.uint32(bits) << shift).view(np.float32)
+
+
+@njit(cache=True)
+def is_open(closed, slack, level, limit, lift, shift, mask):  # type: ignore[no-untyped-def]
+    """The comparison of `unproved` for the units of one position: booleans `mask` (units,)."""
+    for f in range(mask.size):
+        mask[f] = not max(closed[f], level[f] + lift[f]) + _number(slack[f], shift) < limit[f]
