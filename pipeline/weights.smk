@@ -23,10 +23,21 @@ rule train:
         "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log}"
 
 
+def weights_file(wildcards):
+    """What the user has given, or what the workflow makes; nothing where Keras downloads."""
+    weights = EXPERIMENTS[wildcards.experiment].weights
+    paths = SELECTION.paths(wildcards.experiment)
+    made = {
+        "train": f"{paths.train}/trained.keras",
+        "caffe": f"{paths.weights}/{weights.stem}.npz",
+        "imagenet": [],
+    }
+    return find_weights(weights) or made[weights.source]
+
+
 rule weights:
     input:
-        lambda wildcards: find_weights(EXPERIMENTS[wildcards.experiment].weights)
-        or f"{SELECTION.paths(wildcards.experiment).train}/trained.keras",
+        weights_file,
     output:
         model=f"{PATHS.weights}/original.keras",
         source=f"{PATHS.weights}/source.json",
