@@ -208,7 +208,7 @@ def main() -> None:
     scattered = formats.add_parser("pass")
     scattered.add_argument("--classes", type=int, default=10)
     scattered.add_argument("--per-folder", type=int, default=2, help="readable images of each folder")
-    scattered.add_argument("--damaged", type=int, default=2, help="images of each kind that is skipped")
+    scattered.add_argument("--damaged", type=int, default=6, help="images of each kind that is skipped")
     for command in (places, scattered):
         command.add_argument("folder", type=Path)
         command.add_argument("--width", type=float, default=0.0625, help="share of VGG16's units in each hidden layer")
