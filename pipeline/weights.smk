@@ -48,7 +48,7 @@ rule weights:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=3000,
+        mem_mb=5000,
         runtime=30,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),

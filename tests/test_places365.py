@@ -12,7 +12,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from smoke_data import PHOTOGRAPHS, caffe_script, make, stage, the_line
+from smoke_data import PHOTOGRAPHS, caffe_rule, caffe_script, make, stage, the_line
 
 from relu2snn.config import compose_experiment, compose_suite
 from relu2snn.config.schema import Preprocess
@@ -56,24 +56,12 @@ def network() -> keras.Model:
     return build(config.model, config.dataset.image_shape, config.dataset.classes)
 
 
-def caffe_rule(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Caffe's preprocessing in plain numpy, in float64: each output pixel's centre at (i + 1/2) in/out - 1/2."""
-    image = cv2.imread(str(path))[..., ::-1].astype(np.float64)
-    for axis, length in enumerate(size):
-        place = np.clip((np.arange(length) + 0.5) * image.shape[axis] / length - 0.5, 0, image.shape[axis] - 1)
-        lower = np.floor(place).astype(int)
-        upper = np.minimum(lower + 1, image.shape[axis] - 1)
-        share = (place - lower).reshape([-1 if each == axis else 1 for each in range(3)])
-        image = np.take(image, lower, axis) * (1 - share) + np.take(image, upper, axis) * share
-    return image[..., ::-1] - [104.00698793, 116.66876762, 122.67891434]
-
-
 @pytest.mark.parametrize("path", PHOTOGRAPHS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("size", [(224, 224), (97, 301), (400, 350)])
 def test_preprocessing_is_caffes_rule(path: Path, size: tuple[int, int]) -> None:
     found = CAFFE.preprocess(path, size, MEAN)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, caffe_rule(path, size), atol=1e-3)
+    np.testing.assert_allclose(found, caffe_rule(path, size, MEAN), atol=1e-3)
 
 
 def test_grey_photographs_have_three_colours_and_orientation_is_not_applied(tmp_path: Path) -> None:

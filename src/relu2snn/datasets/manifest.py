@@ -30,11 +30,14 @@ def read_manifest(path: str | Path) -> Manifest:
     """
     try:
         rows = [line.split("\t") for line in Path(path).read_text().splitlines()]
+        labels = [int(row[1]) for row in rows] if len(rows[0]) == 2 else None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that makes it first") from None
+    except (ValueError, IndexError):
+        rows, labels = [], None
     if {len(row) for row in rows} not in ({1}, {2}):
         raise UserError(f"{path}: not a manifest of photographs; delete it and run the workflow again")
-    return Manifest([row[0] for row in rows], [int(row[1]) for row in rows] if len(rows[0]) == 2 else None)
+    return Manifest([row[0] for row in rows], labels)
 
 
 def require_plain(paths: Sequence[str], folder: str | Path) -> None:
