@@ -4,13 +4,9 @@
 PLACES365 = f"{workflow.basedir}/pipeline/places365"
 
 
-def places365(wildcards):
-    return SELECTION.dataset(wildcards.dataset).dataset
-
-
 rule places365_sample:
     input:
-        lambda wildcards: f"{places365(wildcards).source.directory}/train",
+        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/train",
     output:
         f"{PATHS.dataset('{dataset}')}/train.tsv",
     log:
@@ -34,8 +30,8 @@ rule places365_sample:
 
 rule places365_labels:
     input:
-        lambda wildcards: f"{places365(wildcards).source.directory}/val_256",
-        lambda wildcards: f"{places365(wildcards).source.directory}/places365_val.txt",
+        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/val_256",
+        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/places365_val.txt",
     output:
         f"{PATHS.dataset('{dataset}')}/test.tsv",
     log:
@@ -108,7 +104,12 @@ rule places365_part:
         PATHS.container,
         lambda wildcards: "{}/{}.tsv".format(
             PATHS.dataset(wildcards.dataset),
-            "train" if int(wildcards.part) == places365(wildcards).parts else "test",
+            (
+                "train"
+                if int(wildcards.part)
+                == SELECTION.dataset(wildcards.dataset).dataset.parts
+                else "test"
+            ),
         ),
     output:
         multiext(f"{PATHS.dataset('{dataset}')}/parts/{{part}}", ".npy", ".json"),
@@ -135,7 +136,7 @@ rule places365:
     input:
         lambda wildcards: [
             f"{PATHS.dataset(wildcards.dataset)}/parts/{part}{suffix}"
-            for part in range(places365(wildcards).parts + 1)
+            for part in range(SELECTION.dataset(wildcards.dataset).dataset.parts + 1)
             for suffix in (".npy", ".json")
         ],
         f"{PATHS.dataset('{dataset}')}/test.tsv",

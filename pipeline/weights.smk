@@ -23,21 +23,10 @@ rule train:
         "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log}"
 
 
-def weights_file(wildcards):
-    """What the user has given, or what the workflow makes; nothing where Keras downloads."""
-    weights = EXPERIMENTS[wildcards.experiment].weights
-    paths = SELECTION.paths(wildcards.experiment)
-    made = {
-        "train": f"{paths.train}/trained.keras",
-        "caffe": f"{paths.weights}/{weights.stem}.npz",
-        "imagenet": [],
-    }
-    return find_weights(weights) or made[weights.source]
-
-
 rule weights:
     input:
-        weights_file,
+        lambda wildcards: find_weights(EXPERIMENTS[wildcards.experiment].weights)
+        or SELECTION.made_weights(wildcards.experiment),
     output:
         model=f"{PATHS.weights}/original.keras",
         source=f"{PATHS.weights}/source.json",

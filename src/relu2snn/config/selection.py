@@ -48,6 +48,16 @@ class Selection:
         """An experiment that uses the data set `name`."""
         return next(each for each in self.experiments.values() if each.dataset.name == name)
 
+    def made_weights(self, experiment: str) -> str | list[str]:
+        """The file that weights are made of when the user gives none; nothing where Keras downloads them."""
+        paths, weights = self.paths(experiment), self.experiments[experiment].weights
+        made: dict[str, str | list[str]] = {
+            "train": f"{paths.train}/trained.keras",
+            "caffe": f"{paths.weights}/{weights.stem}.npz",
+            "imagenet": [],
+        }
+        return made[weights.source]
+
     def datasets(self, *formats: str) -> str:
         """A regular expression for the names of the data sets of `formats`; it matches nothing if there are none."""
         found = {each.dataset.name for each in self.experiments.values() if each.dataset.source.format in formats}
