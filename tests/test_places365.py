@@ -238,6 +238,7 @@ def test_a_part_killed_half_way_is_not_taken_for_done(run: Path, tmp_path: Path)
     listing.write_text(kept)
     assert stage("places365_part", "places365_vgg", tmp_path, NO_ENGINE, "--part=3").returncode == 0
     np.testing.assert_array_equal(np.load(parts / "3.npy"), np.load(run / PREPARED / "parts" / "3.npy"))
+    assert sorted(path.name for path in parts.iterdir()) == ["3.json", "3.npy"]
 
 
 def test_a_truncated_part_is_named(run: Path, tmp_path: Path) -> None:

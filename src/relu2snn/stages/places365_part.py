@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -36,8 +37,11 @@ def preprocess(config: Experiment, part: int) -> None:
     target.with_suffix(".json").unlink(missing_ok=True)
     root = Path(dataset.source.directory)
     height, width, _ = dataset.image_shape
+    # A job that was killed may have left gigabytes.
+    for stale in target.parent.glob(f".partial-{part}-*"):
+        shutil.rmtree(stale)
     # The container may write into this folder and nowhere else.
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as name:
+    with tempfile.TemporaryDirectory(prefix=f".partial-{part}-", dir=target.parent) as name:
         work = Path(name)
         write_manifest(work / "list.tsv", Manifest(chosen))
         arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
