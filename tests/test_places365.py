@@ -271,6 +271,39 @@ def test_without_an_engine_one_line_says_so(run: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("container.json"))
 
 
+def test_a_container_that_cannot_run_is_one_line_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "data", tmp_path / "data")
+    path = fake_engine(tmp_path / "bin", "[ $1 = run ] && exit 125; exit 0")
+    line = the_line(stage("places365_weights", "places365_vgg", tmp_path, "container.engine=podman", PATH=path))
+    assert "caffe.py: ended with status 125 (container.engine=podman), see above" in line
+    assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
+
+
+def test_the_image_is_built_with_pips_own_settings(tmp_path: Path) -> None:
+    """They go by the environment, where no list of processes shows a password, and the certificates by a file."""
+    script = f"""case $1 in
+    image) exit 1;;
+    build) for last; do :; done
+        echo "$@" > {tmp_path}/arguments; cp "$last"/* {tmp_path}; printenv PIP_INDEX_URL > {tmp_path}/index;;
+    esac"""
+    (tmp_path / "bundle").write_text("certificates")
+    settings = {
+        "PATH": fake_engine(tmp_path / "bin", script),
+        "PIP_INDEX_URL": "https://user:secret@packages.invalid/simple",
+        "PIP_EXTRA_INDEX_URL": "file:///nowhere",
+        "PIP_CERT": str(tmp_path / "bundle"),
+    }
+    done = stage("places365_image", "places365_vgg", tmp_path, "container.engine=podman", **settings)
+    assert done.returncode == 0, done.stderr
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert arguments[:2] == ["build", "--network=host"]
+    assert "--build-arg=PIP_INDEX_URL" in arguments
+    assert not [each for each in arguments if "secret" in each or "EXTRA" in each]
+    assert (tmp_path / "index").read_text().strip() == settings["PIP_INDEX_URL"]
+    assert (tmp_path / "certificates.pem").read_text() == "certificates"
+    assert (tmp_path / "Dockerfile").exists()
+
+
 def require_docker() -> None:
     """Skip where no engine answers, but not in CI, which starts one."""
     found = shutil.which("docker")

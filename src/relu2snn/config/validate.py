@@ -59,7 +59,7 @@ def _check_together(config: Any) -> None:
         raise UserError(
             f"dataset.preprocess.low={preprocess.low}: must be less than dataset.preprocess.high={preprocess.high}"
         )
-    _check_parts(config.dataset)
+    _check_parts(config.name, config.dataset)
     if config.dataset.source.format in FOLDER_FORMATS:
         _check_folders(config)
     weights = config.weights
@@ -67,12 +67,13 @@ def _check_together(config: Any) -> None:
         raise UserError("weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…")
 
 
-def _check_parts(dataset: Any) -> None:
+def _check_parts(experiment: str, dataset: Any) -> None:
     size, images = dataset.part_images, dataset.source.test_images
     if size is not None and dataset.parts != -(-images // size):
         raise UserError(
             f"dataset.parts={dataset.parts}: dataset.source.test_images={images} in parts of "
-            f"dataset.part_images={size} are {-(-images // size)}"
+            f"dataset.part_images={size} are {-(-images // size)} in {experiment}; set it so, or name the experiments "
+            "that the override is for"
         )
 
 
