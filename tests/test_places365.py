@@ -309,7 +309,8 @@ def require_docker() -> None:
     found = shutil.which("docker")
     if found and subprocess.run([found, "version"], capture_output=True, check=False).returncode == 0:
         return
-    assert not os.environ.get("CI"), "no docker engine answers, and CI must have one"
+    if os.environ.get("CI"):
+        pytest.fail("no docker engine answers, and CI must have one")
     pytest.skip("no docker engine answers")
 
 

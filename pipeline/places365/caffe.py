@@ -103,7 +103,8 @@ def preprocess(path: Path, size: tuple[int, int], mean: NDArray[np.float32]) -> 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise InputError(f"{path}: {'not a readable image' if path.is_file() else 'no such file'}; fetch it again")
-    return cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) - mean
+    resized = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32) - mean
 
 
 def convert_images(root: Path, listing: Path, size: tuple[int, int], mean: list[float], output: Path) -> None:
