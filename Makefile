@@ -27,7 +27,7 @@ ui: .venv/runtime ## http://127.0.0.1:5000, this machine only
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
 clean:
-	rm -rf outputs .snakemake
+	rm -rf outputs .snakemake data/smoke
 
 .venv/%: requirements/%.txt requirements/uv.txt pyproject.toml
 	PYTHON=$(PYTHON) scripts/install.sh $*

@@ -6,7 +6,7 @@ from relu2snn.config.workflow import (
     select_or_exit,
     slice_text,
 )
-from relu2snn.datasets import SUPPORTED_FORMATS, source_files
+from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.networks.weights import find_weights
 
 # Folders with half of their files, or two files of weights for one network, end here instead of in a job.
@@ -51,6 +51,9 @@ rule all:
 
 
 include: "pipeline/data.smk"
+include: "pipeline/places365.smk"
+include: "pipeline/pass.smk"
+include: "pipeline/smoke.smk"
 include: "pipeline/weights.smk"
 include: "pipeline/phase1.smk"
 include: "pipeline/phase2.smk"

@@ -17,6 +17,8 @@ rule data:
         f"{PATHS.dataset('{dataset}')}.log",
     benchmark:
         f"{PATHS.dataset('{dataset}')}.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets(*ARRAY_FORMATS),
     conda:
         "../environment.yml"
     resources:

@@ -26,7 +26,7 @@ rule train:
 rule weights:
     input:
         lambda wildcards: find_weights(EXPERIMENTS[wildcards.experiment].weights)
-        or f"{SELECTION.paths(wildcards.experiment).train}/trained.keras",
+        or SELECTION.made_weights(wildcards.experiment),
     output:
         model=f"{PATHS.weights}/original.keras",
         source=f"{PATHS.weights}/source.json",
@@ -37,7 +37,7 @@ rule weights:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=3000,
+        mem_mb=5000,
         runtime=30,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),

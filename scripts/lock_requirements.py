@@ -1,4 +1,4 @@
-"""Pin the requirements anew: requirements/*.txt with hashes, and environment.yml with the same versions.
+"""Pin the requirements anew, with hashes: requirements/*.txt; environment.yml and the container with the same versions.
 
     python scripts/lock_requirements.py [--upgrade]
 
@@ -12,6 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = "--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet"
+
+# What pipeline/places365/caffe.py imports, in the container's image.
+CONTAINER = "numpy\nopencv-python-headless\ntqdm\n"
 
 HEAD = """\
 # The same versions as requirements/runtime.txt, for conda (made by scripts/lock_requirements.py):
@@ -29,11 +32,13 @@ dependencies:
 
 
 def main() -> None:
-    """Write requirements/uv.txt, runtime.txt, dev.txt and environment.yml."""
+    """Write requirements/uv.txt, runtime.txt, dev.txt, pipeline/places365/requirements.txt and environment.yml."""
     runtime = ROOT / "requirements" / "runtime.txt"
     compile_pins("-", ROOT / "requirements" / "uv.txt", given="uv\n")
     compile_pins("pyproject.toml", runtime)
     compile_pins("pyproject.toml", ROOT / "requirements" / "dev.txt", "--extra", "dev")
+    container = ROOT / "pipeline" / "places365" / "requirements.txt"
+    compile_pins("-", container, "--constraint", str(runtime), given=CONTAINER)
     lines = re.findall(r"^[\w.-]+==[^\\\n]+", runtime.read_text(), re.M)
     pins = "".join(f"      - {line.strip()}\n" for line in lines)
     (ROOT / "environment.yml").write_text(HEAD + pins)

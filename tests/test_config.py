@@ -99,7 +99,27 @@ MISTAKES = [
     ("experiment=mnist_lenet", r"name experiments with experiments="),
     ("name=other", r"name=other: an experiment's name is its file's \(mnist_fc\)"),
     ("suite=quickstart", r"no such key 'suite'"),
+    ("container.engine=lxc", r"container.engine=lxc: must be one of docker, podman, none"),
+    ("dataset.part_images=4000", r"dataset.parts=1: dataset.source.test_images=10000 in parts of .*=4000 are 3"),
+    ("weights.source=caffe", r"weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…"),
 ]
+
+FOLDER_MISTAKES = [
+    ("dataset.part_images=null", r"dataset.part_images: no value, but dataset.source.format=pass needs one"),
+    ("dataset.source.part_stride=5000", r"dataset.source.part_stride=5000: parts of .*=10000 would share images"),
+    ("dataset.source.mean_bgr=[1,2]", r"dataset.source.mean_bgr=\[1.0, 2.0\]: give blue, green and red"),
+    ("dataset.source.mean_bgr=[1,2,300]", r"dataset.source.mean_bgr=300.0: must be at most 255"),
+    ("dataset.image_shape=[28,28,1]", r"photographs are height, width and 3 colours"),
+    ("dataset.parts=9", r"dataset.parts=9: dataset.source.test_images=100000 in parts of .*=10000 are 10"),
+    ("weights.source=train", r"weights.source=train: dataset.source.format=pass has no labelled training images"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), FOLDER_MISTAKES, ids=[override for override, _ in FOLDER_MISTAKES])
+def test_values_of_photographs_must_fit_together(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        experiment("pass_vgg", overrides=(override,))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("override", "message"), MISTAKES, ids=[override for override, _ in MISTAKES])
@@ -142,9 +162,11 @@ def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
         "phase1.lower=-5": {"phase1", "track"},
         "train.epochs=7": {"train", "track"},
         "model.width=0.5": {"train", "weights", "track"},
-        "weights.stem=other": {"weights", "track"},
-        "dataset.parts=2": {"phase2", "gather", "track"},
-        "dataset.source.test_images=5": {"data", "track"},
+        "weights.stem=other": {"places365_weights", "weights", "track"},
+        "dataset.parts=2": {"places365_part", "pass_part", "photographs", "phase2", "gather", "track"},
+        "dataset.source.test_images=5": {"data", "places365_labels", "pass_part", "track"},
+        "dataset.source.seed=5": {"data", "places365_sample", "pass_order", "track"},
+        "container.engine=none": set(),
         "dataset.preprocess.std=127.5": {"train", "phase1", "bounds", "phase2", "track"},
         "tracking.uri=sqlite:///elsewhere.db": set(),
     }

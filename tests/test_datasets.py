@@ -186,8 +186,10 @@ def test_directory_that_is_a_file(tmp_path):
         source_files(source(tmp_path / "mnist.npz", keras_name="mnist"))
 
 
-def test_format_without_a_reader(tmp_path):
-    with pytest.raises(UserError, match=r"dataset\.source\.format=places365: this version has no reader for it"):
+def test_folders_of_photographs_are_not_read_whole(tmp_path):
+    with pytest.raises(
+        UserError, match=r"dataset\.source\.format=places365: .* run the stages of pipeline/places365.smk"
+    ):
         load(source(tmp_path, format="places365"))
 
 
@@ -415,6 +417,14 @@ def test_parts_cover_every_image_once_and_evenly(count, parts):
 def test_part_that_is_not_there(part):
     with pytest.raises(UserError, match=rf"part {part}: no such part; dataset\.parts is 3, so they are 0 to 2"):
         part_range(10, part, 3)
+
+
+def test_parts_of_a_given_size_are_whole_but_for_the_last():
+    ranges = [part_range(36500, part, 13, 3000) for part in range(13)]
+    assert [stop - start for start, stop in ranges] == [3000] * 12 + [500]
+    assert [start for start, _ in ranges] == list(range(0, 36500, 3000))
+    with pytest.raises(UserError, match=r"dataset.parts=12: 36500 images in parts of dataset.part_images=3000"):
+        part_range(36500, 0, 12, 3000)
 
 
 def test_importing_datasets_does_not_import_tensorflow():

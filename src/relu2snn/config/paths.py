@@ -37,6 +37,11 @@ class Paths:
         return f"{self.suite_folder}/datasets/{name}"
 
     @property
+    def container(self) -> str:
+        """The engine and image that read Caffe's files."""
+        return f"{self.suite_folder}/container.json"
+
+    @property
     def train(self) -> str:
         return f"{self.folder}/train"
 

@@ -9,10 +9,18 @@ from typing import Any
 
 from omegaconf import MISSING
 
+# Data sets that are folders of photographs; the others are read whole, into arrays.
+FOLDER_FORMATS = ("places365", "pass")
 
-def _value(**rule: Any) -> Any:
-    """A mandatory field with a rule: any of gt, ge, lt, le (bounds), choices, each (a rule for list items)."""
-    return field(default=MISSING, metadata=rule)
+
+def _value(default: Any = MISSING, **rule: Any) -> Any:
+    """A field with a rule: any of gt, ge, lt, le (bounds), choices, each (a rule for list items)."""
+    return field(default=default, metadata=rule)
+
+
+def _value_list(**rule: Any) -> Any:
+    """A list, empty by default, whose items obey a rule."""
+    return field(default_factory=list, metadata={"each": rule})
 
 
 @dataclass
@@ -26,7 +34,11 @@ class ByHand:
 
 @dataclass
 class Source:
-    """Where a data set's files are looked for, in this order: directory, system_directory, keras_name."""
+    """Where a data set's files are looked for, in this order: directory, system_directory, keras_name.
+
+    Only for folders of photographs (places365, pass): seed draws the training sample or the order; mean_bgr is taken
+    off the pixels; images_per_class is the most that places365 draws; part_stride is where pass starts each part.
+    """
 
     format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass"))
     kind: str = _value(choices=("real", "sample", "synthetic"))
@@ -36,6 +48,10 @@ class Source:
     train_images: int = _value(ge=1)
     test_images: int = _value(ge=1)
     by_hand: list[ByHand] = field(default_factory=list)
+    seed: int | None = _value(None, ge=0)
+    mean_bgr: list[float] = _value_list(ge=0, le=255)
+    images_per_class: int | None = _value(None, ge=1)
+    part_stride: int | None = _value(None, ge=1)
 
 
 @dataclass
@@ -50,12 +66,15 @@ class Preprocess:
 
 @dataclass
 class Dataset:
+    """A data set. Its test images are run in `parts`: of part_images each (the last may be smaller), or even ones."""
+
     name: str = MISSING
     classes: int = _value(ge=2)
     image_shape: list[int] = _value(each={"ge": 1})
     source: Source = field(default_factory=Source)
     preprocess: Preprocess = field(default_factory=Preprocess)
     parts: int = _value(ge=1)
+    part_images: int | None = _value(None, ge=1)
 
 
 @dataclass
@@ -72,11 +91,23 @@ class Model:
 
 @dataclass
 class Weights:
-    """Where the user may drop trained weights: data/models/<directory>/<stem>.h5, .weights.h5 or .keras."""
+    """Where the user may drop trained weights, and where they come from otherwise.
+
+    They are looked for as `file`, when it is given, or as data/models/<directory>/<stem> with the suffix .h5,
+    .weights.h5, .keras or .npz, or under one of `other_names` there. Otherwise they are trained, converted from
+    `caffemodel` and `prototxt`, or the ImageNet weights of keras.applications. `kind` says what given weights are.
+    """
 
     root: str = "data/models"
     directory: str = MISSING
     stem: str = MISSING
+    other_names: list[str] = field(default_factory=list)
+    file: str | None = None
+    kind: str = _value("pretrained", choices=("pretrained", "synthetic"))
+    source: str = _value("train", choices=("train", "caffe", "imagenet"))
+    caffemodel: str | None = None
+    prototxt: str | None = None
+    by_hand: list[ByHand] = field(default_factory=list)
 
 
 @dataclass
@@ -143,6 +174,13 @@ class Phase2:
 
 
 @dataclass
+class Container:
+    """What runs the conversion from Caffe: a container engine, or (none) this environment. Results are the same."""
+
+    engine: str = _value(choices=("docker", "podman", "none"))
+
+
+@dataclass
 class Tracking:
     """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for its lock."""
 
@@ -178,4 +216,5 @@ class Experiment:
     train: Train = field(default_factory=Train)
     phase1: Phase1 = field(default_factory=Phase1)
     phase2: Phase2 = field(default_factory=Phase2)
+    container: Container = field(default_factory=Container)
     tracking: Tracking = field(default_factory=Tracking)

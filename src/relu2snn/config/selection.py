@@ -1,5 +1,6 @@
 """What one call of the workflow runs: the suite, its experiments, and the rows that wait for files of the user."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
 from relu2snn.config.paths import Paths, variant_name
-from relu2snn.config.schema import Experiment, Suite
+from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
 
@@ -47,6 +48,21 @@ class Selection:
         """An experiment that uses the data set `name`."""
         return next(each for each in self.experiments.values() if each.dataset.name == name)
 
+    def made_weights(self, experiment: str) -> str | list[str]:
+        """The file that weights are made of when the user gives none; nothing where Keras downloads them."""
+        paths, weights = self.paths(experiment), self.experiments[experiment].weights
+        made: dict[str, str | list[str]] = {
+            "train": f"{paths.train}/trained.keras",
+            "caffe": f"{paths.weights}/{weights.stem}.npz",
+            "imagenet": [],
+        }
+        return made[weights.source]
+
+    def datasets(self, *formats: str) -> str:
+        """A regular expression for the names of the data sets of `formats`; it matches nothing if there are none."""
+        found = {each.dataset.name for each in self.experiments.values() if each.dataset.source.format in formats}
+        return "|".join(map(re.escape, sorted(found))) or "(?!)"
+
 
 def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
     """Compose everything that the workflow's command line asks for, before any job starts.
@@ -82,10 +98,12 @@ def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Sel
 
 def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) -> list[Missing]:
     """The files and folders of `experiment` that only the user can provide and that are not there."""
-    source = experiment.dataset.source
+    source, weights = experiment.dataset.source, experiment.weights
+    # Weights that the user has dropped in need no files to be made from.
+    given = weights.file or any(Path(weights.root, weights.directory).glob(f"{weights.stem}.*"))
     missing = [
         Missing(experiment.name, item.what, item.origin, item.path)
-        for item in source.by_hand
+        for item in [*source.by_hand, *([] if given else weights.by_hand)]
         if not Path(item.path).exists()
     ]
     if not missing and source.format not in readable_formats:
@@ -98,8 +116,11 @@ def _same_datasets(selection: Selection) -> None:
     """Experiments that share a data set share its prepared files, so they must describe it alike."""
     for experiment in selection.experiments.values():
         name = experiment.dataset.name
-        if stage_slice(experiment, "data") != stage_slice(selection.dataset(name), "data"):
+        # Only photographs are prepared part by part.
+        stages = ("data", "photographs") if experiment.dataset.source.format in FOLDER_FORMATS else ("data",)
+        other = selection.dataset(name)
+        if any(stage_slice(experiment, stage) != stage_slice(other, stage) for stage in stages):
             raise UserError(
-                f"dataset.name={name}: {experiment.name} and {selection.dataset(name).name} describe it differently; "
+                f"dataset.name={name}: {experiment.name} and {other.name} describe it differently; "
                 "give one of them another dataset.name"
             )

@@ -11,18 +11,63 @@ _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
 _VARIANT = ("phase2.noise", "phase2.alpha_noise", "phase2.window", "phase2.precision")
 _SPIKING = (*_VARIANT, "phase2.zeta", "phase2.seed")
 
+_DATASET = (*_IDENTITY, "dataset.name")
+_PARTS = ("dataset.parts", "dataset.part_images")
+
 STAGES: dict[str, tuple[str, ...]] = {
-    "data": (*_IDENTITY, "dataset.name", "dataset.classes", "dataset.image_shape", "dataset.source"),
+    "data": (*_DATASET, "dataset.classes", "dataset.image_shape", "dataset.source"),
+    "places365_sample": (
+        *_DATASET,
+        "dataset.source.directory",
+        "dataset.source.train_images",
+        "dataset.source.images_per_class",
+        "dataset.source.seed",
+    ),
+    "places365_labels": (*_DATASET, "dataset.classes", "dataset.source.directory", "dataset.source.test_images"),
+    "places365_image": _IDENTITY,
+    "places365_part": (
+        *_DATASET,
+        *_PARTS,
+        "dataset.image_shape",
+        "dataset.source.directory",
+        "dataset.source.mean_bgr",
+    ),
+    "places365_weights": (
+        *_EXPERIMENT,
+        "dataset.image_shape",
+        "weights.stem",
+        "weights.caffemodel",
+        "weights.prototxt",
+    ),
+    "pass_order": (*_DATASET, "dataset.source.directory", "dataset.source.seed"),
+    "pass_part": (
+        *_DATASET,
+        *_PARTS,
+        "dataset.source.directory",
+        "dataset.source.train_images",
+        "dataset.source.test_images",
+        "dataset.source.part_stride",
+    ),
+    "photographs": (
+        *_DATASET,
+        *_PARTS,
+        "dataset.image_shape",
+        "dataset.source.format",
+        "dataset.source.kind",
+        "dataset.source.directory",
+        "dataset.source.mean_bgr",
+    ),
     "train": (*_EXPERIMENT, "dataset.classes", "dataset.image_shape", "dataset.preprocess", "model", "train"),
     "weights": (*_EXPERIMENT, "dataset.classes", "dataset.image_shape", "model", "weights"),
     "phase1": (*_EXPERIMENT, "dataset.preprocess", "phase1"),
     "bounds": (*_EXPERIMENT, "dataset.preprocess", "phase1.batch"),
     "convert": (*_EXPERIMENT, *_SPIKING),
     # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
-    "phase2": (*_EXPERIMENT, "dataset.preprocess", "dataset.parts", "phase1.batch", "phase2"),
+    "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase2"),
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING),
     "figures": (*_EXPERIMENT, *_VARIANT),
-    # The store's address is left out: where results are viewed does not change them.
+    # The store's address and the container's engine are left out: where results are viewed, or computed, does not
+    # change them.
     "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
     "results": _IDENTITY,
 }

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from relu2snn.config.schema import FOLDER_FORMATS
 from relu2snn.errors import UserError
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -36,6 +37,8 @@ def check_ranges(config: Any, prefix: str = "") -> None:
 
 
 def _check(key: str, value: Any, rules: Any) -> None:
+    if value is None:
+        return
     choices = rules.get("choices")
     if choices and value not in choices:
         raise UserError(f"{key}={value}: must be one of {', '.join(choices)}")
@@ -55,4 +58,48 @@ def _check_together(config: Any) -> None:
     if not preprocess.low < preprocess.high:
         raise UserError(
             f"dataset.preprocess.low={preprocess.low}: must be less than dataset.preprocess.high={preprocess.high}"
+        )
+    _check_parts(config.name, config.dataset)
+    if config.dataset.source.format in FOLDER_FORMATS:
+        _check_folders(config)
+    weights = config.weights
+    if weights.source == "caffe" and not (weights.caffemodel and weights.prototxt):
+        raise UserError("weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…")
+
+
+def _check_parts(experiment: str, dataset: Any) -> None:
+    size, images = dataset.part_images, dataset.source.test_images
+    if size is not None and dataset.parts != -(-images // size):
+        raise UserError(
+            f"dataset.parts={dataset.parts}: dataset.source.test_images={images} in parts of "
+            f"dataset.part_images={size} are {-(-images // size)} in {experiment}; set it so, or name the experiments "
+            "that the override is for"
+        )
+
+
+def _check_folders(config: Any) -> None:
+    """The values that only folders of photographs have."""
+    dataset, source = config.dataset, config.dataset.source
+    needed = {
+        "part_images": dataset.part_images,
+        "source.seed": source.seed,
+        **({"source.images_per_class": source.images_per_class} if source.format == "places365" else {}),
+        **({"source.part_stride": source.part_stride} if source.format == "pass" else {}),
+    }
+    for key, value in needed.items():
+        if value is None:
+            raise UserError(f"dataset.{key}: no value, but dataset.source.format={source.format} needs one")
+    if len(source.mean_bgr) != 3:
+        raise UserError(f"dataset.source.mean_bgr={list(source.mean_bgr)}: give blue, green and red")
+    if len(dataset.image_shape) != 3 or dataset.image_shape[-1] != 3:
+        raise UserError(f"dataset.image_shape={list(dataset.image_shape)}: photographs are height, width and 3 colours")
+    if source.format == "pass" and source.part_stride < dataset.part_images:
+        raise UserError(
+            f"dataset.source.part_stride={source.part_stride}: parts of dataset.part_images={dataset.part_images} "
+            "would share images; make it at least as large"
+        )
+    if config.weights.source == "train":
+        raise UserError(
+            f"weights.source=train: dataset.source.format={source.format} has no labelled training images; "
+            "choose caffe or imagenet, or drop trained weights in"
         )

@@ -17,6 +17,7 @@ from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
 
 TRACKING_VARIABLE = "RELU2SNN_TRACKING"
+ENGINE_VARIABLE = "RELU2SNN_CONTAINER_ENGINE"
 
 
 def select_or_exit(
@@ -44,17 +45,21 @@ def slice_text(experiment: Experiment, stage: str) -> str:
 
 
 def prepare_environment(experiment: Experiment) -> None:
-    """Let the jobs find this Python and this package, and know the MLflow store."""
+    """Let the jobs find this Python and this package, and know the MLflow store and the container engine."""
     source = str(Path(__file__).resolve().parents[2])
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    publish_tracking(experiment)
+    publish_places(experiment)
 
 
-def publish_tracking(experiment: Experiment) -> None:
-    """Name the MLflow store in the environment: where results are viewed must not re-run anything."""
+def publish_places(experiment: Experiment) -> None:
+    """Name the MLflow store and the container engine in the environment.
+
+    Where results are viewed, or computed, must not re-run anything.
+    """
     tracking = OmegaConf.to_container(experiment.tracking, resolve=True)
     os.environ[TRACKING_VARIABLE] = json.dumps(tracking)
+    os.environ[ENGINE_VARIABLE] = experiment.container.engine
 
 
 def print_missing(missing: Sequence[Missing]) -> None:

@@ -1,22 +1,18 @@
 """Prepared data sets: four memory-mapped .npy files and source.json, read in preprocessed batches."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.config.schema import Preprocess
+from relu2snn.datasets.dataset import Dataset, Split
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, read_json, write_json
 
-Split = Literal["train", "test"]
-
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -57,12 +53,8 @@ def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet) -> None:
     )
 
 
-class ArrayDataset:
+class ArrayDataset(Dataset):
     """A data set that `prepare` has written; its arrays stay on disk and are read as they are used.
-
-    Attributes:
-        kind: "real", "sample" or "synthetic".
-        digest: SHA-256 of the four arrays, in hexadecimal.
 
     Raises UserError when a file is missing or damaged.
     """
@@ -82,54 +74,14 @@ class ArrayDataset:
         images: NDArray[np.uint8] = self._arrays[f"{split}_images"]
         return images
 
+    def pixels(self, split: Split, start: int, stop: int) -> NDArray[np.uint8]:
+        """The raw pixels of the images `start` to `stop`."""
+        return self.images(split)[start:stop]
+
     def labels(self, split: Split) -> NDArray[np.int64]:
         """Class of every image, memory-mapped, (n,)."""
         labels: NDArray[np.int64] = self._arrays[f"{split}_labels"]
         return labels
-
-    def batches(
-        self, split: Split, batch: int, preprocess: Preprocess, start: int = 0, stop: int | None = None
-    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        """Yield the images `start` to `stop` in order, at most `batch` at a time: images (b, h, w, c), labels (b,).
-
-        Pixels become (pixel - mean) / std, in float64.
-
-        Raises UserError when one lies outside [preprocess.low, preprocess.high], the range [p, q] of the paper,
-        by more than 1e-9.
-        """
-        images, labels = self.images(split), self.labels(split)
-        end = len(images) if stop is None else min(stop, len(images))
-        for first in range(start, end, batch):
-            last = min(first + batch, end)
-            values = (images[first:last].astype(np.float64) - preprocess.mean) / preprocess.std
-            _check_range(values, preprocess, split, first)
-            yield values, np.array(labels[first:last])
-
-
-def part_range(count: int, part: int, parts: int) -> tuple[int, int]:
-    """The images [start, stop) of `part`, counted from 0, when `count` images are dealt into `parts` parts.
-
-    Parts are contiguous, cover every image once, and differ in size by at most one.
-
-    Raises UserError when there is no such part.
-    """
-    if not 0 <= part < parts:
-        raise UserError(f"part {part}: no such part; dataset.parts is {parts}, so they are 0 to {parts - 1}")
-    return count * part // parts, count * (part + 1) // parts
-
-
-def _check_range(values: NDArray[np.float64], preprocess: Preprocess, split: str, first: int) -> None:
-    low, high = preprocess.low, preprocess.high
-    lowest, highest = values.min(), values.max()
-    if lowest >= low - _TOLERANCE and highest <= high + _TOLERANCE:
-        return
-    value = lowest if lowest < low - _TOLERANCE else highest
-    image = first + int(np.argwhere(values == value)[0][0])
-    raise UserError(
-        f"{split} image {image}: a preprocessed pixel is {value:.10g}, outside the range from "
-        f"dataset.preprocess.low={low:g} to dataset.preprocess.high={high:g}; "
-        "widen it, or correct dataset.preprocess.mean and std"
-    )
 
 
 def _open(path: Path) -> Any:

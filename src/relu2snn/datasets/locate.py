@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from relu2snn.config.schema import Source
+from relu2snn.config.schema import FOLDER_FORMATS, Source
 from relu2snn.errors import UserError
 
-SUPPORTED_FORMATS = ("idx",)
+ARRAY_FORMATS = ("idx",)
+SUPPORTED_FORMATS = (*ARRAY_FORMATS, *FOLDER_FORMATS)
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -22,12 +23,14 @@ class Located:
 
 
 def source_files(source: Source) -> list[str]:
-    """The files that loading `source` would read now; empty if it would be a download.
+    """The files that loading `source` would read now; empty if it would be a download, or is folders of photographs.
 
     Only looks at names, so it is light enough for every start of the workflow.
 
     Raises UserError for a format without a reader, a partly filled folder, and when there is nothing to load.
     """
+    if source.format in FOLDER_FORMATS:
+        return []
     return [str(path) for path in locate(source).files]
 
 
@@ -38,6 +41,11 @@ def locate(source: Source) -> Located:
 
     Raises UserError as `source_files` does.
     """
+    if source.format in FOLDER_FORMATS:
+        raise UserError(
+            f"dataset.source.format={source.format}: folders of photographs are prepared part by part; "
+            f"run the stages of pipeline/{source.format}.smk, or snakemake"
+        )
     if source.format not in SUPPORTED_FORMATS:
         raise UserError(
             f"dataset.source.format={source.format}: this version has no reader for it, "

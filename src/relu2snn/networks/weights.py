@@ -11,16 +11,25 @@ if TYPE_CHECKING:
 
     from relu2snn.networks.weight_files import SavedLayers
 
-_SUFFIXES = (".h5", ".weights.h5", ".keras")
+_SUFFIXES = (".h5", ".weights.h5", ".keras", ".npz")
 
 
 def find_weights(weights: Weights) -> Path | None:
-    """The file <root>/<directory>/<stem> with the suffix .h5, .weights.h5 or .keras; None when there is none.
+    """The file of trained weights that the user has given: None when there is none.
 
-    Raises UserError when there are several. Needs neither TensorFlow nor Keras.
+    It is weights.file, or <root>/<directory>/<stem> with the suffix .h5, .weights.h5, .keras or .npz, or one of
+    weights.other_names in that folder.
+
+    Raises UserError when there are several, or weights.file is missing. Needs neither TensorFlow nor Keras.
     """
+    if weights.file is not None:
+        # Synthetic weights are made by the workflow itself.
+        if not Path(weights.file).is_file() and weights.kind != "synthetic":
+            raise UserError(f"weights.file={weights.file}: no such file; name one, or leave weights.file out")
+        return Path(weights.file)
     folder = Path(weights.root) / weights.directory
-    found = [path for path in (folder / f"{weights.stem}{suffix}" for suffix in _SUFFIXES) if path.is_file()]
+    possible = [*(f"{weights.stem}{suffix}" for suffix in _SUFFIXES), *weights.other_names]
+    found = [folder / name for name in possible if (folder / name).is_file()]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise UserError(f"{folder}: {len(found)} files of weights for one network: {names}; keep one of them")
@@ -30,12 +39,13 @@ def find_weights(weights: Weights) -> Path | None:
 def load_weights(model: "keras.Model", path: str | Path) -> None:
     """Put the weights of a file into `model`, layer by layer in their order; the layers' names do not matter.
 
-    The file is Keras 2's HDF5 (weights only or whole model), Keras 3's .weights.h5, or a whole model in .keras,
-    which must also compute what `model` does.
+    The file is Keras 2's HDF5 (weights only or whole model), Keras 3's .weights.h5, a whole model in .keras, which
+    must also compute what `model` does, or the .npz of a Caffe network (`caffe.read_dictionary`).
 
     Raises UserError when the file is damaged, belongs to another architecture, or holds a weight that is NaN or
     infinite; `model` is then of no use.
     """
+    from relu2snn.networks.caffe import read_dictionary
     from relu2snn.networks.weight_files import load_keras, read_hdf5, read_layers, require_same_function
 
     path = Path(path)
@@ -43,8 +53,33 @@ def load_weights(model: "keras.Model", path: str | Path) -> None:
         saved = load_keras(path)
         _assign(model, read_layers(saved), path)
         require_same_function(model, saved, path)
+    elif path.suffix == ".npz":
+        _assign(model, read_dictionary(path, model), path)
     else:
         _assign(model, read_hdf5(path, model), path)
+
+
+def load_imagenet(model: "keras.Model", weights: Weights) -> None:
+    """Put the ImageNet weights of keras.applications.VGG16 into `model`; they are downloaded, or in Keras' cache.
+
+    Raises UserError when that fails, or `model` is another network.
+    """
+    import keras
+
+    from relu2snn.networks.weight_files import read_layers
+
+    try:
+        saved = keras.applications.VGG16(weights="imagenet")
+    # Keras raises a bare Exception for a failed fetch, and a damaged cache fails in as many ways as HDF5.
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        folder = Path(weights.root) / weights.directory
+        names = " or ".join([f"{weights.stem}.h5", *weights.other_names])
+        raise UserError(
+            f"the download of VGG16's ImageNet weights by keras.applications failed ({reason}); "
+            f"put the file by hand into {folder}, as {names}"
+        ) from None
+    _assign(model, read_layers(saved), Path("keras.applications.VGG16"))
 
 
 def _assign(model: "keras.Model", saved: "SavedLayers", path: Path) -> None:

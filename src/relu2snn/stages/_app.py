@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
-from relu2snn.config.workflow import publish_tracking
+from relu2snn.config.workflow import publish_places
 from relu2snn.errors import UserError
 
 Run = Callable[[Experiment, int | None], None]
@@ -49,5 +49,5 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
     if "experiment" not in named:
         raise UserError("no experiment given; add experiment=NAME, a file of conf/experiment/")
     whole = compose_experiment(named["experiment"], compose_suite(named["suite"]), overrides)
-    publish_tracking(whole)
+    publish_places(whole)
     return from_slice(stage_slice(whole, stage)), arguments.part

@@ -19,6 +19,7 @@ def run(config: Experiment, part: int | None = None) -> None:
             labels.append(file["labels"])
 
     images = sum(part["images"] for part in parts)
+    correct = [part["correct"] for part in parts]
     neurons = np.array(parts[0]["neurons"]) * images
     spikes, certified, simulated, early = (
         np.sum([part[key] for part in parts], axis=0) for key in ("spikes", "certified", "simulated", "early_spikes")
@@ -37,7 +38,8 @@ def run(config: Experiment, part: int | None = None) -> None:
             "dataset": config.dataset.name,
             "variant": variant,
             "images": images,
-            "accuracy": sum(part["correct"] for part in parts) / images,
+            # Data sets without labels have no accuracy.
+            "accuracy": None if None in correct else sum(correct) / images,
             "agreement": sum(part["agreeing"] for part in parts) / images,
             "latency": parts[0]["latency"],
             "zeta": settings.zeta,

@@ -12,9 +12,10 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import ArrayDataset, Split
+from relu2snn.datasets import Dataset, Split, open_dataset
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, write_json
 from relu2snn.mapping import Measurement, UnsupportedLayerError, logits_model, read, scale, to_keras
@@ -22,12 +23,14 @@ from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._models import load_model, save_model
 
+Labels = NDArray[np.int64]
+
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Run phase 1 of one experiment; `part` is not used."""
     started = time.perf_counter()
     paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = ArrayDataset(paths.dataset(config.dataset.name))
+    dataset = open_dataset(paths.dataset(config.dataset.name))
     source = f"{paths.weights}/original.keras"
     original = load_model(source)
     preprocess, settings = config.dataset.preprocess, config.phase1
@@ -47,7 +50,7 @@ def run(config: Experiment, part: int | None = None) -> None:
         original_labels.append(reference(images))
         scaled_labels.append(test.add(images).argmax(axis=-1))
     before, after = np.concatenate(original_labels), np.concatenate(scaled_labels)
-    truth = np.asarray(dataset.labels("test"))
+    truth = dataset.labels("test")
 
     save_model(to_keras(network), f"{paths.phase1}/scaled.keras")
     with atomic_path(f"{paths.phase1}/predictions.npz") as temporary:
@@ -59,9 +62,9 @@ def run(config: Experiment, part: int | None = None) -> None:
             "dataset": config.dataset.name,
             "images": test.images,
             "calibration_images": calibration.images,
-            "accuracy_original": float(np.mean(before == truth)),
-            "accuracy_scaled": float(np.mean(after == truth)),
-            "agreement_scaled": float(np.mean(before == after)),
+            "accuracy_original": _share(before, truth),
+            "accuracy_scaled": _share(after, truth),
+            "agreement_scaled": _share(after, before),
             "layers": calibration.layers,
             "layer_maxima": calibration.layer_maxima.tolist(),
             "nonzero_fraction": {"calibration": _activity(calibration), "test": _activity(test)},
@@ -71,7 +74,7 @@ def run(config: Experiment, part: int | None = None) -> None:
     )
 
 
-def _batches(dataset: ArrayDataset, split: Split, config: Experiment, description: str):  # type: ignore[no-untyped-def]
+def _batches(dataset: Dataset, split: Split, config: Experiment, description: str):  # type: ignore[no-untyped-def]
     size = config.phase1.batch
     batches = dataset.batches(split, size, config.dataset.preprocess)
     return progress(batches, -(-dataset.count(split) // size), f"phase 1 {config.name}: {description}")
@@ -85,6 +88,11 @@ def _predictor(model: keras.Model):  # type: ignore[no-untyped-def]
         return tf.argmax(logits(images, training=False), axis=-1)
 
     return lambda images: np.asarray(predict(tf.constant(images, tf.float64)).numpy(), np.int64)
+
+
+def _share(found: Labels, expected: Labels | None) -> float | None:
+    """Share of equal labels; None where nothing is known to compare with."""
+    return None if expected is None else float(np.mean(found == expected))
 
 
 def _activity(measurement: Measurement) -> dict[str, float | list[float]]:

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from relu2snn.config import Experiment, Paths, variant_name
-from relu2snn.datasets import ArrayDataset, part_range
+from relu2snn.datasets import open_dataset, part_range
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, write_json
 from relu2snn.progress import progress
@@ -45,9 +45,9 @@ def simulate(config: Experiment, part: int) -> None:
     started = time.perf_counter()
     paths = Paths(config.outputs, config.suite.name, config.name)
     variant = variant_name(config.phase2)
-    dataset = ArrayDataset(paths.dataset(config.dataset.name))
+    dataset = open_dataset(paths.dataset(config.dataset.name))
     model = load_model(f"{paths.phase2(variant)}/spiking.keras")
-    start, stop = part_range(dataset.count("test"), part, config.dataset.parts)
+    start, stop = part_range(dataset.count("test"), part, config.dataset.parts, config.dataset.part_images)
     with np.load(f"{paths.phase1}/predictions.npz") as file:
         reference = file["labels"][start:stop]
 
@@ -59,6 +59,7 @@ def simulate(config: Experiment, part: int) -> None:
         spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
     ]
     labels = np.concatenate(found)
+    truth = dataset.labels("test")
 
     with atomic_path(f"{paths.part(variant, part)}.npz") as temporary:
         np.savez(temporary, labels=labels)
@@ -66,7 +67,7 @@ def simulate(config: Experiment, part: int) -> None:
         f"{paths.part(variant, part)}.json",
         {
             "images": spiking.images,
-            "correct": int(np.sum(labels == dataset.labels("test")[start:stop])),
+            "correct": None if truth is None else int(np.sum(labels == truth[start:stop])),
             "agreeing": int(np.sum(labels == reference)),
             "latency": latency(model),
             "layers": spiking.layers,

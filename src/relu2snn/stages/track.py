@@ -148,7 +148,7 @@ def _fraction(name: str, fraction: Mapping[str, Any]) -> list[Metric]:
 
 
 def _store() -> Store:
-    """The store that `publish_tracking` has named; it is no part of the slice, as it changes no result."""
+    """The store that `publish_places` has named; it is no part of the slice, as it changes no result."""
     values = json.loads(os.environ[TRACKING_VARIABLE])
     tracking = cast(Tracking, OmegaConf.merge(OmegaConf.structured(Tracking), values))
     return Store(tracking.uri, tracking.artifacts, tracking.lock_timeout)

@@ -1,4 +1,4 @@
-"""Weights: the original network of an experiment, from the user's file or, without one, as trained here."""
+"""Weights: the original network of an experiment, from the user's file or, without one, as `weights.source` says."""
 
 import hashlib
 import shutil
@@ -7,40 +7,59 @@ from pathlib import Path
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, write_json
-from relu2snn.networks.weights import find_weights, load_weights
+from relu2snn.networks.weights import find_weights, load_imagenet, load_weights
 from relu2snn.stages._app import stage_app
 
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/<experiment>/weights/original.keras and source.json."""
     paths = Paths(config.outputs, config.suite.name, config.name)
-    folder = Path(paths.weights)
-    given = find_weights(config.weights)
-    source = given or Path(paths.train) / "trained.keras"
+    weights, folder = config.weights, Path(paths.weights)
+    target = folder / "original.keras"
+    given = find_weights(weights)
+    kind, file = weights.kind, given
     if given:
-        _convert(config, given, folder / "original.keras")
-    elif source.is_file():
-        with atomic_path(folder / "original.keras") as temporary:
-            shutil.copyfile(source, temporary)
+        _convert(config, given, target)
+        digest, origin = _digest(given), str(given)
+    elif weights.source == "imagenet":
+        digest, origin = _convert(config, None, target), "keras.applications"
+    elif weights.source == "caffe":
+        dictionary, file = folder / f"{weights.stem}.npz", Path(str(weights.caffemodel))
+        _convert(config, dictionary, target)
+        digest, origin = _digest(dictionary), str(file)
     else:
-        raise UserError(f"{source}: no such file; run the train stage first, or drop trained weights into data/models/")
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    kind = "pretrained" if given else "trained"
-    write_json(folder / "source.json", {"kind": kind, "file": str(given) if given else None, "sha256": digest})
-    print(f"{config.name}: {kind} weights from {source}")
+        trained = Path(paths.train) / "trained.keras"
+        if not trained.is_file():
+            raise UserError(
+                f"{trained}: no such file; run the train stage first, or drop trained weights into data/models/"
+            )
+        with atomic_path(target) as temporary:
+            shutil.copyfile(trained, temporary)
+        kind, digest, origin = "trained", _digest(trained), str(trained)
+    write_json(folder / "source.json", {"kind": kind, "file": str(file) if file else None, "sha256": digest})
+    print(f"{config.name}: {kind} weights from {origin}")
 
 
-def _convert(config: Experiment, given: Path, target: Path) -> None:
+def _convert(config: Experiment, source: Path | None, target: Path) -> str:
+    """Put the weights of a file, or (None) of ImageNet, into the experiment's network; returns their SHA-256."""
     import relu2snn.stages._tensorflow  # noqa: F401
 
     # isort: split
     from relu2snn.networks.build import build
 
     model = build(config.model, config.dataset.image_shape, config.dataset.classes)
-    load_weights(model, given)
+    if source:
+        load_weights(model, source)
+    else:
+        load_imagenet(model, config.weights)
     with atomic_path(target) as temporary:
         model.save(temporary)
+    return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:

@@ -1,0 +1,81 @@
+# PASS: one shuffled order of all images, then by part which of them are read; they are decoded when they are used.
+
+
+rule pass_order:
+    input:
+        lambda wildcards: [
+            f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/{folder}"
+            for folder in range(20)
+        ],
+    output:
+        f"{PATHS.dataset('{dataset}')}/order.tsv",
+    log:
+        f"{PATHS.dataset('{dataset}')}_order.log",
+    benchmark:
+        f"{PATHS.dataset('{dataset}')}_order.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets("pass"),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.dataset(wildcards.dataset), "pass_order"
+        ),
+    shell:
+        "python -m relu2snn.stages.pass_order --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+# Parts of the test images, and after the last of them the calibration images.
+rule pass_part:
+    input:
+        f"{PATHS.dataset('{dataset}')}/order.tsv",
+    output:
+        multiext(f"{PATHS.dataset('{dataset}')}/parts/{{part}}", ".tsv", ".json"),
+    log:
+        f"{PATHS.dataset('{dataset}')}_part{{part}}.log",
+    benchmark:
+        f"{PATHS.dataset('{dataset}')}_part{{part}}.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets("pass"),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=4 * 60,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.dataset(wildcards.dataset), "pass_part"
+        ),
+    shell:
+        "python -m relu2snn.stages.pass_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+rule pass_images:
+    input:
+        lambda wildcards: [
+            f"{PATHS.dataset(wildcards.dataset)}/parts/{part}{suffix}"
+            for part in range(SELECTION.dataset(wildcards.dataset).dataset.parts + 1)
+            for suffix in (".tsv", ".json")
+        ],
+    output:
+        source=f"{PATHS.dataset('{dataset}')}/source.json",
+    log:
+        f"{PATHS.dataset('{dataset}')}.log",
+    benchmark:
+        f"{PATHS.dataset('{dataset}')}.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets("pass"),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.dataset(wildcards.dataset), "photographs"
+        ),
+    shell:
+        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log}"

@@ -1,0 +1,162 @@
+# Places365: Caffe's weights to a dictionary, photographs to preprocessed parts; what reads them runs in a container.
+
+
+PLACES365 = f"{workflow.basedir}/pipeline/places365"
+
+
+rule places365_sample:
+    input:
+        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/train",
+    output:
+        f"{PATHS.dataset('{dataset}')}/train.tsv",
+    log:
+        f"{PATHS.dataset('{dataset}')}_sample.log",
+    benchmark:
+        f"{PATHS.dataset('{dataset}')}_sample.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets("places365"),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.dataset(wildcards.dataset), "places365_sample"
+        ),
+    shell:
+        "python -m relu2snn.stages.places365_sample --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+rule places365_labels:
+    input:
+        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/val_256",
+        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/places365_val.txt",
+    output:
+        f"{PATHS.dataset('{dataset}')}/test.tsv",
+    log:
+        f"{PATHS.dataset('{dataset}')}_labels.log",
+    benchmark:
+        f"{PATHS.dataset('{dataset}')}_labels.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets("places365"),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.dataset(wildcards.dataset), "places365_labels"
+        ),
+    shell:
+        "python -m relu2snn.stages.places365_labels --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+# Which engine runs it is no part of the slice: the result is the same, so another engine makes nothing again.
+rule places365_image:
+    input:
+        multiext(f"{PLACES365}/", "Dockerfile", "requirements.txt", "caffe.py"),
+    output:
+        PATHS.container,
+    log:
+        f"{PATHS.suite_folder}/container.log",
+    benchmark:
+        f"{PATHS.suite_folder}/container.tsv"
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        slice=slice_text(next(iter(EXPERIMENTS.values())), "places365_image"),
+    shell:
+        "python -m relu2snn.stages.places365_image --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+rule places365_weights:
+    input:
+        PATHS.container,
+        lambda wildcards: EXPERIMENTS[wildcards.experiment].weights.caffemodel,
+        lambda wildcards: EXPERIMENTS[wildcards.experiment].weights.prototxt,
+    output:
+        f"{PATHS.weights}/{{stem}}.npz",
+    log:
+        PATHS.log("{stem}"),
+    benchmark:
+        PATHS.benchmark("{stem}")
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        slice=lambda wildcards: slice_text(
+            EXPERIMENTS[wildcards.experiment], "places365_weights"
+        ),
+    shell:
+        "python -m relu2snn.stages.places365_weights --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+# Parts of the validation images, and after the last of them the training sample.
+rule places365_part:
+    input:
+        PATHS.container,
+        lambda wildcards: "{}/{}.tsv".format(
+            PATHS.dataset(wildcards.dataset),
+            (
+                "train"
+                if int(wildcards.part)
+                == SELECTION.dataset(wildcards.dataset).dataset.parts
+                else "test"
+            ),
+        ),
+    output:
+        multiext(f"{PATHS.dataset('{dataset}')}/parts/{{part}}", ".npy", ".json"),
+    log:
+        f"{PATHS.dataset('{dataset}')}_part{{part}}.log",
+    benchmark:
+        f"{PATHS.dataset('{dataset}')}_part{{part}}.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets("places365"),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.dataset(wildcards.dataset), "places365_part"
+        ),
+    shell:
+        "python -m relu2snn.stages.places365_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+rule places365:
+    input:
+        lambda wildcards: [
+            f"{PATHS.dataset(wildcards.dataset)}/parts/{part}{suffix}"
+            for part in range(SELECTION.dataset(wildcards.dataset).dataset.parts + 1)
+            for suffix in (".npy", ".json")
+        ],
+        f"{PATHS.dataset('{dataset}')}/test.tsv",
+    output:
+        f"{PATHS.dataset('{dataset}')}/test_labels.npy",
+        source=f"{PATHS.dataset('{dataset}')}/source.json",
+    log:
+        f"{PATHS.dataset('{dataset}')}.log",
+    benchmark:
+        f"{PATHS.dataset('{dataset}')}.tsv"
+    wildcard_constraints:
+        dataset=SELECTION.datasets("places365"),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.dataset(wildcards.dataset), "photographs"
+        ),
+    shell:
+        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log}"

@@ -1,0 +1,44 @@
+# Small synthetic files in the formats of data sets that have to be fetched by hand, for suite=smoke.
+
+
+rule smoke_places365:
+    input:
+        script=f"{workflow.basedir}/scripts/make_smoke_data.py",
+        photographs=f"{workflow.basedir}/data/sample/photographs",
+    output:
+        directory("data/smoke/places365/train"),
+        directory("data/smoke/places365/val_256"),
+        "data/smoke/places365/places365_val.txt",
+        "data/smoke/places365/vgg16_places365.caffemodel",
+        "data/smoke/places365/deploy_vgg16_places365.prototxt",
+    log:
+        "data/smoke/places365.log",
+    benchmark:
+        "data/smoke/places365.tsv"
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python {input.script:q} places365 data/smoke/places365 2>&1 | tee {log}"
+
+
+rule smoke_pass:
+    input:
+        script=f"{workflow.basedir}/scripts/make_smoke_data.py",
+        photographs=f"{workflow.basedir}/data/sample/photographs",
+    output:
+        [directory(f"data/smoke/pass/{folder}") for folder in range(20)],
+        "data/smoke/pass/vgg16_weights.h5",
+    log:
+        "data/smoke/pass.log",
+    benchmark:
+        "data/smoke/pass.tsv"
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python {input.script:q} pass data/smoke/pass 2>&1 | tee {log}"

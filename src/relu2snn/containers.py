@@ -1,0 +1,114 @@
+"""Running pipeline/places365/caffe.py: inside its container by docker or podman, or in this environment."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from relu2snn.errors import UserError
+
+FOLDER = Path(__file__).resolve().parents[2] / "pipeline" / "places365"
+
+_CONTEXT = ("Dockerfile", "requirements.txt", "caffe.py")
+# The script's exit status after it has said what is wrong with its input.
+_MISTAKE = 3
+
+
+def image_name() -> str:
+    """The image's name; its tag changes with every file it is made of, so a stale image is never run."""
+    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in _CONTEXT))
+    return f"relu2snn-places365:{digest.hexdigest()[:12]}"
+
+
+def build(engine: str) -> str | None:
+    """Build the image, unless it is there, and return its name; None for the engine "none".
+
+    Raises UserError when no engine answers, or the build fails.
+    """
+    if engine == "none":
+        return None
+    _require_engine(engine)
+    name = image_name()
+    if subprocess.run([engine, "image", "inspect", name], capture_output=True, check=False).returncode == 0:
+        return name
+    with tempfile.TemporaryDirectory() as context:
+        for file in _CONTEXT:
+            shutil.copy(FOLDER / file, context)
+        certificates = os.environ.get("PIP_CERT")
+        if certificates and Path(certificates).is_file():
+            shutil.copy(certificates, Path(context, "certificates.pem"))
+        # Build arguments without a value take it from the environment, so that no password shows among the processes.
+        settings = _pip_settings()
+        arguments = [f"--build-arg={key}" for key in settings]
+        command = [engine, "build", "--network=host", f"--tag={name}", *arguments, context]
+        # Everything on stderr, where the log of a stage is.
+        done = subprocess.run(command, stdout=sys.stderr, check=False, env={**os.environ, **settings})
+    if done.returncode:
+        raise UserError(
+            f"{FOLDER / 'Dockerfile'}: {engine} build ended with status {done.returncode}, see the lines above; "
+            "mend what they say, or convert in this environment with container.engine=none"
+        )
+    return name
+
+
+def run_script(engine: str, arguments: Sequence[str], inputs: Iterable[Path], output: Path) -> None:
+    """Run the script with `arguments`; inside a container it can read `inputs` and write into the folder `output`.
+
+    Files and folders have the same paths inside as outside, so arguments and messages need no translation.
+
+    Raises UserError when no engine answers or the container cannot run, SystemExit(1) when the script has already
+    said on stderr what is wrong.
+    """
+    name = build(engine)
+    if name is None:
+        command = [sys.executable, str(FOLDER / "caffe.py")]
+    else:
+        mounts = [f"--volume={source}:{target}:ro" for source, target in _mounts(inputs)]
+        mounts.append(f"--volume={output.resolve()}:{output.absolute()}")
+        # Podman without root already runs as the user.
+        user = [] if engine == "podman" else [f"--user={os.getuid()}:{os.getgid()}"]
+        command = [engine, "run", "--rm", "--init", "--network=none", f"--workdir={Path.cwd()}", *user, *mounts, name]
+    sys.stderr.flush()
+    status = subprocess.run([*command, *arguments], check=False).returncode
+    if status == _MISTAKE:
+        sys.exit(1)
+    if status:
+        raise UserError(f"{FOLDER / 'caffe.py'}: ended with status {status} (container.engine={engine}), see above")
+
+
+def _mounts(inputs: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Real path and path inside; a link inside a folder leads nowhere in a container, so what it names is mounted."""
+    for path in inputs:
+        yield path.resolve(), path.absolute()
+        if path.is_dir():
+            for link in sorted(each for each in path.iterdir() if each.is_symlink()):
+                yield link.resolve(), link.absolute()
+
+
+def _require_engine(engine: str) -> None:
+    way_out = "start it, or choose container.engine=podman, docker or none (the same conversion in this environment)"
+    if shutil.which(engine) is None:
+        raise UserError(f"container.engine={engine}: no such program on the path; install it, or {way_out}")
+    answer = subprocess.run([engine, "version"], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        reason = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise UserError(f"container.engine={engine}: no engine answers ({reason}); {way_out}")
+
+
+def _pip_settings() -> dict[str, str]:
+    """How pip is told to reach its packages here, by its files or by the environment; local folders left out."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
+    settings = {}
+    for key in ("index-url", "extra-index-url", "trusted-host"):
+        found = re.findall(rf"^[\w:]+\.{key}='(.*)'$", listing.stdout, re.M)
+        addresses = [word for value in found[:1] for word in value.split() if not word.startswith("file:")]
+        if addresses:
+            settings[f"PIP_{key.upper().replace('-', '_')}"] = " ".join(addresses)
+    return settings

@@ -1,0 +1,89 @@
+"""What every prepared data set offers, whatever its files: counts, labels, batches and parts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu2snn.config.schema import Preprocess
+from relu2snn.errors import UserError
+
+Split = Literal["train", "test"]
+
+_TOLERANCE = 1e-9
+
+
+class Dataset(ABC):
+    """A prepared data set; images stay on disk and are read as they are used.
+
+    Attributes:
+        kind: "real", "sample" or "synthetic".
+        digest: SHA-256 of its contents, in hexadecimal.
+    """
+
+    kind: str
+    digest: str
+
+    @abstractmethod
+    def count(self, split: Split) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def labels(self, split: Split) -> NDArray[np.int64] | None:
+        """Class of every image, (n,); None when the data set has no labels."""
+
+    @abstractmethod
+    def pixels(self, split: Split, start: int, stop: int) -> NDArray[Any]:
+        """The images `start` to `stop`, (n, h, w, c), as they are before `Preprocess`."""
+
+    def batches(
+        self, split: Split, batch: int, preprocess: Preprocess, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64] | None]]:
+        """Yield the images `start` to `stop` in order, at most `batch` at a time: images (b, h, w, c), labels (b,).
+
+        Pixels become (pixel - mean) / std, in float64. Labels are None when the data set has none.
+
+        Raises UserError when one lies outside [preprocess.low, preprocess.high], the range [p, q] of the paper,
+        by more than 1e-9.
+        """
+        end = self.count(split) if stop is None else min(stop, self.count(split))
+        labels = self.labels(split)
+        for first in range(start, end, batch):
+            last = min(first + batch, end)
+            pixels = self.pixels(split, first, last)
+            values = (pixels.astype(np.float64) - preprocess.mean) / preprocess.std
+            _check_range(values, preprocess, split, first)
+            yield values, None if labels is None else np.array(labels[first:last])
+
+
+def part_range(count: int, part: int, parts: int, size: int | None = None) -> tuple[int, int]:
+    """The images [start, stop) of `part`, counted from 0, when `count` images are dealt into `parts` parts.
+
+    Parts are contiguous and cover every image once. Without a `size` they differ in size by at most one; with it,
+    every part but the last has `size` images.
+
+    Raises UserError when there is no such part, or when parts of that size are not `parts`.
+    """
+    if not 0 <= part < parts:
+        raise UserError(f"part {part}: no such part; dataset.parts is {parts}, so they are 0 to {parts - 1}")
+    if size is None:
+        return count * part // parts, count * (part + 1) // parts
+    if -(-count // size) != parts:
+        raise UserError(f"dataset.parts={parts}: {count} images in parts of dataset.part_images={size} are not so many")
+    return part * size, min((part + 1) * size, count)
+
+
+def _check_range(values: NDArray[np.float64], preprocess: Preprocess, split: str, first: int) -> None:
+    low, high = preprocess.low, preprocess.high
+    lowest, highest = values.min(), values.max()
+    if lowest >= low - _TOLERANCE and highest <= high + _TOLERANCE:
+        return
+    value = lowest if lowest < low - _TOLERANCE else highest
+    image = first + int(np.argwhere(values == value)[0][0])
+    raise UserError(
+        f"{split} image {image}: a preprocessed pixel is {value:.10g}, outside the range from "
+        f"dataset.preprocess.low={low:g} to dataset.preprocess.high={high:g}; "
+        "widen it, or correct dataset.preprocess.mean and std"
+    )

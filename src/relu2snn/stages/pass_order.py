@@ -1,0 +1,20 @@
+"""Shuffles the images of PASS once: the order that both phases take their parts from."""
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.datasets.manifest import write_manifest
+from relu2snn.datasets.pass_images import shuffled
+from relu2snn.stages._app import stage_app
+
+
+def run(config: Experiment, part: int | None) -> None:
+    """Write order.tsv of the data set; `part` is not used."""
+    source = config.dataset.source
+    assert source.seed is not None
+    manifest = shuffled(source.directory, source.seed)
+    target = f"{Paths(config.outputs, config.suite.name).dataset(config.dataset.name)}/order.tsv"
+    write_manifest(target, manifest)
+    print(f"{config.dataset.name}: {len(manifest.paths)} images in 20 folders, {target}")
+
+
+if __name__ == "__main__":
+    stage_app("pass_order", run)

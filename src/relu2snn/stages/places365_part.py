@@ -1,0 +1,57 @@
+"""Preprocesses one part of Places365 as Caffe does: train.tsv or test.tsv to parts/<part>.npy, float32."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.config.workflow import ENGINE_VARIABLE
+from relu2snn.containers import run_script
+from relu2snn.datasets import part_range
+from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
+from relu2snn.datasets.photographs import part_file
+from relu2snn.files import write_json
+from relu2snn.stages._app import stage_app
+
+
+def run(config: Experiment, part: int | None) -> None:
+    """Write parts/<part>.npy and .json; part dataset.parts is the training sample, no part is all of them."""
+    for each in range(config.dataset.parts + 1) if part is None else [part]:
+        preprocess(config, each)
+
+
+def preprocess(config: Experiment, part: int) -> None:
+    """Write one part's images, and how many they are."""
+    dataset = config.dataset
+    folder = Path(Paths(config.outputs, config.suite.name).dataset(dataset.name))
+    if part == dataset.parts:
+        chosen = read_manifest(folder / "train.tsv").paths
+    else:
+        listed = read_manifest(folder / "test.tsv").paths
+        start, stop = part_range(len(listed), part, dataset.parts, dataset.part_images)
+        chosen = listed[start:stop]
+    target = part_file(folder, part, ".npy")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.with_suffix(".json").unlink(missing_ok=True)
+    root = Path(dataset.source.directory)
+    height, width, _ = dataset.image_shape
+    # A job that was killed may have left gigabytes.
+    for stale in target.parent.glob(f".partial-{part}-*"):
+        shutil.rmtree(stale)
+    # The container may write into this folder and nowhere else.
+    with tempfile.TemporaryDirectory(prefix=f".partial-{part}-", dir=target.parent) as name:
+        work = Path(name)
+        write_manifest(work / "list.tsv", Manifest(chosen))
+        arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
+        numbers = ["--size", str(height), str(width), "--mean", *map(str, dataset.source.mean_bgr)]
+        run_script(os.environ[ENGINE_VARIABLE], [*arguments, *numbers], [root], work)
+        with (work / "images.npy").open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        (work / "images.npy").replace(target)
+    write_json(target.with_suffix(".json"), {"images": len(chosen), "sha256": digest})
+
+
+if __name__ == "__main__":
+    stage_app("places365_part", run)

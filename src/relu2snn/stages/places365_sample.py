@@ -1,0 +1,21 @@
+"""Draws the calibration images of Places365 from its training images, and lists them."""
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.datasets.manifest import write_manifest
+from relu2snn.datasets.places365 import sample_training
+from relu2snn.stages._app import stage_app
+
+
+def run(config: Experiment, part: int | None) -> None:
+    """Write train.tsv of the data set; `part` is not used."""
+    source = config.dataset.source
+    assert source.images_per_class is not None
+    assert source.seed is not None
+    manifest = sample_training(source.directory, source.train_images, source.images_per_class, source.seed)
+    target = f"{Paths(config.outputs, config.suite.name).dataset(config.dataset.name)}/train.tsv"
+    write_manifest(target, manifest)
+    print(f"{config.dataset.name}: {len(manifest.paths)} training images drawn, {target}")
+
+
+if __name__ == "__main__":
+    stage_app("places365_sample", run)
