@@ -26,13 +26,17 @@ class ByHand:
 
 @dataclass
 class Source:
-    """Where a data set's files are looked for, in this order: directory, system_directory, keras_name."""
+    """Where a data set's files are looked for, in this order: directory, system_directory, keras_name.
+
+    made_from: the folder of a sample from which small synthetic files of this format are first made in `directory`.
+    """
 
     format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass"))
     kind: str = _value(choices=("real", "sample", "synthetic"))
     directory: str = MISSING
     system_directory: str | None = None
     keras_name: str | None = None
+    made_from: str | None = None
     train_images: int = _value(ge=1)
     test_images: int = _value(ge=1)
     by_hand: list[ByHand] = field(default_factory=list)

@@ -51,6 +51,9 @@ def _check(key: str, value: Any, rules: Any) -> None:
 
 
 def _check_together(config: Any) -> None:
+    source = config.dataset.source
+    if source.made_from and source.kind != "synthetic":
+        raise UserError(f"dataset.source.kind={source.kind}: files that are made are synthetic; set it to synthetic")
     preprocess = config.dataset.preprocess
     if not preprocess.low < preprocess.high:
         raise UserError(

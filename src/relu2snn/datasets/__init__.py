@@ -1,7 +1,7 @@
 """Data sets: found or downloaded, checked, prepared as memory-mapped arrays and read in batches."""
 
 from relu2snn.datasets.arrays import ArrayDataset, ArraySet, Split, part_range, prepare
-from relu2snn.datasets.idx import read_idx
+from relu2snn.datasets.idx import read_idx, write_idx
 from relu2snn.datasets.load import load_arrays
 from relu2snn.datasets.locate import SUPPORTED_FORMATS, source_files
 
@@ -15,4 +15,5 @@ __all__ = [
     "prepare",
     "read_idx",
     "source_files",
+    "write_idx",
 ]

@@ -50,16 +50,11 @@ class SpikingRun:
 
     def __init__(self, model: keras.Model, part: int = 0, certify: bool = True) -> None:
         layers = spiking_layers(model)
-        _prepare(model, certify)
-        for layer in model.layers:
-            if hasattr(layer, "reseed"):
-                layer.reseed(part)
-        self.images = 0
+        self._model, self._certify = model, certify
         self.layers = [layer.name for layer in layers]
         self.windows = [(layer.t_min, layer.t_max) for layer in layers]
         self.neurons = np.array([int(np.prod(layer.output.shape[1:])) for layer in layers], np.int64)
-        self.spikes = np.zeros(len(layers), np.int64)
-        self._evidence = [layer.evidence for layer in layers]
+        self.start(part)
         probe = keras.Model(model.inputs[0], [*model.outputs, *(layer.output for layer in layers)])
 
         @tf.function(reduce_retracing=True)
@@ -69,6 +64,16 @@ class SpikingRun:
 
         self._step = step
         self._dtype = model.inputs[0].dtype
+
+    def start(self, part: int = 0) -> None:
+        """Count from nothing again, with the noise of `part`, as a new run would; its graph is kept."""
+        _prepare(self._model, self._certify)
+        for layer in self._model.layers:
+            if hasattr(layer, "reseed"):
+                layer.reseed(part)
+        self.images = 0
+        self.spikes = np.zeros(len(self.layers), np.int64)
+        self._evidence = [layer.evidence for layer in spiking_layers(self._model)]
 
     def logits(self, images: Floats) -> Floats:
         """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
