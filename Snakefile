@@ -22,6 +22,8 @@ EXPERIMENTS = SELECTION.experiments
 PATHS = SELECTION.paths()
 # Experiments run side by side, so each takes its share of the cores.
 THREADS = max(1, (workflow.cores or 1) // len(EXPERIMENTS))
+# Points are many and independent, and one core each leaves none idle.
+SWEEP_THREADS = 1
 
 prepare_environment(next(iter(EXPERIMENTS.values())))
 if workflow.is_main_process:
@@ -33,6 +35,8 @@ wildcard_constraints:
     dataset="[^/]+",
     variant="[^/]+",
     part="[0-9]+",
+    sweep="[a-z_]+",
+    value="[-+.e0-9]+",
 
 
 localrules:
@@ -41,6 +45,9 @@ localrules:
     figures,
     track,
     results,
+    sweep_gather,
+    track_sweep,
+    sweep_results,
 
 
 rule all:
@@ -48,6 +55,11 @@ rule all:
     input:
         PATHS.results,
         [SELECTION.paths(name).tracked for name in EXPERIMENTS],
+        [PATHS.sweeps] if SELECTION.sweeps else [],
+        [
+            f"{SELECTION.paths(name).sweep(sweep)}/mlflow.json"
+            for name, sweep in SELECTION.sweeps
+        ],
 
 
 include: "pipeline/data.smk"
@@ -55,3 +67,4 @@ include: "pipeline/weights.smk"
 include: "pipeline/phase1.smk"
 include: "pipeline/phase2.smk"
 include: "pipeline/results.smk"
+include: "pipeline/sweep.smk"

@@ -86,6 +86,30 @@ def log_experiment(
             return _log(store, suite, identity, parent, children)
 
 
+def log_child(store: Store, suite: str, parent: str, tracked: Path, child: Record) -> str:
+    """Log one more child run of the run with the id `parent`, which stands in the file `tracked`; returns its id.
+
+    Raises UserError as `log_experiment` does, and when the store does not have the parent's run.
+    """
+    with _locked(store):
+        _require_database(store)
+        with _explained(store):
+            from mlflow.exceptions import MlflowException
+            from mlflow.tracking import MlflowClient
+
+            _create_database(store)
+            client = MlflowClient(tracking_uri=store.address)
+            try:
+                experiment_id = client.get_run(parent).info.experiment_id
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                raise UserError(
+                    f"{tracked}: its run {parent} is not in this MLflow store; delete the file and run snakemake again"
+                ) from None
+            return _upsert(client, experiment_id, child, _key({"parent": parent}, suite, child), {_PARENT_TAG: parent})
+
+
 def _log(
     store: Store, suite: str, identity: Mapping[str, Any], parent: Record, children: Sequence[Record]
 ) -> dict[str, Any]:

@@ -147,6 +147,20 @@ class Phase2:
 
 
 @dataclass
+class Sweep:
+    """A robustness sweep: phase 2 once more with phase2.<name> at each of `values`.
+
+    A value has `trials` trials with a seed each, or one where nothing is random. images: how many of the test images,
+    from the first; null is all of them.
+    """
+
+    name: str = _value(choices=("zeta", "noise", "alpha_noise"))
+    values: list[float] = field(default=MISSING)
+    trials: int = _value(ge=1)
+    images: int | None = _value(ge=1)
+
+
+@dataclass
 class Tracking:
     """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for its lock."""
 
@@ -159,7 +173,8 @@ class Tracking:
 class Suite:
     """A named set of experiments, with the overrides that make it what it is.
 
-    A closed suite runs only the experiments it lists, since its overrides fit no other.
+    A closed suite runs only the experiments it lists, since its overrides fit no other. sweeps: by experiment, the
+    sweeps that run unless experiments or sweeps are named; per_sweep: overrides by sweep.
     """
 
     name: str = MISSING
@@ -167,6 +182,8 @@ class Suite:
     closed: bool = MISSING
     overrides: list[str] = field(default_factory=list)
     per_experiment: dict[str, list[str]] = field(default_factory=dict)
+    sweeps: dict[str, list[str]] = field(default_factory=dict)
+    per_sweep: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -182,4 +199,5 @@ class Experiment:
     train: Train = field(default_factory=Train)
     phase1: Phase1 = field(default_factory=Phase1)
     phase2: Phase2 = field(default_factory=Phase2)
+    sweep: Sweep = field(default_factory=Sweep)
     tracking: Tracking = field(default_factory=Tracking)
