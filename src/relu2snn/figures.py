@@ -1,5 +1,6 @@
 """Figures of results, readable at the width of a journal's column; the only module that imports matplotlib."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,12 @@ def plot_sweep(parameter: str, values: Sequence[float], spreads: Mapping[str, Se
         axes.errorbar(values, [point["mean"] for point in points], bars, fmt=line, **style)
     positive = [value for value in values if value > 0]
     if positive and values[0] >= 0 and positive[-1] > _LOGARITHMIC_FROM * positive[0]:
-        axes.set_xscale("symlog" if values[0] == 0 else "log", **({"linthresh": positive[0]} if values[0] == 0 else {}))
+        if values[0] > 0:
+            axes.set_xscale("log")
+        else:
+            axes.set_xscale("symlog", linthresh=positive[0])
+            powers = range(math.ceil(math.log10(positive[0])), math.floor(math.log10(positive[-1])) + 1)
+            axes.set_xticks([0.0, *(10.0**power for power in powers)])
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel(_PARAMETERS[parameter], fontsize=_LABEL)
     axes.set_ylabel("share of test images", fontsize=_LABEL)
