@@ -35,8 +35,7 @@ def run(config: Experiment, part: int | None) -> None:
         time=file.stat().st_mtime,
         seconds=result["seconds"],
     )
-    tracked = Path(paths.tracked)
-    run_id = log_child(store(), config.suite.name, read_json(tracked)["parent"], tracked, record)
+    run_id = log_child(store(), config.suite.name, read_json(paths.tracked), record)
     write_json(Path(paths.sweep(name), "mlflow.json"), {"run": run_id})
 
 
