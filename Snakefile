@@ -22,8 +22,9 @@ EXPERIMENTS = SELECTION.experiments
 PATHS = SELECTION.paths()
 # Experiments run side by side, so each takes its share of the cores.
 THREADS = max(1, (workflow.cores or 1) // len(EXPERIMENTS))
-# Points are many and independent, and one core each leaves none idle.
-SWEEP_THREADS = 1
+# So do the points of the sweeps.
+POINTS = sum(len(SELECTION.points(*sweep)) for sweep in SELECTION.sweeps)
+SWEEP_THREADS = max(1, (workflow.cores or 1) // max(1, POINTS))
 
 prepare_environment(next(iter(EXPERIMENTS.values())))
 if workflow.is_main_process:

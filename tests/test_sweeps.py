@@ -282,6 +282,17 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
     assert labels.shape == (2, 30)
     stage = [sys.executable, "-m", "relu2snn.stages.phase2", "suite=smoke", "experiment=cifar10_vgg"]
     overrides = OVERRIDES.partition(" sweep.")[0].split()
+    copy = swept / "by_hand"
+    subprocess.run(["cp", "-r", str(swept / "outputs"), str(copy)], check=True)
+    point = copy / "smoke" / "cifar10_vgg" / "sweep" / "noise" / "points" / "0.05.npz"
+    point.unlink()
+    by_hand = [sys.executable, "-m", "relu2snn.stages.sweep_point", *stage[3:], "sweep=noise", *OVERRIDES.split()[:-1]]
+    done = subprocess.run(
+        [*by_hand, "phase2.noise=0.05", "outputs=by_hand"], cwd=swept, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(point) as file:
+        np.testing.assert_array_equal(file["labels"], labels)
     # The second trial alone: the first has left nothing behind.
     own = ["phase2.noise=0.05", f"phase2.seed={trials[1]['seed']}"]
     done = subprocess.run([*stage, *overrides, *own], cwd=swept, capture_output=True, text=True, check=False)
