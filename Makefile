@@ -2,12 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint bench ui clean
+.PHONY: quickstart smoke test lint bench ui clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
 	@$(BIN)/python -m relu2snn.stages.results suite=quickstart experiment=fmnist_fc
 	@echo "The table is outputs/quickstart/results.csv. To browse the runs:  make ui"
+
+smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files
+	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=smoke
 
 test: .venv/dev
 	$(BIN)/python -m pytest

@@ -22,6 +22,9 @@ EXPERIMENTS = SELECTION.experiments
 PATHS = SELECTION.paths()
 # Experiments run side by side, so each takes its share of the cores.
 THREADS = max(1, (workflow.cores or 1) // len(EXPERIMENTS))
+# So do the points of the sweeps.
+POINTS = sum(len(SELECTION.points(*sweep)) for sweep in SELECTION.sweeps)
+SWEEP_THREADS = max(1, (workflow.cores or 1) // max(1, POINTS))
 
 prepare_environment(next(iter(EXPERIMENTS.values())))
 if workflow.is_main_process:
@@ -33,6 +36,8 @@ wildcard_constraints:
     dataset="[^/]+",
     variant="[^/]+",
     part="[0-9]+",
+    sweep="[a-z_]+",
+    value="[-+.e0-9]+",
 
 
 localrules:
@@ -41,6 +46,9 @@ localrules:
     figures,
     track,
     results,
+    sweep_gather,
+    track_sweep,
+    sweep_results,
 
 
 rule all:
@@ -48,6 +56,11 @@ rule all:
     input:
         PATHS.results,
         [SELECTION.paths(name).tracked for name in EXPERIMENTS],
+        [PATHS.sweeps] if SELECTION.sweeps else [],
+        [
+            f"{SELECTION.paths(name).sweep(sweep)}/mlflow.json"
+            for name, sweep in SELECTION.sweeps
+        ],
 
 
 include: "pipeline/data.smk"
@@ -58,3 +71,4 @@ include: "pipeline/weights.smk"
 include: "pipeline/phase1.smk"
 include: "pipeline/phase2.smk"
 include: "pipeline/results.smk"
+include: "pipeline/sweep.smk"

@@ -4,8 +4,6 @@ python scripts/make_sample.py /usr/share/datasets/fashion-mnist
 """
 
 import argparse
-import gzip
-import struct
 import sys
 from pathlib import Path
 
@@ -13,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.config.schema import Source
-from relu2snn.datasets import load_arrays
+from relu2snn.datasets import load_arrays, write_idx
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path
 
 CLASSES = 10
 TRAIN_PER_CLASS = 500
@@ -26,17 +23,6 @@ def choose(labels: NDArray[np.int64], per_class: int, random: np.random.RandomSt
     """Indices of `per_class` images of every class, drawn without replacement, in the data set's order."""
     drawn = [random.permutation(np.flatnonzero(labels == label))[:per_class] for label in range(CLASSES)]
     return np.sort(np.concatenate(drawn))
-
-
-def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write an idx file whose gzip header holds neither name nor time."""
-    header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=raw, mtime=0) as file,
-    ):
-        file.write(header + array.tobytes())
 
 
 def main() -> None:

@@ -154,20 +154,23 @@ def test_names_and_overrides_are_split_as_users_write_them() -> None:
 
 
 def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
+    sweep = {"sweep_point", "sweep_gather", "track_sweep"}
     changes = {
-        "phase2.zeta=0.3": {"convert", "phase2", "gather", "track"},
-        "phase2.window=certified": {"convert", "phase2", "gather", "figures", "track"},
-        "phase2.precision=float32": {"convert", "phase2", "gather", "figures", "track"},
-        "phase2.batch=16": {"phase2", "track"},
+        "phase2.zeta=0.3": {"convert", "phase2", "gather", "track", *sweep},
+        "phase2.window=certified": {"convert", "phase2", "gather", "figures", "track", *sweep},
+        "phase2.precision=float32": {"convert", "phase2", "gather", "figures", "track", *sweep},
+        "phase2.batch=16": {"phase2", "track", *sweep},
         "phase1.lower=-5": {"phase1", "track"},
         "train.epochs=7": {"train", "track"},
         "model.width=0.5": {"train", "weights", "track"},
         "weights.stem=other": {"places365_weights", "weights", "track"},
-        "dataset.parts=2": {"places365_part", "pass_part", "photographs", "phase2", "gather", "track"},
+        "dataset.parts=2": {"places365_part", "pass_part", "photographs", "phase2", "gather", "track", "sweep_point"},
         "dataset.source.test_images=5": {"data", "places365_labels", "pass_part", "track"},
         "dataset.source.seed=5": {"data", "places365_sample", "pass_order", "track"},
         "container.engine=none": set(),
-        "dataset.preprocess.std=127.5": {"train", "phase1", "bounds", "phase2", "track"},
+        "dataset.preprocess.std=127.5": {"train", "phase1", "bounds", "phase2", "track", "sweep_point"},
+        "sweep.trials=3": sweep,
+        "sweep.values=[0.1]": {"sweep_gather", "track_sweep"},
         "tracking.uri=sqlite:///elsewhere.db": set(),
     }
     before = {stage: stage_slice(experiment(), stage) for stage in STAGES}

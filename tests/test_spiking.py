@@ -10,7 +10,7 @@ from networks import conv_network, dense_network
 
 from relu2snn.mapping import fold, logits_model, measure, read, scale, to_keras, to_spiking
 from relu2snn.mapping.network import Conv2D, Dense, Flatten, Network, Pool, ReLU
-from relu2snn.spiking import SpikingRun, latency, spike_times
+from relu2snn.spiking import SpikingRun, latency, perturb, spike_times
 from relu2snn.spiking.events import simulate_dense
 
 LOW, HIGH = -1.0, 2.0
@@ -230,3 +230,24 @@ def test_early_spikes_are_counted() -> None:
         assert run.early.tolist() == [early]
         times = spike_times(to_spiking(fold(read(model)), [maximum]), x)["n"][0, 0]
         assert 1 + 1.5 * maximum - times == pytest.approx(lead, abs=0.05)
+
+
+@pytest.mark.parametrize(("noise", "alpha_noise"), [(0.01, 0.0), (0.0, 0.05), (0.01, 0.05)])
+def test_perturbations_drawn_anew_are_those_of_a_network_converted_with_that_seed(noise, alpha_noise) -> None:
+    network = scale(read(conv_network(1, "after"), LOW, HIGH))
+    x = images((7, 8, 2), 12)
+    options = {"zeta": -0.3, "noise": noise, "alpha_noise": alpha_noise}
+    maxima = measure(network, [x]).layer_maxima.tolist()
+    reused = to_spiking(network, maxima, seed=1, **options)
+    run = SpikingRun(reused)
+    first = run.logits(x)
+    for seed, part in ((2, 0), (3, 4), (1, 0)):
+        perturb(reused, seed, alpha_noise)
+        run.start(part)
+        again = run.logits(x)
+        fresh = SpikingRun(to_spiking(network, maxima, seed=seed, **options), part)
+        np.testing.assert_array_equal(again, fresh.logits(x))
+        for counts in ("spikes", "simulated", "early", "deviation"):
+            np.testing.assert_array_equal(getattr(run, counts), getattr(fresh, counts))
+        assert np.array_equal(again, first) == (seed == 1)
+    assert run.early.sum() > 0

@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,6 +33,24 @@ COLUMNS = (
     "weights",
 )
 
+POINT_COLUMNS = (
+    "parameter",
+    "value",
+    "trials",
+    "images",
+    "accuracy_mean",
+    "accuracy_std",
+    "agreement_mean",
+    "agreement_std",
+    "exact_trials",
+    "early_spikes_mean",
+    "early_spikes_std",
+    "certified_mean",
+    "spiking_fraction_mean",
+    "latency",
+)
+SWEEP_COLUMNS = ("experiment", *POINT_COLUMNS, "data", "weights")
+
 
 def collect(outputs: str, suite: str) -> list[Row]:
     """The rows of every result of phase 2 under outputs/<suite>, by experiment and variant.
@@ -43,25 +61,53 @@ def collect(outputs: str, suite: str) -> list[Row]:
     return sorted(rows, key=lambda row: (row["experiment"], row["variant"]))
 
 
-def write_csv(path: str | Path, rows: list[Row]) -> None:
+def collect_sweeps(outputs: str, suite: str) -> list[Row]:
+    """The points of every sweep under outputs/<suite>, by experiment, sweep and value."""
+    rows = []
+    for file in sorted(Path(Paths(outputs, suite).suite_folder).glob("*/sweep/*/result.json")):
+        sweep = read_json(file)
+        paths = Paths(outputs, suite, file.parents[2].name)
+        kinds = {
+            "data": read_json(f"{paths.dataset(sweep['dataset'])}/source.json")["kind"],
+            "weights": read_json(f"{paths.weights}/source.json")["kind"],
+        }
+        rows += [{"experiment": sweep["experiment"], **row, **kinds} for row in point_rows(sweep)]
+    return rows
+
+
+def point_rows(sweep: Row) -> list[Row]:
+    """The rows of one sweep's result.json: mean and standard deviation over the trials of each value."""
+    rows = []
+    for point in sweep["points"]:
+        row = {key: point[key] for key in ("value", "images", "exact_trials", "latency")}
+        row |= {"parameter": sweep["sweep"], "trials": len(point["trials"])}
+        for column in POINT_COLUMNS:
+            key, _, kind = column.rpartition("_")
+            if kind in ("mean", "std"):
+                row[column] = point[key][kind] if point[key] else None
+        rows.append(row)
+    return rows
+
+
+def write_csv(path: str | Path, rows: list[Row], columns: Sequence[str] = COLUMNS) -> None:
     """Write `rows` with every bit of their numbers; what a data set cannot have (no labels: accuracy) is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue())
 
 
-def print_table(rows: list[Row], file: TextIO | None = None) -> None:
+def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[str] = COLUMNS) -> None:
     """Print `rows` as a table; in a file or pipe it is as wide as it needs to be."""
     output = file or sys.stdout
     table = Table()
-    for column in COLUMNS:
+    for column in columns:
         numeric = isinstance(next((row[column] for row in rows if row[column] is not None), None), int | float)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(row[column]) for column in COLUMNS))
+        table.add_row(*(_shown(row[column]) for column in columns))
     Console(file=output, width=None if output.isatty() else 400).print(table)
 
 

@@ -79,19 +79,31 @@ def log_experiment(
     ones make a new run. Returns {"experiment_id", "parent": run id, "children": {name: run id}}.
     Raises UserError when the store cannot be reached or used, or stays locked for `store.lock_timeout` seconds.
     """
-    with _locked(store):
-        _require_database(store)
-        with _explained(store):
-            _create_database(store)
-            return _log(store, suite, identity, parent, children)
+    with _client(store) as client:
+        return _log(client, store, suite, identity, parent, children)
+
+
+def log_child(store: Store, suite: str, experiment: Mapping[str, Any], child: Record) -> str:
+    """Log one more child run of an `experiment`, as `log_experiment` has returned it; returns the child's id.
+
+    Raises UserError as `log_experiment` does, and when the store does not have the experiment's run.
+    """
+    parent = experiment["parent"]
+    with _client(store) as client:
+        if not client.search_runs([experiment["experiment_id"]], f"attributes.run_id = '{parent}'"):
+            raise UserError(f"run {parent} of {suite} is not in this MLflow store; log the experiment first")
+        key = _key({"parent": parent}, suite, child)
+        return _upsert(client, experiment["experiment_id"], child, key, {_PARENT_TAG: parent})
 
 
 def _log(
-    store: Store, suite: str, identity: Mapping[str, Any], parent: Record, children: Sequence[Record]
+    client: Any,
+    store: Store,
+    suite: str,
+    identity: Mapping[str, Any],
+    parent: Record,
+    children: Sequence[Record],
 ) -> dict[str, Any]:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=store.address)
     experiment_id = _experiment(client, store, suite)
     parent_id = _upsert(client, experiment_id, parent, _key(identity, suite, parent), {})
     ids = {}
@@ -101,6 +113,18 @@ def _log(
         key = _key(identity, suite, named)
         ids[child.name] = _upsert(client, experiment_id, named, key, {_PARENT_TAG: parent_id})
     return {"experiment_id": experiment_id, "parent": parent_id, "children": ids}
+
+
+@contextlib.contextmanager
+def _client(store: Store) -> Iterator[Any]:
+    """MLflow's client, for this process alone."""
+    with _locked(store):
+        _require_database(store)
+        with _explained(store):
+            from mlflow.tracking import MlflowClient
+
+            _create_database(store)
+            yield MlflowClient(tracking_uri=store.address)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from relu2snn.config.compose import compose_experiment, compose_suite, split_nam
 from relu2snn.config.paths import Paths, variant_name
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
+from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
 
 __all__ = [
     "STAGES",
@@ -13,8 +14,12 @@ __all__ = [
     "compose_experiment",
     "compose_suite",
     "from_slice",
+    "point_value",
     "split_names",
     "split_overrides",
     "stage_slice",
+    "sweep_point",
+    "sweep_values",
+    "trial_seed",
     "variant_name",
 ]

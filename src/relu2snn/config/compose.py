@@ -64,8 +64,8 @@ def compose_suite(name: str) -> Suite:
         raise UserError(f"{path.name}: {_first_line(error)}") from None
 
 
-def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = ()) -> Experiment:
-    """The config of one experiment: its file, then the suite's overrides, then the user's.
+def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), sweep: str = "") -> Experiment:
+    """The config of one experiment: its file, the sweep if one is named, the suite's overrides, then the user's.
 
     Raises UserError, one line that names the key, for an unknown experiment, an experiment that a closed
     suite does not list, an unknown key, a wrong type and a value out of range.
@@ -78,6 +78,9 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = ()) -
         )
     _check_overrides(overrides)
     ours = [f"experiment={name}", *suite.overrides, *suite.per_experiment.get(name, [])]
+    if sweep:
+        _require_known("sweep", sweep)
+        ours += [f"sweep={sweep}", *suite.per_sweep.get(sweep, [])]
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         try:
             config = compose("config", overrides=[*ours, *overrides])
@@ -111,6 +114,8 @@ def _check_overrides(overrides: Sequence[str]) -> None:
             raise UserError(f"override {text!r}: give one value, key=value, without '+', '~' or a list of choices")
         if override.key_or_group == "experiment":
             raise UserError(f"override {text!r}: name experiments with experiments=…, not among the overrides")
+        if override.key_or_group == "sweep":
+            raise UserError(f"override {text!r}: name sweeps with sweep=…, not among the overrides")
 
 
 def _explain(error: Exception, ours: Sequence[str], overrides: Sequence[str]) -> str:

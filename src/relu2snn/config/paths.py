@@ -59,6 +59,13 @@ class Paths:
     def part(self, variant: str = "{variant}", part: int | str = "{part}") -> str:
         return f"{self.phase2(variant)}/parts/{part}"
 
+    def sweep(self, name: str = "{sweep}") -> str:
+        return f"{self.folder}/sweep/{name}"
+
+    def point(self, name: str = "{sweep}", value: float | str = "{value}") -> str:
+        """The results of one value of a sweep; floats are written with every digit they have."""
+        return f"{self.sweep(name)}/points/{value}"
+
     def log(self, job: str) -> str:
         return f"{self.folder}/logs/{job}.log"
 
@@ -77,3 +84,7 @@ class Paths:
     @property
     def results(self) -> str:
         return f"{self.suite_folder}/results.csv"
+
+    @property
+    def sweeps(self) -> str:
+        return f"{self.suite_folder}/sweeps.csv"

@@ -38,6 +38,7 @@ class Source:
 
     Only for folders of photographs (places365, pass): seed draws the training sample or the order; mean_bgr is taken
     off the pixels; images_per_class is the most that places365 draws; part_stride is where pass starts each part.
+    made_from: the folder of a sample from which small synthetic files of this format are first made in `directory`.
     """
 
     format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass"))
@@ -45,6 +46,7 @@ class Source:
     directory: str = MISSING
     system_directory: str | None = None
     keras_name: str | None = None
+    made_from: str | None = None
     train_images: int = _value(ge=1)
     test_images: int = _value(ge=1)
     by_hand: list[ByHand] = field(default_factory=list)
@@ -181,6 +183,20 @@ class Container:
 
 
 @dataclass
+class Sweep:
+    """A robustness sweep: phase 2 once more with phase2.<name> at each of `values`.
+
+    A value has `trials` trials with a seed each, or one where nothing is random. images: how many of the test images,
+    from the first; null is all of them.
+    """
+
+    name: str = _value(choices=("zeta", "noise", "alpha_noise"))
+    values: list[float] = field(default=MISSING)
+    trials: int = _value(ge=1)
+    images: int | None = _value(ge=1)
+
+
+@dataclass
 class Tracking:
     """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for its lock."""
 
@@ -193,7 +209,8 @@ class Tracking:
 class Suite:
     """A named set of experiments, with the overrides that make it what it is.
 
-    A closed suite runs only the experiments it lists, since its overrides fit no other.
+    A closed suite runs only the experiments it lists, since its overrides fit no other. sweeps: by experiment, the
+    sweeps that run unless experiments or sweeps are named; per_sweep: overrides by sweep.
     """
 
     name: str = MISSING
@@ -201,6 +218,8 @@ class Suite:
     closed: bool = MISSING
     overrides: list[str] = field(default_factory=list)
     per_experiment: dict[str, list[str]] = field(default_factory=dict)
+    sweeps: dict[str, list[str]] = field(default_factory=dict)
+    per_sweep: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -217,4 +236,5 @@ class Experiment:
     phase1: Phase1 = field(default_factory=Phase1)
     phase2: Phase2 = field(default_factory=Phase2)
     container: Container = field(default_factory=Container)
+    sweep: Sweep = field(default_factory=Sweep)
     tracking: Tracking = field(default_factory=Tracking)

@@ -10,9 +10,10 @@ from relu2snn.config.compose import compose_experiment, compose_suite, split_nam
 from relu2snn.config.paths import Paths, variant_name
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
 from relu2snn.config.slices import stage_slice
+from relu2snn.config.sweeps import sweep_point, sweep_values
 from relu2snn.errors import UserError
 
-_KEYS = ("suite", "experiments", "overrides")
+_KEYS = ("suite", "experiments", "sweep", "overrides")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Selection:
     suite: Suite
     experiments: dict[str, Experiment] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
+    sweeps: dict[tuple[str, str], Experiment] = field(default_factory=dict)
+    """By experiment and sweep, the experiment's config with that sweep."""
 
     @property
     def outputs(self) -> str:
@@ -43,6 +46,11 @@ class Selection:
 
     def variant(self, experiment: str) -> str:
         return variant_name(self.experiments[experiment].phase2)
+
+    def points(self, experiment: str, sweep: str) -> dict[str, Experiment]:
+        """The configs of a sweep's points, by the names of their files."""
+        config = self.sweeps[experiment, sweep]
+        return {str(value): sweep_point(config, value) for value in sweep_values(config)}
 
     def dataset(self, name: str) -> Experiment:
         """An experiment that uses the data set `name`."""
@@ -67,10 +75,11 @@ class Selection:
 def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
     """Compose everything that the workflow's command line asks for, before any job starts.
 
-    options: the command line's suite (default "paper"), experiments (default: the suite's) and overrides.
+    options: the command line's suite (default "paper"), experiments (default: the suite's), sweep
+        (names of sweeps, or "none"; default: the suite's, if no experiments are named) and overrides.
     readable_formats: the data set formats that can be read.
 
-    Raises UserError for an unknown option, suite or experiment, a wrong override, an experiment named
+    Raises UserError for an unknown option, suite, experiment or sweep, a wrong override, an experiment named
     explicitly whose inputs are missing, and when nothing is left to run.
     """
     for key in options:
@@ -93,6 +102,12 @@ def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Sel
     if not selection.experiments:
         raise UserError(f"suite={suite.name}: no experiment can run; every one of them waits for files")
     _same_datasets(selection)
+    for name, sweeps in _sweeps(selection, options.get("sweep"), named).items():
+        for sweep in sweeps:
+            selection.sweeps[name, sweep] = compose_experiment(name, suite, overrides, sweep)
+    unused = next((text for text in overrides if text.startswith("sweep.")), None)
+    if unused and not selection.sweeps:
+        raise UserError(f"override {unused!r}: no sweep runs in this call; add sweep=NAME, a file of conf/sweep/")
     return selection
 
 
@@ -124,3 +139,17 @@ def _same_datasets(selection: Selection) -> None:
                 f"dataset.name={name}: {experiment.name} and {other.name} describe it differently; "
                 "give one of them another dataset.name"
             )
+
+
+def _sweeps(selection: Selection, asked: Any, named: list[str]) -> dict[str, list[str]]:
+    """The sweeps of each experiment: the suite's, or those asked for on the experiments named or swept by the suite."""
+    own = {name: list(sweeps) for name, sweeps in selection.suite.sweeps.items() if name in selection.experiments}
+    if not asked:
+        return {} if named else own
+    sweeps = list(dict.fromkeys(split_names(asked)))
+    if sweeps == ["none"]:
+        return {}
+    chosen = named or list(selection.suite.sweeps) or list(selection.experiments)
+    if not set(chosen) & set(selection.experiments):
+        raise UserError(f"sweep={asked}: {', '.join(chosen)} waits for files; name another with experiments=NAME")
+    return {name: sweeps for name in chosen if name in selection.experiments}

@@ -10,6 +10,7 @@ _IDENTITY = ("outputs", "suite.name")
 _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
 _VARIANT = ("phase2.noise", "phase2.alpha_noise", "phase2.window", "phase2.precision")
 _SPIKING = (*_VARIANT, "phase2.zeta", "phase2.seed")
+_TRIALS = ("sweep.name", "sweep.trials", "sweep.images")
 
 _DATASET = (*_IDENTITY, "dataset.name")
 _PARTS = ("dataset.parts", "dataset.part_images")
@@ -70,6 +71,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     # change them.
     "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
     "results": _IDENTITY,
+    # A point has its value in phase2, and does not know of the others.
+    "sweep_point": (*_EXPERIMENT, "dataset.preprocess", "dataset.parts", "phase2", *_TRIALS),
+    "sweep_gather": (*_EXPERIMENT, "phase2", *_TRIALS, "sweep.values"),
+    "track_sweep": (*_EXPERIMENT, "phase2", "sweep"),
+    "sweep_results": _IDENTITY,
 }
 
 

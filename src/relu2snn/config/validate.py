@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from relu2snn.config.schema import FOLDER_FORMATS
+from relu2snn.config.schema import FOLDER_FORMATS, Phase2
 from relu2snn.errors import UserError
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -47,13 +47,17 @@ def _check(key: str, value: Any, rules: Any) -> None:
     broken = [
         f"{words} {rules[name]}"
         for name, (words, holds) in _BOUNDS.items()
-        if name in rules and not holds(value, rules[name])
+        if value is not None and name in rules and not holds(value, rules[name])
     ]
     if broken:
         raise UserError(f"{key}={value}: must be {' and '.join(broken)}")
 
 
 def _check_together(config: Any) -> None:
+    _check_sweep(config.sweep)
+    source = config.dataset.source
+    if source.made_from and source.kind != "synthetic":
+        raise UserError(f"dataset.source.kind={source.kind}: files that are made are synthetic; set it to synthetic")
     preprocess = config.dataset.preprocess
     if not preprocess.low < preprocess.high:
         raise UserError(
@@ -103,3 +107,12 @@ def _check_folders(config: Any) -> None:
             f"weights.source=train: dataset.source.format={source.format} has no labelled training images; "
             "choose caffe or imagenet, or drop trained weights in"
         )
+
+
+def _check_sweep(sweep: Any) -> None:
+    values = list(sweep["values"])
+    if not values or len(set(values)) < len(values):
+        raise UserError(f"sweep.values={values}: give at least one value, and each of them once")
+    rules = next(entry.metadata for entry in fields(Phase2) if entry.name == sweep.name)
+    for value in values:
+        _check("sweep.values", value, rules)

@@ -2,7 +2,7 @@
 
 from relu2snn.datasets.arrays import ArrayDataset, ArraySet, prepare
 from relu2snn.datasets.dataset import Dataset, Split, part_range
-from relu2snn.datasets.idx import read_idx
+from relu2snn.datasets.idx import read_idx, write_idx
 from relu2snn.datasets.load import load_arrays
 from relu2snn.datasets.locate import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.datasets.open import open_dataset
@@ -23,4 +23,5 @@ __all__ = [
     "prepare_photographs",
     "read_idx",
     "source_files",
+    "write_idx",
 ]

@@ -1,4 +1,4 @@
-"""Reading idx files, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/)."""
+"""Reading and writing idx files, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/)."""
 
 import gzip
 import math
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.errors import UserError
+from relu2snn.files import atomic_path
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
@@ -39,6 +40,17 @@ def read_idx(path: str | Path, ndim: int) -> NDArray[np.uint8]:
             "follow it; fetch the file again"
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write a gzipped idx file whose gzip header holds neither name nor time."""
+    header = struct.pack(f">4B{array.ndim}I", 0, 0, _UNSIGNED_BYTE, array.ndim, *array.shape)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=raw, mtime=0) as file,
+    ):
+        file.write(header + array.tobytes())
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -10,13 +10,15 @@ import numpy as np
 
 from relu2snn.config.schema import Source
 from relu2snn.datasets.arrays import ArraySet
+from relu2snn.datasets.cifar import LAYOUTS, read_cifar
 from relu2snn.datasets.idx import read_idx
-from relu2snn.datasets.locate import EXPECTED, NPZ_KEYS, Located, locate
+from relu2snn.datasets.locate import NPZ_KEYS, Located, expected, locate
+from relu2snn.datasets.synthetic import make_files
 from relu2snn.errors import UserError
 
 
 def load_arrays(source: Source, name: str, image_shape: Sequence[int], classes: int) -> ArraySet:
-    """Load the data set `name` from the first of its sources that has it.
+    """Load the data set `name` from the first of its sources that has it; small files are made first.
 
     Args:
         source: where to look, in the order directory, system_directory, keras_name; and how many images to expect.
@@ -27,10 +29,15 @@ def load_arrays(source: Source, name: str, image_shape: Sequence[int], classes: 
     Raises UserError when no source has it, a file is damaged, the download fails, or the images or labels are
     not those that the config describes.
     """
+    if source.made_from:
+        make_files(source.directory, source.format, source.made_from, source.train_images, source.test_images)
     located = locate(source)
     where: tuple[str, ...]
     if not located.files:
         raw, where = _download(source, name), (located.origin,) * 4
+    elif source.format in LAYOUTS:
+        place = located.files[0] if len(located.files) == 1 else located.files[0].parent
+        raw, where = read_cifar(located.files, source.format), (f"{place}, training",) * 2 + (f"{place}, test",) * 2
     elif len(located.files) == 1:
         raw, where = _read_npz(located.files[0]), tuple(f"{located.files[0]}, {key}" for key in NPZ_KEYS)
     else:
@@ -75,8 +82,10 @@ def _download(source: Source, name: str) -> list[Any]:
     except Exception as error:
         raise UserError(
             f"{name}: the download by keras.datasets.{source.keras_name} failed ({_one_line(error)}); "
-            f"put the files into {source.directory} by hand: {EXPECTED}"
+            f"put the files into {source.directory} by hand: {expected(source)}"
         ) from None
+    # Those of CIFAR come as a column.
+    train_labels, test_labels = (labels[:, 0] if labels.ndim == 2 else labels for labels in (train_labels, test_labels))
     return [train_images, train_labels, test_images, test_labels]
 
 

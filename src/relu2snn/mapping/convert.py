@@ -10,6 +10,7 @@ from relu2snn.mapping.fold import input_sums
 from relu2snn.mapping.network import Conv2D, Dense, Flatten, Input, Network, Node, Pool, ReLU, UnitRange, Weighted
 from relu2snn.mapping.write import pooling_layer
 from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
+from relu2snn.spiking.perturb import perturb
 
 
 def to_spiking(
@@ -44,20 +45,21 @@ def to_spiking(
     for layer, value in zip(hidden, maxima, strict=True):
         if not 0 <= value < np.inf:
             raise ValueError(f"layer maximum {value} of {layer.name!r}: must be finite and at least 0")
-    builder = _Builder(network, noise, alpha_noise, seed, precision)
+    builder = _Builder(network, noise, precision)
     lengths = iter([(1 + zeta) * (value or 1.0) for value in maxima])
     for node in network:
         builder.add(node, lengths)
     inputs = next(builder.tensors[node.name] for node in network if isinstance(node, Input))
-    return keras.Model(inputs, builder.tensors[network.output], name="spiking_network")
+    spiking = keras.Model(inputs, builder.tensors[network.output], name="spiking_network")
+    perturb(spiking, seed, alpha_noise)
+    return spiking
 
 
 class _Builder:
-    def __init__(self, network: Network, noise: float, alpha_noise: float, seed: int, precision: str) -> None:
+    def __init__(self, network: Network, noise: float, precision: str) -> None:
         self.network = network
         self.rectified = {node.inputs[0]: node.name for node in network if isinstance(node, ReLU)}
-        self.noise, self.alpha_noise, self.precision = noise, alpha_noise, precision
-        self.seeds = np.random.SeedSequence(seed)
+        self.noise, self.precision = noise, precision
         self.tensors: dict[str, Any] = {}
         # The window [t_min, t_max] in which the spikes of a tensor fall.
         self.windows: dict[str, tuple[float, float]] = {}
@@ -92,9 +94,8 @@ class _Builder:
         self.tensors[name], self.windows[name] = tensor, window
 
     def noisy(self) -> dict[str, Any]:
-        """Options of a layer whose spike times are disturbed; every layer has a seed of its own."""
-        (child,) = self.seeds.spawn(1)
-        return {"noise": self.noise, "seed": int(child.generate_state(1)[0]), "dtype": self.precision}
+        """Options of a layer whose spike times are disturbed; `perturb` draws its seed."""
+        return {"noise": self.noise, "dtype": self.precision}
 
     def spiking(self, node: Weighted, source: str, length: float) -> None:
         start, end = self.windows[source]
@@ -119,11 +120,7 @@ class _Builder:
                 **times,
             )
         self.put(node.name, layer(self.tensors[source]), (end, end + length))
-        layer.set_weights([weights, threshold, 1.0 + self.drive_noise(node.shape[-1])])
-
-    def drive_noise(self, units: int) -> Any:
-        (child,) = self.seeds.spawn(1)
-        return self.alpha_noise * np.random.default_rng(child).standard_normal(units)
+        layer.set_weights([weights, threshold, np.ones(node.shape[-1])])
 
     def readout(self, node: Dense, source: str) -> None:
         start, end = self.windows[source]

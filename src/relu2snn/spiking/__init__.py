@@ -1,6 +1,7 @@
 """Single-spike networks: Keras layers, exact simulation, read-out of spike times."""
 
 from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
+from relu2snn.spiking.perturb import perturb
 from relu2snn.spiking.pooling import ExtremumPooling2D
 from relu2snn.spiking.run import SpikingRun, latency, spike_times, spiking_layers
 
@@ -12,6 +13,7 @@ __all__ = [
     "SpikingDense",
     "SpikingRun",
     "latency",
+    "perturb",
     "spike_times",
     "spiking_layers",
 ]

@@ -44,12 +44,13 @@ UNDERFLOW = 2.0**-100
 class Constants(NamedTuple):
     """What the closed form and the certificate need of a layer's weights; tensors.
 
-    kernel and offset: the closed form is relu(apply(leads, kernel) + offset), or relu(apply(leads, kernel) · gain +
-    offset) in a dense layer. gain (units,): 1 / (α + ΣJ), 0 where that is not positive. negative: J⁻ · gain with the
-    margin of the sums, in `slack_type`. floor, per unit or a map, and pull (units,): below the lead floor +
-    (pull − 1) L it is V(M) that counts. rounding (units,): per unit of the largest input, what
-    rounding can add to the closed form.
-    size and rise (units,): Σ|J| and α + ΣJ. rows (units, inputs): J in float32, a row for each neuron.
+    kernel and offset: the closed form is relu(apply(leads, kernel) + offset), or in a dense layer, where kernel is None
+    relu(apply(leads, J) · gain + offset): a convolution has fewer weights than outputs, a dense layer more. gain
+    (units,): 1 / (α + ΣJ), 0 where that is not positive. negative: J⁻ · gain with the margin of the sums, in
+    `slack_type`. floor, per unit or a map, and pull (units,): below the lead floor + (pull − 1) L it is V(M) that
+    counts.
+    rounding (units,): per unit of the largest input, what rounding can add to the closed form. size and rise (units,):
+    Σ|J| and α + ΣJ. rows (units, inputs): J in float32, a row for each neuron.
     """
 
     kernel: Any
@@ -89,8 +90,7 @@ def derive(kernel: Any, threshold: Any, drive: Any, before: float, window: float
     floor = tf.where(rise > 0, floor, np.inf * tf.ones_like(floor))
     unit = 2.0**-24 if kernel.dtype == tf.float32 else 2.0**-53
     return Constants(
-        # A convolution has fewer weights than outputs, a dense layer fewer outputs than weights.
-        kernel=tf.cast(wide * gain, kernel.dtype) if kernel.shape.rank > 2 else tf.convert_to_tensor(kernel),
+        kernel=tf.cast(wide * gain, kernel.dtype) if kernel.shape.rank > 2 else None,
         gain=tf.cast(gain, kernel.dtype),
         offset=tf.cast(offset, kernel.dtype),
         negative=_rounded_up(tf.nn.relu(-wide) * gain * growth(inputs)),
@@ -103,14 +103,12 @@ def derive(kernel: Any, threshold: Any, drive: Any, before: float, window: float
     )
 
 
-def closed_form(leads: Any, constants: Constants, apply: Callable[[Any, Any], Any]) -> Any:
-    """The leads if nothing crosses before its inputs are there; `apply(leads, kernel)` is the layer's linear map.
+def closed_form(leads: Any, kernel: Any, constants: Constants, apply: Callable[[Any, Any], Any]) -> Any:
+    """The leads if nothing crosses before its inputs are there; `apply(leads, kernel)` is the layer's linear map of J.
 
     Units whose potential does not rise in the end get B or 0, which nobody may take for their spike.
     """
-    sums = apply(leads, constants.kernel)
-    if constants.kernel.shape.rank == 2:
-        sums *= constants.gain
+    sums = apply(leads, kernel) * constants.gain if constants.kernel is None else apply(leads, constants.kernel)
     if constants.offset.shape.rank == 1:
         # What TensorFlow fuses with the convolution is the addition by this name.
         return tf.nn.relu(tf.nn.bias_add(sums, constants.offset))

@@ -106,7 +106,7 @@ class SpikingLayer(NoisyLayer):
         bits.set_shape((None, None, None, channels) if leads.shape.rank > 2 else (None, channels))
         # One after the other: each takes every core, and those that wait for a share of one spin.
         with tf.control_dependencies([bits]):
-            closed = closed_form(leads, constants, self.apply)
+            closed = closed_form(leads, parameters[0], constants, self.apply)
         gap = tf.bitcast(bits, slack_type)
         slack = tf.cond(
             coarse,

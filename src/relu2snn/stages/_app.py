@@ -34,7 +34,7 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
     )
     parser.add_argument("--slice", help="the stage's slice of the config, as JSON (what the workflow passes)")
     parser.add_argument("--part", type=int, help="the part of the test images to run (default: all)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="experiment=…, suite=… and Hydra overrides")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="experiment=…, suite=…, sweep=…, overrides")
     arguments = parser.parse_args()
     if arguments.slice:
         return from_slice(json.loads(arguments.slice)), arguments.part
@@ -42,12 +42,12 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
     overrides = []
     for text in arguments.overrides:
         key, _, value = text.partition("=")
-        if key in ("experiment", "suite"):
+        if key in ("experiment", "suite", "sweep"):
             named[key] = value
         else:
             overrides.append(text)
     if "experiment" not in named:
         raise UserError("no experiment given; add experiment=NAME, a file of conf/experiment/")
-    whole = compose_experiment(named["experiment"], compose_suite(named["suite"]), overrides)
+    whole = compose_experiment(named["experiment"], compose_suite(named["suite"]), overrides, named.get("sweep", ""))
     publish_places(whole)
     return from_slice(stage_slice(whole, stage)), arguments.part

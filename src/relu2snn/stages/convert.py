@@ -3,6 +3,8 @@
 import relu2snn.stages._tensorflow  # noqa: F401
 
 # isort: split
+import keras
+
 from relu2snn.config import Experiment, Paths, variant_name
 from relu2snn.errors import UserError
 from relu2snn.files import read_json
@@ -14,6 +16,12 @@ from relu2snn.stages._models import load_model, save_model
 def run(config: Experiment, part: int | None = None) -> None:
     """Convert one experiment's network; `part` is not used."""
     paths = Paths(config.outputs, config.suite.name, config.name)
+    save_model(spiking_network(config), f"{paths.phase2(variant_name(config.phase2))}/spiking.keras")
+
+
+def spiking_network(config: Experiment) -> keras.Model:
+    """The spiking network of an experiment's phase 2, made from what phase 1 has left."""
+    paths = Paths(config.outputs, config.suite.name, config.name)
     scaled = f"{paths.phase1}/scaled.keras"
     network = fold(read(load_model(scaled)))
     settings = config.phase2
@@ -23,10 +31,9 @@ def run(config: Experiment, part: int | None = None) -> None:
         maxima = read_json(f"{paths.phase1}/result.json")["layer_maxima"]
     perturbations = settings.noise, settings.alpha_noise, settings.seed
     try:
-        spiking = to_spiking(network, maxima, settings.zeta, *perturbations, settings.precision)
+        return to_spiking(network, maxima, settings.zeta, *perturbations, settings.precision)
     except ValueError as error:
         raise UserError(f"{scaled}: {error}") from None
-    save_model(spiking, f"{paths.phase2(variant_name(settings))}/spiking.keras")
 
 
 def main() -> None:

@@ -10,9 +10,10 @@ import relu2snn.stages._tensorflow  # noqa: F401
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, variant_name
-from relu2snn.datasets import open_dataset, part_range
+from relu2snn.datasets import Dataset, open_dataset, part_range
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, write_json
 from relu2snn.progress import progress
@@ -52,13 +53,7 @@ def simulate(config: Experiment, part: int) -> None:
         reference = file["labels"][start:stop]
 
     spiking = SpikingRun(model, part)
-    size = config.phase2.batch
-    batches = dataset.batches("test", size, config.dataset.preprocess, start, stop)
-    title = f"phase 2 {config.name}, {variant}, part {part}"
-    found = [
-        spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
-    ]
-    labels = np.concatenate(found)
+    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {variant}, part {part}")
     truth = dataset.labels("test")
 
     with atomic_path(f"{paths.part(variant, part)}.npz") as temporary:
@@ -81,6 +76,18 @@ def simulate(config: Experiment, part: int) -> None:
             "seconds": time.perf_counter() - started,
         },
     )
+
+
+def classify(
+    spiking: SpikingRun, dataset: Dataset, config: Experiment, start: int, stop: int, title: str
+) -> NDArray[np.int64]:
+    """The classes that the network predicts for the test images [start, stop), by batches of phase2.batch."""
+    size = config.phase2.batch
+    batches = dataset.batches("test", size, config.dataset.preprocess, start, stop)
+    found = [
+        spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
+    ]
+    return np.concatenate(found)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def run(config: Experiment, part: int | None) -> None:
         "data": data["digest"],
         "weights": "trained" if trained else weights["sha256"],
     }
-    write_json(paths.tracked, log_experiment(_store(), config.suite.name, identity, parent, children))
+    write_json(paths.tracked, log_experiment(store(), config.suite.name, identity, parent, children))
 
 
 def git_commit(folder: Path) -> str | None:
@@ -147,7 +147,7 @@ def _fraction(name: str, fraction: Mapping[str, Any]) -> list[Metric]:
     return [(name, float(fraction["total"]), 0), *_by_layer(f"layer_{name}", fraction["layers"])]
 
 
-def _store() -> Store:
+def store() -> Store:
     """The store that `publish_places` has named; it is no part of the slice, as it changes no result."""
     values = json.loads(os.environ[TRACKING_VARIABLE])
     tracking = cast(Tracking, OmegaConf.merge(OmegaConf.structured(Tracking), values))

@@ -1,0 +1,103 @@
+"""One value of a robustness sweep: phase 2 with phase2.<sweep.name> at this value, a trial for each of several seeds.
+
+Reads what phase 1 has left and the prepared data set; writes sweep/<name>/points/<value>.json (counts and shares of
+every trial) and .npz (predicted classes, (trials, images)). The network is made once and disturbed anew for every
+trial, in the same graph. Trial k is phase 2 with phase2.seed set to the seed that the file gives for it.
+By hand: python -m relu2snn.stages.sweep_point experiment=cifar10_vgg sweep=noise phase2.noise=0.01
+"""
+
+import relu2snn.stages._tensorflow  # noqa: F401
+
+# isort: split
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu2snn.config import Experiment, Paths, point_value, sweep_point, trial_seed
+from relu2snn.datasets import Dataset, open_dataset, part_range
+from relu2snn.files import atomic_path, write_json
+from relu2snn.spiking import SpikingRun, latency, perturb
+from relu2snn.stages._app import stage_app
+from relu2snn.stages.convert import spiking_network
+from relu2snn.stages.phase2 import classify
+
+
+def run(config: Experiment, part: int | None = None) -> None:
+    """Run every trial of one point; `part` is not used."""
+    started = time.perf_counter()
+    value = point_value(config)
+    config = sweep_point(config, value)
+    paths = Paths(config.outputs, config.suite.name, config.name)
+    dataset = open_dataset(paths.dataset(config.dataset.name))
+    with np.load(f"{paths.phase1}/predictions.npz") as file:
+        reference = file["labels"]
+    model = spiking_network(config)
+    spiking = SpikingRun(model)
+    truth = dataset.labels("test")
+    labels, trials = [], []
+    for trial in range(1, config.sweep.trials + 1):
+        seed = trial_seed(config.phase2.seed, trial)
+        perturb(model, seed, config.phase2.alpha_noise)
+        title = f"sweep {config.name}, {config.sweep.name}={value}, trial {trial} of {config.sweep.trials}"
+        found, counts = _run_trial(spiking, dataset, config, title)
+        count = len(found)
+        labels.append(found)
+        trials.append(
+            {
+                "seed": seed,
+                "accuracy": None if truth is None else float(np.mean(found == truth[:count])),
+                "agreement": float(np.mean(found == reference[:count])),
+                **_shares(spiking, count, counts),
+                "exact": not (config.phase2.noise or config.phase2.alpha_noise or counts["early"]),
+            }
+        )
+    name = paths.point(config.sweep.name, value)
+    with atomic_path(f"{name}.npz") as temporary:
+        np.savez(temporary, labels=np.array(labels))
+    write_json(
+        f"{name}.json",
+        {
+            "value": value,
+            "images": len(labels[0]),
+            "latency": latency(model),
+            "trials": trials,
+            "seconds": time.perf_counter() - started,
+        },
+    )
+
+
+def _run_trial(
+    spiking: SpikingRun, dataset: Dataset, config: Experiment, title: str
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Predicted classes and the sums of the counts over parts, whose noise starts anew as in phase 2."""
+    total = dataset.count("test")
+    images = min(config.sweep.images or total, total)
+    labels, counts = [], {"spikes": 0, "certified": 0, "early": 0}
+    for part in range(config.dataset.parts):
+        start, stop = part_range(total, part, config.dataset.parts, config.dataset.part_images)
+        if start >= images:
+            break
+        spiking.start(part)
+        labels.append(classify(spiking, dataset, config, start, min(stop, images), title))
+        counts = {name: count + int(getattr(spiking, name).sum()) for name, count in counts.items()}
+    return np.concatenate(labels), counts
+
+
+def _shares(spiking: SpikingRun, images: int, counts: dict[str, int]) -> dict[str, Any]:
+    pairs = int(spiking.neurons.sum()) * images
+    return {
+        "spiking_fraction": counts["spikes"] / pairs,
+        "certified": counts["certified"] / pairs,
+        "early_spikes": counts["early"],
+    }
+
+
+def main() -> None:
+    """Command-line entry point."""
+    stage_app("sweep_point", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""Robustness sweeps: their points, seeds and tables, and that a trial is phase 2 with the trial's seed."""
+
+import csv
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from relu2snn.config import (
+    Paths,
+    compose_experiment,
+    compose_suite,
+    from_slice,
+    stage_slice,
+    sweep_point,
+    sweep_values,
+    trial_seed,
+)
+from relu2snn.config.selection import select
+from relu2snn.datasets import SUPPORTED_FORMATS
+from relu2snn.errors import UserError
+from relu2snn.figures import plot_sweep
+from relu2snn.files import read_json, write_json
+from relu2snn.stages import sweep_gather, sweep_results
+
+ROOT = Path(__file__).resolve().parents[1]
+# Robustness of experiments.md.
+PUBLISHED = {
+    "zeta": [-0.7, -0.6, -0.5, -0.4, -0.3, 0, 0.5],
+    "noise": [5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 3e-2, 5e-2],
+    "alpha_noise": [0, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3],
+}
+
+
+def experiment(sweep: str, *overrides: str, name: str = "cifar10_vgg", suite: str = "paper") -> Any:
+    return compose_experiment(name, compose_suite(suite), overrides, sweep)
+
+
+@pytest.mark.parametrize("sweep", PUBLISHED)
+def test_the_published_values_and_trials(sweep: str) -> None:
+    config = experiment(sweep)
+    assert sweep_values(config) == PUBLISHED[sweep]
+    assert (config.sweep.trials, config.sweep.images) == (16, None)
+    trials = {value: sweep_point(config, value).sweep.trials for value in PUBLISHED[sweep]}
+    # Without noise there is nothing to try twice.
+    assert all(count == (1 if sweep == "zeta" or value == 0 else 16) for value, count in trials.items())
+    noisy = experiment(sweep, "phase2.noise=0.01", "phase2.alpha_noise=0.01")
+    assert sweep_point(noisy, 0.5).sweep.trials == 16
+
+
+def test_a_point_depends_on_its_own_value_and_not_on_the_other_values() -> None:
+    def slices(*overrides: str) -> dict[float, Any]:
+        config = experiment("noise", *overrides)
+        return {value: stage_slice(sweep_point(config, value), "sweep_point") for value in sweep_values(config)}
+
+    before = slices()
+    longer = slices("sweep.values=[5e-5,1e-4,0.2]")
+    assert longer[5e-5] == before[5e-5]
+    assert longer[1e-4] == before[1e-4]
+    assert before[5e-5] != before[1e-4]
+    assert slices("sweep.trials=2")[5e-5] != before[5e-5]
+    # The value of the experiment's own run is not that of the point; all else of phase 2 is.
+    assert slices("phase2.noise=0.1") == before
+    assert slices("phase2.zeta=0.1")[5e-5] != before[5e-5]
+
+
+def test_trials_have_seeds_of_their_own_that_phase_2_takes() -> None:
+    seeds = {(seed, trial): trial_seed(seed, trial) for seed in range(3) for trial in range(1, 17)}
+    assert len(set(seeds.values())) == len(seeds)
+    assert seeds[0, 3] == trial_seed(0, 3)
+    assert experiment("noise", f"phase2.seed={seeds[0, 3]}").phase2.seed == seeds[0, 3]
+
+
+def chosen(**options: str) -> set[tuple[str, str]]:
+    return set(select(options, SUPPORTED_FORMATS).sweeps)
+
+
+def test_which_sweeps_a_call_runs() -> None:
+    every = {("cifar10_vgg", sweep) for sweep in PUBLISHED}
+    assert chosen() == chosen(suite="smoke") == every
+    assert chosen(sweep="none") == chosen(experiments="cifar10_vgg") == chosen(suite="quickstart") == set()
+    assert chosen(sweep="noise") == {("cifar10_vgg", "noise")}
+    assert chosen(suite="smoke", experiments="fmnist_vgg mnist_fc", sweep="zeta,noise") == {
+        (name, sweep) for name in ("fmnist_vgg", "mnist_fc") for sweep in ("zeta", "noise")
+    }
+    assert {name for name, _ in chosen(suite="quickstart", sweep="zeta")} == {"fmnist_fc", "fmnist_lenet", "fmnist_vgg"}
+    assert chosen(sweep="noise", overrides="sweep.trials=2") == {("cifar10_vgg", "noise")}
+
+
+MISTAKES = [
+    ({"sweep": "nois"}, "sweep=nois: no such sweep; did you mean noise?"),
+    ({"sweep": "noise,none"}, "sweep=none: no such sweep"),
+    ({"sweep": "noise", "overrides": "sweep=zeta"}, "override 'sweep=zeta': name sweeps with sweep=…"),
+    ({"sweep": "noise", "overrides": "sweep.values=[-0.1]"}, "sweep.values=-0.1: must be at least 0"),
+    ({"sweep": "zeta", "overrides": "sweep.values=[-1]"}, "sweep.values=-1.0: must be greater than -1"),
+    ({"sweep": "zeta", "overrides": "sweep.values=[]"}, "sweep.values=[]: give at least one value"),
+    ({"sweep": "zeta", "overrides": "sweep.values=[0,0.0]"}, "sweep.values=[0.0, 0.0]: give at least one value, and"),
+    ({"sweep": "zeta", "overrides": "sweep.values=[nan]"}, "sweep.values=nan: must be a finite number"),
+    ({"sweep": "zeta", "overrides": "sweep.trials=0"}, "sweep.trials=0: must be at least 1"),
+    ({"sweep": "zeta", "overrides": "sweep.images=0"}, "sweep.images=0: must be at least 1"),
+    (
+        {"experiments": "mnist_fc", "overrides": "sweep.trials=2"},
+        "override 'sweep.trials=2': no sweep runs in this call",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[message for _, message in MISTAKES])
+def test_a_mistake_about_sweeps_is_one_line(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        select(options, SUPPORTED_FORMATS)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def fake_point(paths: Paths, value: float, accuracies: list[float | None], early: list[int]) -> None:
+    trials = [
+        {
+            "seed": 5,
+            "accuracy": accuracy,
+            "agreement": 0.5,
+            "spiking_fraction": 0.25,
+            "certified": 0.75,
+            "early_spikes": count,
+            "exact": not count,
+        }
+        for accuracy, count in zip(accuracies, early, strict=True)
+    ]
+    point = {"value": value, "images": 8, "latency": 12.5, "trials": trials, "seconds": 2.0}
+    write_json(f"{paths.point('noise', value)}.json", point)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path, labelled: bool) -> None:
+    config = experiment("noise", f"outputs={tmp_path}", "sweep.values=[0.2,0.1]", "sweep.trials=3")
+    paths = Paths(str(tmp_path), "paper", "cifar10_vgg")
+    accuracies = [0.5, 0.7, 0.9] if labelled else [None] * 3
+    fake_point(paths, 0.2, accuracies, [0, 1, 5])
+    fake_point(paths, 0.1, accuracies[:1], [0])
+    sweep_gather.run(from_slice(stage_slice(config, "sweep_gather")))
+    folder = Path(paths.sweep("noise"))
+    with (folder / "table.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert [first["value"], second["value"], first["parameter"]] == ["0.1", "0.2", "noise"]
+    assert [first["trials"], second["trials"], second["images"]] == ["1", "3", "8"]
+    assert [first["exact_trials"], second["exact_trials"]] == ["1", "1"]
+    assert (first["agreement_std"], second["agreement_std"]) == ("", "0.0")
+    if labelled:
+        assert float(second["accuracy_mean"]) == pytest.approx(0.7)
+        assert float(second["accuracy_std"]) == pytest.approx(0.2)
+        assert float(second["early_spikes_mean"]) == pytest.approx(2)
+    else:
+        assert first["accuracy_mean"] == second["accuracy_std"] == ""
+    with Image.open(folder / "noise.png") as picture:
+        assert picture.width == pytest.approx(85 / 25.4 * 200, abs=2)
+    assert (folder / "noise.svg").read_text().count("<svg") == 1
+
+    write_json(f"{paths.dataset('cifar10')}/source.json", {"kind": "synthetic"})
+    write_json(f"{paths.weights}/source.json", {"kind": "trained"})
+    sweep_results.run(from_slice(stage_slice(config, "sweep_results")), None)
+    with open(paths.sweeps) as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["experiment"], row["value"], row["data"]) for row in rows] == [
+        ("cifar10_vgg", "0.1", "synthetic"),
+        ("cifar10_vgg", "0.2", "synthetic"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "values", "scale"),
+    [
+        ("zeta", PUBLISHED["zeta"], "linear"),
+        ("noise", PUBLISHED["noise"], "log"),
+        ("alpha_noise", PUBLISHED["alpha_noise"], "symlog"),
+        ("noise", [0.1, 0.2], "linear"),
+    ],
+)
+def test_a_sweep_is_drawn_with_its_spread_and_readable_axes(parameter: str, values: list[float], scale: str) -> None:
+    points = [{"mean": 0.9 - 0.01 * k, "std": None if k == 0 else 0.02} for k in range(len(values))]
+    figure = plot_sweep(parameter, values, {"accuracy": points, "agreement": points})
+    (axes,) = figure.axes
+    assert axes.get_xscale() == scale
+    assert axes.get_xlabel()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["accuracy", "agreement"]
+    first, second = axes.containers
+    np.testing.assert_allclose(np.asarray(first.lines[0].get_xdata(), float), values)
+    (bars,) = first[2]
+    heights = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(heights, [0.0] + [0.04] * (len(values) - 1), atol=1e-12)
+    assert first.lines[0].get_marker() != second.lines[0].get_marker()
+    figure.draw_without_rendering()
+    shown = figure.get_window_extent()
+    low, high = axes.get_xlim()
+    ticks = [tick.label1 for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert len(ticks) >= 2
+    boxes = [text.get_window_extent() for text in ticks]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    for box in [*boxes, axes.xaxis.label.get_window_extent(), axes.yaxis.label.get_window_extent()]:
+        assert shown.x0 - 1 <= box.x0
+        assert box.x1 <= shown.x1 + 1
+    with pytest.raises(ValueError, match="accuracy has 1 entries"):
+        plot_sweep(parameter, values, {"accuracy": points[:1]})
+
+
+# By running the workflow on the suite smoke
+
+
+OPTIONS = {"suite": "smoke", "experiments": "cifar10_vgg", "sweep": "noise"}
+OVERRIDES = (
+    "dataset.source.train_images=100 dataset.source.test_images=30 train.epochs=1 phase2.batch=10 dataset.parts=2 "
+    "model.width=0.05 model.blocks=[[64],[64],[64,64]] sweep.trials=2 sweep.values="
+)
+
+
+def snakemake(folder: Path, values: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--nocolor"]
+    settings = [*(f"{key}={value}" for key, value in OPTIONS.items()), f"overrides={OVERRIDES}{values}"]
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    return subprocess.run(
+        [*command, *arguments, "--config", *settings],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a small network on small CIFAR files has been trained, mapped and swept."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "data").symlink_to(ROOT / "data")
+    run = snakemake(folder, "[0.0,0.05]")
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
+    return folder
+
+
+def results(folder: Path) -> Path:
+    return folder / "outputs" / "smoke" / "cifar10_vgg"
+
+
+@pytest.mark.workflow
+def test_small_cifar_files_are_swept_to_a_table_and_stay_synthetic(swept: Path) -> None:
+    row = next(csv.DictReader((swept / "outputs" / "smoke" / "results.csv").open()))
+    assert (row["experiment"], row["data"], row["images"]) == ("cifar10_vgg", "synthetic", "30")
+    # Pixels in [-3, 3] in float64.
+    assert (row["agreement"], row["exact"]) == ("1.0", "True")
+    quiet, noisy = csv.DictReader((swept / "outputs" / "smoke" / "sweeps.csv").open())
+    assert (quiet["trials"], noisy["trials"], noisy["data"]) == ("1", "2", "synthetic")
+    assert (quiet["agreement_mean"], quiet["exact_trials"]) == ("1.0", "1")
+    assert float(noisy["agreement_std"]) >= 0
+    assert noisy["exact_trials"] == "0"
+
+
+@pytest.mark.workflow
+def test_the_ui_can_draw_a_sweep_against_its_parameter(swept: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{swept}/outputs/mlflow.db")
+    run = client.get_run(read_json(results(swept) / "sweep" / "noise" / "mlflow.json")["run"])
+    parent = read_json(results(swept) / "mlflow.json")["parent"]
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    points = {name: client.get_metric_history(run.info.run_id, name) for name in ("noise", "agreement_mean")}
+    assert [(point.step, point.value) for point in points["noise"]] == [(0, 0.0), (1, 0.05)]
+    assert [point.step for point in points["agreement_mean"]] == [0, 1]
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"noise.png", "noise.svg", "table.csv"}
+
+
+@pytest.mark.workflow
+def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> None:
+    trials = read_json(results(swept) / "sweep" / "noise" / "points" / "0.05.json")["trials"]
+    with np.load(results(swept) / "sweep" / "noise" / "points" / "0.05.npz") as file:
+        labels = file["labels"]
+    assert labels.shape == (2, 30)
+    stage = [sys.executable, "-m", "relu2snn.stages.phase2", "suite=smoke", "experiment=cifar10_vgg"]
+    overrides = OVERRIDES.partition(" sweep.")[0].split()
+    copy = swept / "by_hand"
+    subprocess.run(["cp", "-r", str(swept / "outputs"), str(copy)], check=True)
+    point = copy / "smoke" / "cifar10_vgg" / "sweep" / "noise" / "points" / "0.05.npz"
+    point.unlink()
+    by_hand = [sys.executable, "-m", "relu2snn.stages.sweep_point", *stage[3:], "sweep=noise", *OVERRIDES.split()[:-1]]
+    done = subprocess.run(
+        [*by_hand, "phase2.noise=0.05", "outputs=by_hand"], cwd=swept, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(point) as file:
+        np.testing.assert_array_equal(file["labels"], labels)
+    # The second trial alone: the first has left nothing behind.
+    own = ["phase2.noise=0.05", f"phase2.seed={trials[1]['seed']}"]
+    done = subprocess.run([*stage, *overrides, *own], cwd=swept, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    variant = results(swept) / "phase2" / "noise=0.05"
+    with np.load(variant / "predictions.npz") as file:
+        np.testing.assert_array_equal(file["labels"], labels[1])
+    result = json.loads((variant / "result.json").read_text())
+    for key in ("accuracy", "agreement"):
+        assert result[key] == trials[1][key]
+    assert result["early_spikes"]["total"] == trials[1]["early_spikes"]
+    assert result["spiking_fraction"]["total"] == pytest.approx(trials[1]["spiking_fraction"], rel=1e-12)
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("values", "points"), [("[0.0,0.05]", 0), ("[0.0,0.05,0.1]", 1), ("[0.05]", 0)], ids=["same", "more", "fewer"]
+)
+def test_a_new_value_runs_its_own_job_and_what_gathers(swept: Path, values: str, points: int) -> None:
+    run = snakemake(swept, values, "-n")
+    assert run.returncode == 0, run.stderr
+    lines = [line.split() for line in (run.stdout + run.stderr).splitlines()]
+    rules = [words[1].removesuffix(":") for words in lines if words[:1] in (["rule"], ["localrule"])]
+    gathering = ["sweep_gather", "sweep_results", "track_sweep"] if values != "[0.0,0.05]" else []
+    assert sorted(rule for rule in rules if rule != "all") == sorted(["sweep_point"] * points + gathering)
