@@ -1,5 +1,7 @@
 """The networks of the benchmark, with real images and, where that is cheap, trained weights."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,60 +18,123 @@ from relu2snn.networks.build import build
 ROOT = Path(__file__).resolve().parents[1]
 SEED, ZETA = 0, 0.5
 
-# name: (experiment, width, training steps of 64 images, batch of the measurement, side of the images)
-NETWORKS: dict[str, tuple[str, float, int, int, int]] = {
-    "FC": ("fmnist_fc", 1.0, 800, 64, 28),
-    "LeNet5": ("fmnist_lenet", 1.0, 800, 64, 28),
-    "VGG 16, width 1/8": ("fmnist_vgg", 0.125, 800, 64, 28),
-    "VGG 16, width 1/4": ("fmnist_vgg", 0.25, 800, 64, 28),
-    "VGG 16, width 1/2": ("fmnist_vgg", 0.5, 300, 64, 28),
-    "VGG 16, width 1": ("fmnist_vgg", 1.0, 60, 64, 28),
-    "VGG16 at 64 x 64": ("places365_vgg", 0.25, 0, 8, 64),
-    "VGG16 at 128 x 128": ("places365_vgg", 0.25, 0, 8, 128),
-    "VGG16 at 224 x 224, width 1/4": ("places365_vgg", 0.25, 0, 8, 224),
-    "VGG16 at 224 x 224": ("places365_vgg", 1.0, 0, 8, 224),
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A network of the benchmark: experiment and width; steps of 64 images it is trained for, 0 for weights of another
+    origin; the batch of the measurement; the side of the images, photographs unless it is trained on Fashion-MNIST."""
+
+    experiment: str
+    width: float = 1.0
+    steps: int = 0
+    batch: int = 64
+    side: int = 28
+
+
+NETWORKS = {
+    "FC": Benchmark("fmnist_fc", steps=800),
+    "LeNet5": Benchmark("fmnist_lenet", steps=800),
+    "VGG 16, width 1/8": Benchmark("fmnist_vgg", 0.125, steps=800),
+    "VGG 16, width 1/4": Benchmark("fmnist_vgg", 0.25, steps=800),
+    "VGG 16, width 1/2": Benchmark("fmnist_vgg", 0.5, steps=400),
+    "VGG 16, width 1": Benchmark("fmnist_vgg", 1.0, steps=60),
+    "VGG16 at 64 x 64, random": Benchmark("places365_vgg", 0.25, batch=8, side=64),
+    "VGG16 at 128 x 128, random": Benchmark("places365_vgg", 0.25, batch=8, side=128),
+    "VGG16 at 224 x 224, random, width 1/4": Benchmark("places365_vgg", 0.25, batch=8, side=224),
+    "VGG16 at 224 x 224, random": Benchmark("places365_vgg", batch=8, side=224),
+    "VGG16 at 224 x 224": Benchmark("places365_vgg", batch=8, side=224),
 }
+"""The last has the kernels and normalisations of the trained VGG 16, whose convolutions have the same shapes."""
+
+_TRAINED = ROOT / "outputs" / "paper" / "fmnist_vgg" / "weights" / "original.keras"
 
 
 def weights_of(name: str) -> str:
     """Where the weights of a network come from, for the table."""
-    steps = NETWORKS[name][2]
-    return f"{steps} steps on the sample" if steps else "random"
+    benchmark = NETWORKS[name]
+    trained = f"fmnist_vgg as trained by the workflow, {_epochs()}"
+    if name == "VGG 16, width 1" and _TRAINED.exists():
+        return trained
+    if benchmark.steps:
+        return f"{benchmark.steps} steps"
+    return "random (He)" if "random" in name else f"convolutions of {trained}; dense random (He)"
+
+
+def _epochs() -> str:
+    history = _TRAINED.parents[1] / "train" / "history.json"
+    count = len(json.loads(history.read_text())["epochs"]) if history.exists() else "?"
+    return f"epochs: {count}"
 
 
 def prepare(name: str, folder: Path) -> None:
     """Write scaled.keras, spiking.keras and images.npy of one network into `folder`."""
-    experiment, width, steps, batch, side = NETWORKS[name]
-    config = compose_experiment(experiment, compose_suite("paper"), [f"model.width={width}"])
+    benchmark = NETWORKS[name]
+    norm = "none" if "random" in name else "after_relu"
+    overrides = [f"model.width={benchmark.width}"]
+    if benchmark.side > 28:
+        overrides.append(f"model.batch_norm={norm}")
+    config = compose_experiment(benchmark.experiment, compose_suite("paper"), overrides)
     set_random_seed(SEED)
-    if steps:
-        images, labels = _sample("train")
-        model = build(config.model, images.shape[1:], 10)
-        model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
-        order = np.random.default_rng(SEED).integers(len(images), size=steps * 64)
-        model.fit(images[order], labels[order], batch_size=64, verbose=0)
-        calibration, test = images[:512], _sample("t10k")[0][:256]
+    if benchmark.side == 28:
+        images, labels = _fashion("train")
+        calibration, test = images[:1024] / 255.0, _fashion("t10k")[0][:256] / 255.0
+        if name == "VGG 16, width 1" and _TRAINED.exists():
+            model = keras.saving.load_model(_TRAINED)
+        else:
+            model = build(config.model, images.shape[1:], 10)
+            model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+            order = np.random.default_rng(SEED).integers(len(images), size=benchmark.steps * 64)
+            model.fit(images[order] / np.float32(255), labels[order], batch_size=64, verbose=0)
     else:
-        model = build(config.model, (side, side, 3), 365)
-        # He's initialisation keeps the activity of a ReLU network alive through its layers; Glorot's does not.
-        draw = np.random.default_rng(SEED)
-        for layer in model.layers:
-            if layer.get_weights():
-                kernel, bias = layer.get_weights()
-                deviation = np.sqrt(2 / np.prod(kernel.shape[:-1]))
-                layer.set_weights([draw.normal(0, deviation, kernel.shape), bias])
-        calibration = test = _photographs(batch, side)
+        model = build(config.model, (benchmark.side, benchmark.side, 3), 365)
+        _draw_weights(model)
+        if "random" not in name:
+            _transplant(keras.saving.load_model(_TRAINED), model)
+        calibration = test = _photographs(benchmark.batch, benchmark.side)
     network = scale(read(model))
-    parts = [calibration[start : start + batch] for start in range(0, len(calibration), batch)]
+    size = benchmark.batch
+    parts = [calibration[start : start + size] for start in range(0, len(calibration), size)]
     maxima = measure(network, parts).layer_maxima.tolist()
     to_keras(network).save(folder / "scaled.keras")
     to_spiking(network, maxima, ZETA).save(folder / "spiking.keras")
     np.save(folder / "images.npy", test)
 
 
-def _sample(split: str) -> tuple[Any, Any]:
-    folder = ROOT / "data" / "sample" / "fmnist"
-    images = read_idx(folder / f"{split}-images-idx3-ubyte.gz", 3)[..., None] / 255.0
+def available(name: str) -> bool:
+    """Whether the weights that a network needs are there."""
+    return name != "VGG16 at 224 x 224" or _TRAINED.exists()
+
+
+def _draw_weights(model: Any) -> None:
+    """He's initialisation keeps the activity of a ReLU network alive through its layers; Glorot's does not."""
+    draw = np.random.default_rng(SEED)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            kernel, bias = layer.get_weights()
+            deviation = np.sqrt(2 / np.prod(kernel.shape[:-1]))
+            layer.set_weights([draw.normal(0, deviation, kernel.shape), bias])
+
+
+def _transplant(source: Any, target: Any) -> None:
+    """Convolutions and the normalisations after them; a grey image's kernel is spread over three colours."""
+    for kind in (keras.layers.Conv2D, keras.layers.BatchNormalization):
+        pairs = zip(
+            *([layer for layer in model.layers if isinstance(layer, kind)] for model in (source, target)), strict=True
+        )
+        for old, new in pairs:
+            weights = old.get_weights()
+            if len(new.get_weights()[0].shape) == 4 and weights[0].shape[2] == 1:
+                weights[0] = np.repeat(weights[0] / 3, 3, axis=2)
+            if weights[0].shape == new.get_weights()[0].shape:
+                new.set_weights(weights)
+
+
+def _fashion(split: str) -> tuple[Any, Any]:
+    """Fashion-MNIST, whole where it is on the machine, else the sample that ships."""
+    source = compose_experiment("fmnist_fc", compose_suite("paper"), []).dataset.source
+    folders = (source.directory, source.system_directory, ROOT / "data" / "sample" / "fmnist")
+    folder = next(Path(each) for each in folders if (Path(each) / "t10k-images-idx3-ubyte.gz").exists())
+    images = read_idx(folder / f"{split}-images-idx3-ubyte.gz", 3)[..., None]
     return images, read_idx(folder / f"{split}-labels-idx1-ubyte.gz", 1)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from networks import NETWORKS, prepare, weights_of
+from networks import NETWORKS, available, prepare, weights_of
 
 from relu2snn.figures import save_figure
 from relu2snn.files import atomic_path
@@ -34,7 +34,7 @@ def call(folder: Path, batch: int, what: str, value: object) -> Any:
 
 def measure_network(name: str, repeats: int) -> dict[str, Any]:
     """Times, ratios and memory of one network; LeNet5 also at other batch sizes."""
-    batch = NETWORKS[name][3]
+    batch = NETWORKS[name].batch
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare(name, folder)
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="batches whose median is taken (default 7)")
     parser.add_argument("--output", default="docs", help="folder of benchmarks.md and its plot (default docs)")
     options = parser.parse_args()
-    names = options.only or list(NETWORKS)
+    names = [name for name in options.only or NETWORKS if available(name)]
     rows = []
     for name in progress(names, len(names), "benchmark", "network"):
         rows.append(measure_network(name, options.repeats))
