@@ -16,7 +16,7 @@ from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_json
 from relu2snn.stages.track import git_commit, run
-from relu2snn.tracking import Record, Store, log_experiment
+from relu2snn.tracking import Record, Store, log_child, log_experiment
 
 LAYERS = ["conv2d", "conv2d_1"]
 
@@ -487,3 +487,9 @@ def test_by_hand_the_store_is_the_one_of_the_config_and_its_overrides(tmp_path, 
     assert (tmp_path / "mine.db").exists()
     assert (tmp_path / "artifacts" / "quickstart").is_dir()
     assert (tmp_path / "mlflow.lock").exists()
+
+
+def test_a_child_of_an_experiment_that_the_store_does_not_have_is_refused(shared):
+    record = Record("a sweep", {}, {}, [], [], time=0.0, seconds=0.0)
+    with pytest.raises(UserError, match=r"run 123 of some_suite is not in this MLflow store; log the experiment first"):
+        log_child(Store(**shared), "some_suite", {"experiment_id": "0", "parent": "123"}, record)

@@ -256,9 +256,11 @@ def test_rows_that_wait_for_files_are_listed_and_the_others_run(tmp_path: Path) 
     drop_images(tmp_path / "data" / "raw" / "mnist")
     run = snakemake(tmp_path, "-n", overrides="")
     assert run.returncode == 0, run.stderr
-    for text in ("Not run", "pass_vgg", "data/raw/places365/train", "places2.csail.mit.edu", "cifar10_vgg"):
+    for text in ("Not run", "pass_vgg", "data/raw/places365/train", "places2.csail.mit.edu", "places365_vgg"):
         assert text in run.stderr
-    assert jobs(run.stdout + run.stderr)["phase1"] == 5
+    # Every other row; CIFAR would be downloaded. And the sweeps of the suite, a job for each value.
+    assert jobs(run.stdout + run.stderr)["phase1"] == 8
+    assert jobs(run.stdout + run.stderr)["sweep_point"] == 23
 
 
 def test_a_corrupt_gzip_is_named_and_nothing_is_left(tmp_path: Path) -> None:
