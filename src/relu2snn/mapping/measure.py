@@ -13,19 +13,21 @@ from relu2snn.mapping.write import bounds_model, to_keras
 class Measurement:
     """What one pass over images found; memory is bounded by the batch, not by the number of images.
 
+    model: `to_keras(network)` if that is there already, so that large weights are not held twice.
+
     Attributes: images, the number seen; layers, the names of the hidden layers; layer_maxima (layers,), the
     largest ReLU output X^(n) of each; nonzero (layers,) and neurons (layers,), the outputs above zero and all
     of them, per image and summed.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, model: keras.Model | None = None) -> None:
         relus = [node for node in network if isinstance(node, ReLU)]
         self.layers = [layer.name for layer in network.hidden()]
         self.images = 0
         self.layer_maxima: Array = np.zeros(len(relus))
         self.nonzero = np.zeros(len(relus), np.int64)
         self.neurons = np.array([int(np.prod(node.shape)) for node in relus], np.int64)
-        model = to_keras(network)
+        model = model or to_keras(network)
         probe = keras.Model(model.inputs[0], [*model.outputs, *(model.get_layer(node.name).output for node in relus)])
 
         @tf.function(reduce_retracing=True)

@@ -93,7 +93,7 @@ def derive(kernel: Any, threshold: Any, drive: Any, before: float, window: float
         kernel=tf.cast(wide * gain, kernel.dtype) if kernel.shape.rank > 2 else None,
         gain=tf.cast(gain, kernel.dtype),
         offset=tf.cast(offset, kernel.dtype),
-        negative=_rounded_up(tf.nn.relu(-wide) * gain * growth(inputs)),
+        negative=_rounded_up(wide, -gain * growth(inputs)),
         floor=floor,
         pull=tf.nn.relu(drive) * gain,
         rounding=2 * (inputs + 8) * unit * size * gain,
@@ -128,9 +128,8 @@ slack_type = tf.bfloat16 if _has_bfloat16() else tf.float32
 """The type in which slacks are summed."""
 
 
-def _rounded_up(values: Any) -> Any:
-    """Not below `values` (float64, not negative) in `slack_type`, whose sums may lose what is added here too."""
-    if slack_type == tf.float32:
-        return tf.cast(values * (1 + 2.0**-22), tf.float32)
-    # Nearest rounding of the factor here and of the result later, 2⁻⁹ each.
-    return tf.cast(values * (1 + 2.0**-7), tf.bfloat16)
+def _rounded_up(values: Any, factor: Any) -> Any:
+    """Not below max(values · factor, 0) (float64) in `slack_type`, whose sums may lose what is added here too."""
+    # With bfloat16, nearest rounding of the factor here and of the result later, 2⁻⁹ each.
+    margin = 2.0**-22 if slack_type == tf.float32 else 2.0**-7
+    return tf.cast(tf.nn.relu(values * (factor * (1 + margin))), slack_type)
