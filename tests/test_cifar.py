@@ -144,6 +144,8 @@ WRONG = [
     ({"test_batch": [1, 2]}, "test_batch: holds a list, not the dictionary of a batch"),
     ({"test_batch": pickled(changed())[:-9]}, "test_batch: a damaged batch ("),
     ({"test_batch": b"\x1f\x8b no pickle"}, "test_batch: a damaged batch ("),
+    # Remembers one object as number four billion.
+    ({"test_batch": b"\x80\x02Nr\xff\xff\xff\xff."}, "test_batch: holds a NoneType, not the dictionary of a batch"),
     ({"data_batch_5": changed(labels=[3, 10])}, "training: label 10 at index 9 is not in 0..9"),
     ({"test_batch": changed(labels=[-1, 1])}, "test: label -1 at index 0 is not in 0..9"),
     ({}, "training: 10 images, but dataset.source.train_images is 20"),

@@ -4,6 +4,7 @@ A batch is a pickled dictionary of Python 2 with byte strings as keys: `data`, u
 green and the blue plane of an image, and a list of labels.
 """
 
+import io
 import pickle
 import tarfile
 import zlib
@@ -136,7 +137,7 @@ def _read_archive(path: Path, layout: Layout) -> Iterator[tuple[str, tuple[NDArr
 
 def _read_batch(file: Any, where: str, layout: Layout) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        batch = _BatchUnpickler(file, encoding="bytes").load()
+        batch = _BatchUnpickler(io.BytesIO(file.read()), encoding="bytes").load()
     except _ForbiddenError as error:
         raise UserError(
             f"{where}: its pickle asks for {error}, which no batch of {layout.title} needs and which may run any "
@@ -199,7 +200,8 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-class _BatchUnpickler(pickle.Unpickler):
+# The one in C makes room for as many objects as a damaged pickle claims to have: all of the memory.
+class _BatchUnpickler(pickle._Unpickler):
     """Makes dictionaries, lists, numbers, strings and arrays of bytes, and refuses all else before it is called."""
 
     _KNOWN = {  # noqa: RUF012
