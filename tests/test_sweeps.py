@@ -237,7 +237,8 @@ def snakemake(folder: Path, values: str, *arguments: str) -> subprocess.Complete
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a small network on small CIFAR files has been trained, mapped and swept."""
     folder = tmp_path_factory.mktemp("sweep")
-    (folder / "data").symlink_to(ROOT / "data")
+    (folder / "data").mkdir()
+    (folder / "data" / "sample").symlink_to(ROOT / "data" / "sample")
     run = snakemake(folder, "[0.0,0.05]")
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
     return folder

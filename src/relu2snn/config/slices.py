@@ -72,7 +72,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
     "results": _IDENTITY,
     # A point has its value in phase2, and does not know of the others.
-    "sweep_point": (*_EXPERIMENT, "dataset.preprocess", "dataset.parts", "phase2", *_TRIALS),
+    "sweep_point": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase2", *_TRIALS),
     "sweep_gather": (*_EXPERIMENT, "phase2", *_TRIALS, "sweep.values"),
     "track_sweep": (*_EXPERIMENT, "phase2", "sweep"),
     "sweep_results": _IDENTITY,
