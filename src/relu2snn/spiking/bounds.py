@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from relu2snn.spiking.events import Floats
+from relu2snn.spiking.events import Floats, as_map, at_position
 
 Bits = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -66,8 +66,13 @@ def gaps(
     if extents != (1, 1):
         _spread(highest.view(np.int32), extents[0] - 1, extents[1] - 1)
     bits = np.empty((*highest.shape, channels), dtype)
-    _gaps(leads, top, left, highest, latest, bits, np.uint32(32 - 8 * bits.itemsize))
+    _gaps(leads, top, left, highest, latest, bits, bit_shift(bits))
     return bits, latest, largest
+
+
+def bit_shift(bits: Bits) -> np.uint32:
+    """How far these bits stand below their place in a float32."""
+    return np.uint32(32 - 8 * bits.itemsize)
 
 
 def over_blocks(bits: Bits, strides: tuple[int, int]) -> Bits:
@@ -150,10 +155,9 @@ def unproved(closed: Floats, slack: Bits, floor: Floats, limit: Floats, lift: Fl
     limit and lift (batch, units): the bound is max(closed, floor + lift) + slack < limit. Returns booleans
     (batch, h, w) and the count of closed > 0.
     """
-    levels = floor.reshape((1, 1, -1) if floor.ndim == 1 else floor.shape)
     open_positions = np.empty(closed.shape[:3], np.bool_)
     spikes = np.zeros(closed.shape[:2], np.int64)
-    _compare(closed, slack, levels, limit, lift, np.uint32(32 - 8 * slack.itemsize), open_positions, spikes)
+    _compare(closed, slack, as_map(floor), limit, lift, bit_shift(slack), open_positions, spikes)
     return open_positions, int(spikes.sum())
 
 
@@ -171,7 +175,7 @@ def _compare(closed, slack, floor, limit, lift, shift, open_positions, spikes): 
         n, i = flat // height, flat % height
         count = 0
         for j in range(width):
-            level = floor[min(i, floor.shape[0] - 1), min(j, floor.shape[1] - 1)]
+            level = at_position(floor, i, j)
             values, added = closed[n, i, j], slack[n, i // block, j // block]
             failed = 0
             for f in range(units):

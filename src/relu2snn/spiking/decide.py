@@ -7,8 +7,8 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from relu2snn.spiking.bins import SIX, TWO, highest_of, prove, prove_wide
-from relu2snn.spiking.bounds import Bits, block_side, is_open, unproved
-from relu2snn.spiking.events import Floats, first_crossings
+from relu2snn.spiking.bounds import Bits, bit_shift, block_side, is_open, unproved
+from relu2snn.spiking.events import Floats, as_map, at_position, first_crossings, gather
 
 ROUNDING = 1e-12
 """A spike counts as early when it comes before t_min by more than this share of D + B: less is rounding."""
@@ -80,14 +80,12 @@ def decide(
     threads = get_num_threads()
     where = np.concatenate([where[thread::threads] for thread in range(threads)])
     kh, kw, _, units = neurons.weights.shape
-    threshold = neurons.threshold
-    levels = np.ascontiguousarray(threshold.reshape((1, 1, units) if threshold.ndim == 1 else threshold.shape))
-    floors = floor.reshape((1, 1, units) if floor.ndim == 1 else floor.shape)
+    levels, floors = as_map(neurons.threshold), as_map(floor)
     left = np.zeros((where.size, units), np.bool_)
     binned = np.zeros(where.size, np.int64)
     geometry = (margins[0][0], margins[1][0]), (kh, kw), neurons.strides, neurons.dilation
     _test_bins(
-        where, closed, slack, np.uint32(32 - 8 * slack.itemsize), floors, limit, lift, latest, leads, neurons.rows,
+        where, closed, slack, bit_shift(slack), floors, limit, lift, latest, leads, neurons.rows,
         neurons.size, levels, neurons.drive, neurons.rise, neurons.before, neurons.window, *geometry, left, binned,
     )  # fmt: skip
     evidence.binned += int(binned.sum())
@@ -113,22 +111,6 @@ def is_early(leads: Floats, before: float, window: float) -> NDArray[np.bool_]:
     return np.asarray(leads - window > ROUNDING * (before + window))
 
 
-@njit(cache=True)
-def _gather(leads, image, row, column, origin, sizes, strides, dilation):  # type: ignore[no-untyped-def]
-    """The receptive field of one position, (inputs,); `origin` is where the padded inputs begin, padding has lead 0."""
-    height, width, channels = leads.shape[1:]
-    field = np.zeros(sizes[0] * sizes[1] * channels)
-    k = 0
-    for i in range(sizes[0]):
-        y = row * strides[0] + i * dilation[0] - origin[0]
-        for j in range(sizes[1]):
-            x = column * strides[1] + j * dilation[1] - origin[1]
-            if 0 <= y < height and 0 <= x < width:
-                field[k : k + channels] = leads[image, y, x]
-            k += channels
-    return field
-
-
 @njit(cache=True, parallel=True)
 def _test_bins(where, closed, slack, shift, floors, limit, lift, latest, leads, rows, size, levels, drive, rise, before, window, origin, sizes, strides, dilation, left, binned):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     """`left`: the pairs of the positions `where` that neither the certificate nor the bins prove; `binned`: counts."""
@@ -137,9 +119,11 @@ def _test_bins(where, closed, slack, shift, floors, limit, lift, latest, leads, 
     for p in prange(where.size):
         n, i, j = where[p] // (height * width), where[p] // width % height, where[p] % width
         mask = left[p]
-        is_open(closed[n, i, j], slack[n, i // block, j // block], _at(floors, i, j), limit[n], lift[n], shift, mask)
-        field = _gather(leads, n, i, j, origin, sizes, strides, dilation)
-        level = _at(levels, i, j)
+        is_open(
+            closed[n, i, j], slack[n, i // block, j // block], at_position(floors, i, j), limit[n], lift[n], shift, mask
+        )
+        field = gather(leads, n, i, j, origin, sizes, strides, dilation)
+        level = at_position(levels, i, j)
         late = latest[n]
         highest = highest_of(field) + late
         if late < np.inf and 0 < highest < np.inf:
@@ -153,12 +137,6 @@ def _test_bins(where, closed, slack, shift, floors, limit, lift, latest, leads, 
             binned[p] = proved
 
 
-@njit(cache=True)
-def _at(values, i, j):  # type: ignore[no-untyped-def]
-    """Values per unit of one position, from a map or one for all positions."""
-    return values[min(i, values.shape[0] - 1), min(j, values.shape[1] - 1)]
-
-
 @njit(cache=True, parallel=True)
 def _walk(where, left, leads, weights, levels, drive, before, window, origin, sizes, strides, dilation, sides, found):  # type: ignore[no-untyped-def]  # fmt: skip
     """Event-by-event simulation of the neurons `left` of the positions `where`, into `found`.
@@ -169,8 +147,8 @@ def _walk(where, left, leads, weights, levels, drive, before, window, origin, si
     for p in prange(where.size):
         i, j = where[p] // width % height, where[p] % width
         chosen = np.flatnonzero(left[p])
-        field = _gather(leads, where[p] // (height * width), i, j, origin, sizes, strides, dilation)
-        level = _at(levels, i, j)
+        field = gather(leads, where[p] // (height * width), i, j, origin, sizes, strides, dilation)
+        level = at_position(levels, i, j)
         matrix = np.empty((field.size, chosen.size))
         total = np.zeros(chosen.size)
         threshold, drives, out = np.empty(chosen.size), np.empty(chosen.size), np.empty(chosen.size)

@@ -83,24 +83,42 @@ def _finish(potential, slope, level, now, window, out):  # type: ignore[no-untyp
                 out[i] = max(window + now - (level[i] - potential[i]) / slope[i], 0.0)
 
 
+@njit(cache=True)
+def gather(leads, image, row, column, origin, sizes, strides, dilation):  # type: ignore[no-untyped-def]
+    """The receptive field of one position, (inputs,); `origin` is where the padded inputs begin, padding has lead 0."""
+    height, width, channels = leads.shape[1:]
+    field = np.zeros(sizes[0] * sizes[1] * channels)
+    k = 0
+    for i in range(sizes[0]):
+        y = row * strides[0] + i * dilation[0] - origin[0]
+        for j in range(sizes[1]):
+            x = column * strides[1] + j * dilation[1] - origin[1]
+            if 0 <= y < height and 0 <= x < width:
+                field[k : k + channels] = leads[image, y, x]
+            k += channels
+    return field
+
+
+@njit(cache=True)
+def at_position(values, i, j):  # type: ignore[no-untyped-def]
+    """Values per unit of one position, from a map or one for all positions."""
+    return values[min(i, values.shape[0] - 1), min(j, values.shape[1] - 1)]
+
+
+def as_map(values: Floats) -> Floats:
+    """Values per unit (units,), or a map of them (h, w, units), as a map: one of a single position if need be."""
+    return np.ascontiguousarray(values.reshape((1, 1, -1) if values.ndim == 1 else values.shape))
+
+
 @njit(cache=True, parallel=True)
 def _simulate(leads, weights, total, threshold, drive, before, window, sizes, strides, dilation, out):  # type: ignore[no-untyped-def]  # fmt: skip
     rows, columns = out.shape[1], out.shape[2]
-    channels = leads.shape[3]
     for flat in prange(out.shape[0] * rows * columns):
         image = flat // (rows * columns)
         row = flat // columns % rows
         column = flat % columns
-        field = np.empty(weights.shape[0])
-        k = 0
-        for i in range(sizes[0]):
-            for j in range(sizes[1]):
-                for c in range(channels):
-                    field[k] = leads[
-                        image, row * strides[0] + i * dilation[0], column * strides[1] + j * dilation[1], c
-                    ]
-                    k += 1
-        level = threshold[min(row, threshold.shape[0] - 1), min(column, threshold.shape[1] - 1)]
+        field = gather(leads, image, row, column, (0, 0), sizes, strides, dilation)
+        level = at_position(threshold, row, column)
         first_crossings(field, weights, total, level, drive, before, window, out[image, row, column])
 
 
@@ -133,13 +151,12 @@ def simulate_conv2d(
     kh, kw, _, filters = weights.shape
     rows, columns = output_sides(leads.shape, (kh, kw), strides, dilation)
     matrix = np.ascontiguousarray(weights.reshape(-1, filters))
-    levels = np.ascontiguousarray(threshold.reshape((1, 1, filters) if threshold.ndim == 1 else threshold.shape))
     out = np.empty((leads.shape[0], rows, columns, filters))
     _simulate(
         np.ascontiguousarray(leads),
         matrix,
         matrix.sum(axis=0),
-        levels,
+        as_map(threshold),
         np.ascontiguousarray(drive),
         float(before),
         float(window),
