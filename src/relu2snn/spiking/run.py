@@ -58,14 +58,15 @@ class SpikingRun:
         self.windows = [(layer.t_min, layer.t_max) for layer in layers]
         self.neurons = np.array([int(np.prod(layer.output.shape[1:])) for layer in layers], np.int64)
         self._noisy = np.flatnonzero([layer.noise for layer in layers])
+        self._constants = [_Held(layer) for layer in layers] if certify else []
+        self.start(part)
         noisy = [layers[k].output for k in self._noisy]
         probe = keras.Model(model.inputs[0], {"logits": model.outputs[0], "noisy": noisy})
-        self.start(part)
 
         @tf.function(reduce_retracing=True)
-        def step(images: tf.Tensor, constants: list[Constants | None]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
             # Only while the graph is made: a call of the model without a run takes its weights as they are then.
-            with _constants(layers, constants):
+            with _constants(layers, self._constants):
                 outputs = probe(images, training=False)
             return outputs["logits"], [tf.math.count_nonzero(lead > 0) for lead in outputs["noisy"]]
 
@@ -73,20 +74,20 @@ class SpikingRun:
         self._dtype = model.inputs[0].dtype
 
     def start(self, part: int = 0) -> None:
-        """Count from nothing again, with the weights as they are and the noise of `part`; the graph is kept."""
+        """Count from nothing again, with the noise of `part`, as a new run would; its graph is kept."""
         _prepare(self._model, self._certify)
         for layer in self._model.layers:
             if hasattr(layer, "reseed"):
                 layer.reseed(part)
-        layers = spiking_layers(self._model)
         self.images = 0
-        self._noisy_spikes = np.zeros(len(layers), np.int64)
-        self._evidence = [layer.evidence for layer in layers]
-        self._derived = [layer.derive() if self._certify else None for layer in layers]
+        self._noisy_spikes = np.zeros(len(self.layers), np.int64)
+        self._evidence = [layer.evidence for layer in spiking_layers(self._model)]
+        for held in self._constants:
+            held.update()
 
     def logits(self, images: Floats) -> Floats:
         """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
-        logits, spikes = self._step(tf.constant(images, self._dtype), self._derived)
+        logits, spikes = self._step(tf.constant(images, self._dtype))
         self.images += len(images)
         self._noisy_spikes[self._noisy] += np.array([int(count) for count in spikes], np.int64)
         return np.asarray(logits.numpy())
@@ -120,11 +121,35 @@ class SpikingRun:
         return np.array([layer.deviation for layer in self._evidence])
 
 
+class _Held:
+    """The constants of a layer in variables, derived again where α has changed: the run's graph stays.
+
+    Given to the graph in every call instead, they would add a twentieth to the time of LeNet5.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+        self._drive = np.asarray(layer.drive)
+        self._variables = Constants(*(None if each is None else tf.Variable(each) for each in layer.derive()))
+
+    def update(self) -> None:
+        drive = np.asarray(self._layer.drive)
+        if np.array_equal(drive, self._drive):
+            return
+        self._drive = drive
+        for variable, value in zip(self._variables, self._layer.derive(), strict=True):
+            if variable is not None:
+                variable.assign(value)
+
+    def tensors(self) -> Constants:
+        return Constants(*(None if each is None else tf.convert_to_tensor(each) for each in self._variables))
+
+
 @contextlib.contextmanager
-def _constants(layers: list[Any], constants: list[Constants | None]) -> Iterator[None]:
+def _constants(layers: list[Any], constants: list[_Held]) -> Iterator[None]:
     """Within, the layers take these constants instead of deriving them."""
-    for layer, values in zip(layers, constants, strict=True):
-        layer.constants = values
+    for layer, held in zip(layers, constants, strict=False):
+        layer.constants = held.tensors()
     try:
         yield
     finally:
