@@ -23,7 +23,7 @@ rule sweep_point:
         "../environment.yml"
     threads: SWEEP_THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=6500,
         runtime=7 * 24 * 60,
     params:
         slice=lambda wildcards: slice_text(
