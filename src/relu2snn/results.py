@@ -107,7 +107,7 @@ def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[s
         numeric = isinstance(next((row[column] for row in rows if row[column] is not None), None), int | float)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(row[column]) for column in columns))
+        table.add_row(*(shown(row[column]) for column in columns))
     Console(file=output, width=None if output.isatty() else 400).print(table)
 
 
@@ -149,7 +149,7 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
     }
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Four decimals; 1.0 is exactly 1, and what would only round to it stays below."""
     if value is None:
         return ""

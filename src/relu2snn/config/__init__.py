@@ -1,7 +1,8 @@
 """Composing, checking and slicing the Hydra configuration."""
 
+from relu2snn.config.changes import changed_values
 from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
-from relu2snn.config.paths import Paths, variant_name
+from relu2snn.config.paths import Paths, model_files, variant_name
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
@@ -11,9 +12,11 @@ __all__ = [
     "Experiment",
     "Paths",
     "Suite",
+    "changed_values",
     "compose_experiment",
     "compose_suite",
     "from_slice",
+    "model_files",
     "point_value",
     "split_names",
     "split_overrides",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relu2snn.config.schema import Phase2
+from relu2snn.config.schema import Experiment, Phase2
 
 
 def variant_name(phase2: Phase2) -> str:
@@ -88,3 +88,12 @@ class Paths:
     @property
     def sweeps(self) -> str:
         return f"{self.suite_folder}/sweeps.csv"
+
+
+def model_files(experiment: Experiment, paths: Paths) -> dict[str, str]:
+    """The networks that are logged as MLflow models, by their names in tracking.models."""
+    files = {
+        "scaled": f"{paths.phase1}/scaled.keras",
+        "spiking": f"{paths.phase2(variant_name(experiment.phase2))}/spiking.keras",
+    }
+    return {name: files[name] for name in files if name in experiment.tracking.models}

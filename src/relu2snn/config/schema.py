@@ -198,11 +198,18 @@ class Sweep:
 
 @dataclass
 class Tracking:
-    """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for its lock."""
+    """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for its lock.
+
+    models: the networks that are logged as models, up to model_megabytes each; register: whether the spiking one
+    becomes a version of the registered model relu2snn-<suite>-<experiment>.
+    """
 
     uri: str = MISSING
     artifacts: str = MISSING
     lock_timeout: float = _value(gt=0)
+    models: list[str] = _value(each={"choices": ("scaled", "spiking")})
+    model_megabytes: float = _value(gt=0)
+    register: bool = MISSING
 
 
 @dataclass

@@ -68,8 +68,20 @@ STAGES: dict[str, tuple[str, ...]] = {
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING),
     "figures": (*_EXPERIMENT, *_VARIANT),
     # The store's address and the container's engine are left out: where results are viewed, or computed, does not
-    # change them.
-    "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
+    # change them. Which models are logged makes nothing again but the logging.
+    "track": (
+        *_IDENTITY,
+        "name",
+        "dataset",
+        "model",
+        "weights",
+        "train",
+        "phase1",
+        "phase2",
+        "tracking.models",
+        "tracking.model_megabytes",
+        "tracking.register",
+    ),
     "results": _IDENTITY,
     # A point has its value in phase2, and does not know of the others.
     "sweep_point": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase2", *_TRIALS),

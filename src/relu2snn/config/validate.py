@@ -63,6 +63,11 @@ def _check_together(config: Any) -> None:
         raise UserError(
             f"dataset.preprocess.low={preprocess.low}: must be less than dataset.preprocess.high={preprocess.high}"
         )
+    if config.tracking.register and "spiking" not in config.tracking.models:
+        raise UserError(
+            f"tracking.register=true: tracking.models={list(config.tracking.models)} leaves out the spiking network, "
+            "which is what is registered; add spiking"
+        )
     _check_parts(config.name, config.dataset)
     if config.dataset.source.format in FOLDER_FORMATS:
         _check_folders(config)

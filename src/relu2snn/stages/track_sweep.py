@@ -1,42 +1,88 @@
-"""Logs one robustness sweep to MLflow as a child run of its experiment.
+"""Logs one robustness sweep to MLflow: a child run of its experiment, and below it a run for each of its points.
 
-Its points are steps; the parameter's value is a metric too, which MLflow's line charts take for their x axis.
+The points of the sweep's own run are steps, which line charts take with the parameter, a metric there, for their x
+axis. Runs of points have the parameter among their params, for charts over several sweeps and experiments.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from relu2snn.config import Experiment, Paths, stage_slice
+from relu2snn.config import Experiment, Paths, changed_values, stage_slice
 from relu2snn.files import read_json, write_json
+from relu2snn.results import point_rows
 from relu2snn.stages._app import stage_app
-from relu2snn.stages.track import store
-from relu2snn.tracking import Metric, Record, log_child
+from relu2snn.stages._note import sweep_note
+from relu2snn.stages.track import run_name, run_tags, store
+from relu2snn.tracking import Metric, Record, log_sweep
 
 _METRICS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
 
 
 def run(config: Experiment, part: int | None) -> None:
-    """Write sweep/<name>/mlflow.json, the id of the run."""
+    """Write sweep/<name>/mlflow.json, the ids of the runs."""
     paths = Paths(config.outputs, config.suite.name, config.name)
     name = config.sweep.name
     file = Path(paths.sweep(name), "result.json")
     result = read_json(file)
+    kinds = (
+        read_json(f"{folder}/source.json")["kind"] for folder in (paths.dataset(config.dataset.name), paths.weights)
+    )
+    data, weights = kinds
+    values = stage_slice(config, "track_sweep")
+    shown = run_name(config, data, changed_values(config, "track_sweep"))
+    tags = {**run_tags(config, data, weights), "sweep": name}
+    figure = file.with_name(f"{name}.png")
+    sweep = Record(
+        name=f"sweep {name} {shown}",
+        params={key: values[key] for key in ("phase2", "sweep")},
+        tags={**tags, "stage": "sweep"},
+        metrics=_steps(name, result),
+        files=[(file.with_name(each), None) for each in ("result.json", "table.csv", f"{name}.png", f"{name}.svg")],
+        time=file.stat().st_mtime,
+        seconds=result["seconds"],
+        config=values,
+        note=lambda run_id: sweep_note(run_id, result, point_rows(result), [figure]),
+    )
+    points = {str(point["value"]): _point(sweep, name, shown, values["phase2"], point) for point in result["points"]}
+    logged = log_sweep(store(), config.suite.name, read_json(paths.tracked), sweep, points)
+    write_json(Path(paths.sweep(name), "mlflow.json"), logged)
+
+
+def _steps(name: str, result: Mapping[str, Any]) -> list[Metric]:
     metrics: list[Metric] = []
     for step, point in enumerate(result["points"]):
         metrics += [(name, point["value"], step), ("latency", point["latency"], step)]
         for key in _METRICS:
             spread = point[key] or {}
             metrics += [(f"{key}_{kind}", value, step) for kind, value in spread.items() if value is not None]
-    record = Record(
-        name=f"{config.name} sweep {name}",
-        params=stage_slice(config, "track_sweep"),
-        tags={"suite": config.suite.name, "experiment": config.name, "stage": "sweep", "sweep": name},
+    return metrics
+
+
+def _point(sweep: Record, name: str, shown: str, phase2: Mapping[str, Any], point: Mapping[str, Any]) -> Record:
+    """The run of one value: means over its trials, under phase 2's names for them, so that charts take both."""
+    metrics: list[Metric] = [
+        ("latency", point["latency"], 0),
+        ("exact", float(all(trial["exact"] for trial in point["trials"])), 0),
+        ("images", float(point["images"]), 0),
+        ("trials", float(len(point["trials"])), 0),
+    ]
+    for key in _METRICS:
+        spread = point[key] or {}
+        names = {"mean": key, "std": f"{key}_std"}
+        metrics += [(names[kind], spread[kind], 0) for kind in names if spread.get(kind) is not None]
+    return replace(
+        sweep,
+        name=f"{name}={point['value']:g} {shown}",
+        params={"phase2": {**phase2, name: point["value"]}, "sweep": {"name": name}},
+        tags={**sweep.tags, "stage": "sweep_point"},
         metrics=metrics,
-        files=[(file.with_name(each), None) for each in ("result.json", "table.csv", f"{name}.png", f"{name}.svg")],
-        time=file.stat().st_mtime,
-        seconds=result["seconds"],
+        files=[],
+        seconds=point["seconds"],
+        config=None,
+        note=None,
     )
-    run_id = log_child(store(), config.suite.name, read_json(paths.tracked), record)
-    write_json(Path(paths.sweep(name), "mlflow.json"), {"run": run_id})
 
 
 if __name__ == "__main__":

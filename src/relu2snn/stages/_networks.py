@@ -1,0 +1,77 @@
+"""The networks of an experiment that become MLflow models."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relu2snn.config import Experiment, Paths, model_files
+from relu2snn.config.schema import FOLDER_FORMATS
+from relu2snn.datasets import open_dataset
+from relu2snn.errors import UserError
+from relu2snn.tracking import Model
+
+_LOADER = "relu2snn.serving"
+_MEGABYTE = 10**6
+
+
+def networks(
+    config: Experiment, paths: Paths, phase1: Mapping[str, Any], phase2: Mapping[str, Any], tags: Mapping[str, str]
+) -> list[Model]:
+    """The networks of tracking.models; larger ones than tracking.model_megabytes are left out, with a line on stderr.
+
+    Raises UserError when a file is missing.
+    """
+    metrics = {
+        "scaled": _numbers(phase1, ("accuracy_scaled", "agreement_scaled")),
+        "spiking": _numbers(phase2, ("accuracy", "agreement", "latency", "exact")),
+    }
+    batches = {"scaled": config.phase1.batch, "spiking": config.phase2.batch}
+    preprocess = config.dataset.preprocess
+    found = []
+    for network, name in model_files(config, paths).items():
+        file = Path(name)
+        if not file.is_file():
+            raise UserError(f"{file}: no such file; run the stage that makes it first")
+        size = file.stat().st_size / _MEGABYTE
+        if size > config.tracking.model_megabytes:
+            print(
+                f"track {config.name}: {file} has {size:.0f} MB, more than "
+                f"tracking.model_megabytes={config.tracking.model_megabytes:g}; it is not logged as a model",
+                file=sys.stderr,
+            )
+            continue
+        registered = config.tracking.register and network == "spiking"
+        found.append(
+            Model(
+                name=f"{config.name}-{network}",
+                file=file,
+                loader=_LOADER,
+                settings={"mean": preprocess.mean, "std": preprocess.std, "batch": batches[network]},
+                example=np.asarray(open_dataset(paths.dataset(config.dataset.name)).pixels("test", 0, 1)),
+                classes=config.dataset.classes,
+                tags={
+                    **{key: tags[key] for key in ("suite", "experiment", "data", "weights", "variant", "exact")},
+                    "network": network,
+                    "input": _input(config),
+                },
+                metrics=metrics[network],
+                registered=f"relu2snn-{config.suite.name}-{config.name}" if registered else None,
+            )
+        )
+    return found
+
+
+def _input(config: Experiment) -> str:
+    """What the pixels that a model takes are."""
+    shape = " x ".join(map(str, config.dataset.image_shape))
+    if config.dataset.source.format not in FOLDER_FORMATS:
+        return f"pixels of images of {shape}, 0 to 255, uint8"
+    means = ", ".join(map(str, config.dataset.source.mean_bgr))
+    return f"photographs resized to {shape}, blue, green, red from 0 to 255 minus {means}, float32"
+
+
+def _numbers(result: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:
+    return {name: float(result[name]) for name in names if result[name] is not None}

@@ -1,0 +1,179 @@
+"""What MLflow shows of an experiment's result files: a run for the whole of it, and one for each stage."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relu2snn.config import Experiment, Paths, stage_slice, variant_name
+from relu2snn.files import read_json
+from relu2snn.stages._networks import networks
+from relu2snn.stages._note import experiment_note
+from relu2snn.tracking import DataSet, Metric, Record
+
+_TRAINING = {
+    "loss": "training_loss",
+    "accuracy": "training_accuracy",
+    "test_accuracy": "test_accuracy",
+    "learning_rate": "learning_rate",
+}
+_PHASE1 = ("accuracy_original", "accuracy_scaled", "agreement_scaled")
+_PHASE2 = ("accuracy", "agreement", "latency")
+_EVIDENCE = ("spiking_fraction", "certified", "simulated", "early_spikes", "largest_deviation")
+
+
+class Results:
+    """The result files of one experiment, read once.
+
+    `data` and `weights` are their source.json; `name` and `tags` those of the runs; `command` makes the results again.
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        paths: Paths,
+        data: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        name: str,
+        tags: Mapping[str, str],
+        command: Sequence[str],
+    ) -> None:
+        self._config, self._paths, self._data = config, paths, data
+        self._name, self._command = name, command
+        self._phase1_file = Path(paths.phase1, "result.json")
+        self._phase2_file = Path(paths.phase2(variant_name(config.phase2)), "result.json")
+        self._phase1, self._phase2 = read_json(self._phase1_file), read_json(self._phase2_file)
+        self._trained = weights["kind"] == "trained"
+        self._tags = {**tags, "exact": str(self._phase2["exact"]).lower()}
+        self._values = stage_slice(config, "track")
+        # How results are shown is no part of what they are.
+        del self._values["tracking"]
+        # Training is seeded but its file differs from run to run, so only a user's weights are told by their content.
+        self.identity = {
+            "config": self._values,
+            "data": data["digest"],
+            "weights": "trained" if self._trained else weights["sha256"],
+        }
+
+    def parent(self) -> Record:
+        """The run of the whole experiment, with what a list is sorted by, the figures and the networks."""
+        children = self.children().values()
+        figures = sorted(Path(self._paths.figures).glob("[!.]*"))
+        pictures = [figure for figure in figures if figure.suffix == ".png"]
+        sources = {"data": self._paths.dataset(self._config.dataset.name), "weights": self._paths.weights}
+        return Record(
+            name=self._name,
+            params=self._params(),
+            tags={**self._tags, "stage": "experiment"},
+            metrics=self._columns(),
+            files=[
+                *((Path(folder, "source.json"), name) for name, folder in sources.items()),
+                *((figure, "figures") for figure in figures),
+            ],
+            time=max(child.time for child in children),
+            seconds=sum(child.seconds for child in children),
+            config=self._values,
+            note=lambda run_id: experiment_note(
+                run_id, self._phase1, self._phase2, self._data, self._command, pictures
+            ),
+            data=[self._images("train", "training" if self._trained else "calibration"), self._images("test", "test")],
+            models=networks(self._config, self._paths, self._phase1, self._phase2, self._tags),
+        )
+
+    def children(self) -> dict[str, Record]:
+        """The runs of the stages, by the stages' names."""
+        return {**({"train": self._train()} if self._trained else {}), "phase1": self._scale(), "phase2": self._spike()}
+
+    def _train(self) -> Record:
+        file = Path(self._paths.train, "history.json")
+        epochs = read_json(file)["epochs"]
+        metrics = [
+            (name, float(epoch[key]), epoch["epoch"])
+            for epoch in epochs
+            for key, name in _TRAINING.items()
+            if epoch.get(key) is not None
+        ]
+        seconds = sum(epoch["seconds"] for epoch in epochs)
+        return self._stage("train", file, metrics, seconds, [self._images("train", "training")])
+
+    def _scale(self) -> Record:
+        result = self._phase1
+        metrics = [*_scalars(result, _PHASE1), *_by_layer("layer_maximum", result["layer_maxima"])]
+        for images, fraction in result["nonzero_fraction"].items():
+            metrics += _fraction(f"nonzero_fraction_{images}", fraction)
+        data = [self._images("train", "calibration"), self._images("test", "test")]
+        return self._stage("phase1", self._phase1_file, metrics, result["seconds"], data)
+
+    def _spike(self) -> Record:
+        result = self._phase2
+        metrics = [
+            *_scalars(result, _PHASE2),
+            ("exact", float(result["exact"]), 0),
+            *(metric for name in _EVIDENCE for metric in _fraction(name, result[name])),
+        ]
+        return self._stage("phase2", self._phase2_file, metrics, result["seconds"], [self._images("test", "test")])
+
+    def _stage(self, stage: str, file: Path, metrics: list[Metric], seconds: float, data: list[DataSet]) -> Record:
+        values = stage_slice(self._config, stage)
+        predictions = file.with_name("predictions.npz")
+        return Record(
+            name=f"{stage} {self._name}",
+            params={key: value for key, value in values.items() if key not in ("outputs", "suite", "name")},
+            tags={**self._tags, "stage": stage},
+            metrics=metrics,
+            files=[(path, None) for path in (file, predictions) if path.exists()],
+            time=file.stat().st_mtime,
+            seconds=seconds,
+            config=values,
+            data=data,
+        )
+
+    def _images(self, split: str, context: str) -> DataSet:
+        return DataSet(
+            f"{self._config.dataset.name} {split}",
+            self._data["digest"],
+            context,
+            self._data["origin"].removeprefix("folder "),
+            self._data[f"{split}_images"],
+            list(self._config.dataset.image_shape),
+        )
+
+    def _params(self) -> dict[str, Any]:
+        """What a list of runs is filtered by; config.yaml has the rest."""
+        values = self._values
+        dataset = {key: values["dataset"][key] for key in ("name", "classes", "image_shape")}
+        source = {key: values["dataset"]["source"][key] for key in ("kind", "train_images", "test_images")}
+        return {
+            "experiment": values["name"],
+            "dataset": {**dataset, "source": source},
+            "model": values["model"],
+            "weights": {"source": values["weights"]["source"]},
+            # Given weights were not made by the recipe.
+            **({"train": values["train"]} if self._trained else {}),
+            "phase1": values["phase1"],
+            "phase2": values["phase2"],
+        }
+
+    def _columns(self) -> list[Metric]:
+        phase1, phase2 = self._phase1, self._phase2
+        return [
+            *_scalars(phase1, ("accuracy_original", "accuracy_scaled")),
+            *_scalars(phase2, _PHASE2),
+            ("exact", float(phase2["exact"]), 0),
+            *((name, float(phase2[name]["total"]), 0) for name in ("certified", "early_spikes", "spiking_fraction")),
+            ("nonzero_fraction", float(phase1["nonzero_fraction"]["test"]["total"]), 0),
+            ("images", float(phase2["images"]), 0),
+            ("seconds_per_image", phase2["seconds"] / phase2["images"], 0),
+        ]
+
+
+def _scalars(result: Mapping[str, Any], names: Iterable[str]) -> list[Metric]:
+    """The values that are there: data sets without labels have no accuracies."""
+    return [(name, float(result[name]), 0) for name in names if result.get(name) is not None]
+
+
+def _by_layer(name: str, values: Iterable[float]) -> list[Metric]:
+    return [(name, float(value), layer) for layer, value in enumerate(values, start=1)]
+
+
+def _fraction(name: str, fraction: Mapping[str, Any]) -> list[Metric]:
+    return [(name, float(fraction["total"]), 0), *_by_layer(f"layer_{name}", fraction["layers"])]

@@ -1,0 +1,185 @@
+"""Runs that are found again: a tag holds the hash of what a run is, another the hash of what it shows."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from relu2snn.errors import UserError
+from relu2snn.tracking.models import Prepared, log_model, prepare
+from relu2snn.tracking.record import DataSet, Metric, Record
+from relu2snn.tracking.store import Store, open_client
+
+KEY_TAG = "relu2snn.key"
+CONTENT_TAG = "relu2snn.content"
+_PARENT_TAG = "mlflow.parentRunId"
+_NOTE_TAG = "mlflow.note.content"
+# MLflow shows it in a column, and takes no more than 36 characters.
+_DIGEST = 12
+
+Item = TypeVar("Item")
+
+
+def log_experiment(
+    store: Store,
+    suite: str,
+    identity: Mapping[str, Any],
+    parent: Record,
+    children: Mapping[str, Record],
+    about: str = "",
+) -> dict[str, Any]:
+    """Log one experiment as a parent run with child runs in the MLflow experiment `relu2snn/<suite>`.
+
+    A run is found again by a tag, the hash of `identity`, its name and its params: equal ones update the run, other
+    ones make a new run. What a run shows already is not sent again. `about` is the description of the MLflow
+    experiment, in Markdown.
+    Returns {"experiment_id", "parent": run id, "children": {name: run id}, "models": {name: model id}}.
+    Raises UserError when the store cannot be reached or used, or stays locked for `store.lock_timeout` seconds.
+    """
+    prepared = [prepare(model) for model in parent.models]
+    with open_client(store) as client:
+        experiment_id = _experiment(client, store, suite, about)
+        parent_id = _upsert(client, experiment_id, parent, _key(identity, suite, parent), {})
+        links = {_PARENT_TAG: parent_id}
+        ids = {
+            name: _upsert(client, experiment_id, child, _key(identity, suite, child), links)
+            for name, child in children.items()
+        }
+        models = _log_models(client, experiment_id, parent_id, parent, prepared)
+        return {"experiment_id": experiment_id, "parent": parent_id, "children": ids, "models": models}
+
+
+def log_sweep(
+    store: Store, suite: str, experiment: Mapping[str, Any], sweep: Record, points: Mapping[str, Record]
+) -> dict[str, Any]:
+    """Log a sweep as a child run of an `experiment`, as `log_experiment` has returned it, and its points below it.
+
+    A point that was logged before is the same run, whatever other points the sweep had then.
+    Returns {"run": the sweep's id, "points": {name: run id}}.
+    Raises UserError as `log_experiment` does, and when the store does not have the experiment's run.
+    """
+    experiment_id, parent = experiment["experiment_id"], experiment["parent"]
+    with open_client(store) as client:
+        if not client.search_runs([experiment_id], f"attributes.run_id = '{parent}'"):
+            raise UserError(f"run {parent} of {suite} is not in this MLflow store; log the experiment first")
+        identity = {"parent": parent}
+        run_id = _upsert(client, experiment_id, sweep, _key(identity, suite, sweep), {_PARENT_TAG: parent})
+        links = {_PARENT_TAG: run_id}
+        ids = {
+            name: _upsert(client, experiment_id, point, _key(identity, suite, point), links)
+            for name, point in points.items()
+        }
+        return {"run": run_id, "points": ids}
+
+
+def _experiment(client: Any, store: Store, suite: str, about: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = f"relu2snn/{suite}"
+    # Without the first tag the UI asks what kind of experiment it is.
+    tags = {"mlflow.experimentKind": "custom_model_development", **({_NOTE_TAG: about} if about else {})}
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        location = (Path(store.artifacts).absolute() / suite).as_uri() if store.database else None
+        try:
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        except MlflowException as error:
+            # Somebody else on the same server was faster.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    for tag, value in tags.items():
+        if experiment.tags.get(tag) != value:
+            client.set_experiment_tag(experiment.experiment_id, tag, value)
+    return str(experiment.experiment_id)
+
+
+def _key(identity: Mapping[str, Any], suite: str, record: Record) -> str:
+    # MLflow's params are immutable, so whatever becomes a param is part of the key.
+    return _hash([identity, suite, record.name, record.params])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _content(record: Record, links: Mapping[str, str]) -> str:
+    """The hash of all that a run shows, but for the time of its files, which a result made again changes."""
+    files = [(path.name, folder, hashlib.sha256(path.read_bytes()).hexdigest()) for path, folder in record.files]
+    note = record.note("") if record.note else ""
+    data = [vars(each) for each in record.data]
+    shown = [dict(record.tags), dict(links), list(record.metrics), record.seconds]
+    return _hash([*shown, files, record.config, note, data])
+
+
+def _upsert(client: Any, experiment_id: str, record: Record, key: str, links: Mapping[str, str]) -> str:
+    from mlflow.entities import Metric as Point
+    from mlflow.entities import Param, RunTag
+
+    content = _content(record, links)
+    found = client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    if found and found[0].info.status == "FINISHED" and found[0].data.tags.get(CONTENT_TAG) == content:
+        return str(found[0].info.run_id)
+    tags = {**record.tags, **links, KEY_TAG: key}
+    start = int((record.time - record.seconds) * 1000)
+    run = found[0] if found else client.create_run(experiment_id, start_time=start, tags=tags, run_name=record.name)
+    run_id = str(run.info.run_id)
+    if record.note:
+        tags[_NOTE_TAG] = record.note(run_id)
+    client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+    for params in _batches([Param(*param) for param in _flatten(record.params)], 100):
+        client.log_batch(run_id, params=params)
+    time = int(record.time * 1000)
+    metrics = _unlogged(client, run_id, record.metrics) if found else record.metrics
+    for points in _batches([Point(name, value, time, step) for name, value, step in metrics], 1000):
+        client.log_batch(run_id, metrics=points)
+    if record.data:
+        client.log_inputs(run_id, datasets=[_data_input(each) for each in record.data])
+    if record.config is not None:
+        client.log_dict(run_id, dict(record.config), "config.yaml")
+    for path, folder in record.files:
+        client.log_artifact(run_id, str(path), folder)
+    client.set_tag(run_id, CONTENT_TAG, content)
+    client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time + int(record.seconds * 1000))
+    return run_id
+
+
+def _log_models(
+    client: Any, experiment_id: str, run_id: str, record: Record, prepared: Sequence[Prepared]
+) -> dict[str, str]:
+    return {each.model.name: log_model(client, experiment_id, run_id, each, record.time) for each in prepared}
+
+
+def _data_input(data: DataSet) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    profile = {"images": data.images, "image_shape": list(data.shape), "sha256": data.digest}
+    source = json.dumps({"uri": data.origin})
+    entity = Dataset(data.name, data.digest[:_DIGEST], "local", source, profile=json.dumps(profile))
+    return DatasetInput(entity, [InputTag("mlflow.data.context", data.context)])
+
+
+def _unlogged(client: Any, run_id: str, metrics: Sequence[Metric]) -> list[Metric]:
+    """The points that the run does not show yet: a result made again, file time and all, adds none."""
+    shown: dict[tuple[str, int], float] = {}
+    for name in {name for name, _, _ in metrics}:
+        for point in sorted(client.get_metric_history(run_id, name), key=lambda point: point.timestamp):
+            shown[name, point.step] = point.value
+    return [(name, value, step) for name, value, step in metrics if shown.get((name, step)) != value]
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """`items` in pieces no longer than MLflow takes at once."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
