@@ -8,17 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from fake_results import config_slice, fake_results, make_newer, track
 from filelock import FileLock
 
-from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice, stage_slice
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_json
-from relu2snn.stages.track import git_commit, run
-from relu2snn.tracking import Record, Store, log_child, log_experiment
-
-LAYERS = ["conv2d", "conv2d_1"]
+from relu2snn.stages.track import git_commit
+from relu2snn.tracking import Record, Store, log_experiment, log_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -46,84 +43,6 @@ def client(shared):
     return MlflowClient(tracking_uri=shared["uri"])
 
 
-def config_slice(tmp_path, suite, *overrides, experiment="fmnist_lenet"):
-    whole = compose_experiment(experiment, compose_suite("quickstart"), [f"outputs={tmp_path}", *overrides])
-    values = stage_slice(whole, "track")
-    values["suite"]["name"] = suite
-    return values
-
-
-def fake_results(values, trained=True, labelled=True, variants=("base",), **changes):
-    """Result files of an experiment that never ran."""
-    paths = Paths(values["outputs"], values["suite"]["name"], values["name"])
-    accuracy = changes.get("accuracy", 0.875) if labelled else None
-    write_json(
-        f"{paths.dataset(values['dataset']['name'])}/source.json",
-        {"kind": "sample", "digest": changes.get("digest", "data")},
-    )
-    weights = {"kind": "trained" if trained else "pretrained", "file": None, "sha256": changes.get("sha256", "weights")}
-    write_json(f"{paths.weights}/source.json", weights)
-    if trained:
-        epochs = [
-            {
-                "epoch": epoch,
-                "loss": 1.0 / epoch,
-                "accuracy": 1 - 0.5 / epoch,
-                "test_accuracy": accuracy,
-                "learning_rate": 5e-4,
-                "seconds": 2.0,
-            }
-            for epoch in (1, 2, 3)
-        ]
-        write_json(f"{paths.train}/history.json", {"epochs": epochs})
-    write_json(
-        f"{paths.phase1}/result.json",
-        {
-            "accuracy_original": accuracy,
-            "accuracy_scaled": accuracy,
-            "agreement_scaled": 1.0,
-            "layers": LAYERS,
-            "layer_maxima": [2.5, 7.25],
-            "nonzero_fraction": {
-                "calibration": {"total": 0.5, "layers": [0.25, 0.75]},
-                "test": {"total": 0.4, "layers": [0.2, 0.6]},
-            },
-            "seconds": 8.0,
-        },
-    )
-    np.savez(f"{paths.phase1}/predictions.npz", labels=np.arange(10))
-    for zeta, variant in enumerate(variants, start=1):
-        write_json(
-            f"{paths.phase2(variant)}/result.json",
-            {
-                "variant": variant,
-                "dataset": values["dataset"]["name"],
-                "accuracy": accuracy,
-                "agreement": changes.get("agreement", 1.0),
-                "latency": 12.5,
-                "zeta": zeta / 2,
-                "noise": 0.0,
-                "alpha_noise": 0.0,
-                "seed": 0,
-                "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
-                "exact": False,
-                "certified": {"total": 0.875, "layers": [0.75, 1.0]},
-                "simulated": {"total": 2, "layers": [2, 0]},
-                "early_spikes": {"total": 1, "layers": [1, 0]},
-                "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
-                "seconds": 30.0,
-            },
-        )
-    Path(paths.figures).mkdir(exist_ok=True)
-    Path(paths.figures, "layer_maxima.png").write_bytes(b"not really a picture")
-    return paths
-
-
-def track(values):
-    run(from_slice(values), None)
-    return read_json(Paths(values["outputs"], values["suite"]["name"], values["name"]).tracked)
-
-
 def all_runs(client, logged):
     return client.search_runs([logged["experiment_id"]], max_results=100)
 
@@ -136,25 +55,19 @@ def files(client, run_id, folder=None):
     return sorted(item.path for item in client.list_artifacts(run_id, folder))
 
 
-def make_newer(values):
-    """Give every result file a later time, as if it had been made again."""
-    for path in Path(values["outputs"]).rglob("result.json"):
-        os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 100))
-
-
 def test_an_experiment_becomes_a_parent_and_a_child_per_stage(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_structure")
     # What another configuration has left in the folder is not a result of this one.
     fake_results(values, variants=("noise=0.01", "base"))
     logged = track(values)
     assert client.get_experiment(logged["experiment_id"]).name == "relu2snn/fake_structure"
-    assert list(logged["children"]) == ["train", "phase1", "phase2 base"]
+    assert list(logged["children"]) == ["train", "phase1", "phase2"]
     runs = {entry.info.run_id: entry for entry in all_runs(client, logged)}
     assert set(runs) == {logged["parent"], *logged["children"].values()}
     assert all(entry.info.status == "FINISHED" for entry in runs.values())
-    assert runs[logged["parent"]].info.run_name == "fmnist_lenet"
+    assert runs[logged["parent"]].info.run_name == "fmnist_lenet (sample)"
     for name, run_id in logged["children"].items():
-        assert runs[run_id].info.run_name == f"fmnist_lenet {name}"
+        assert runs[run_id].info.run_name == f"{name} fmnist_lenet (sample)"
         assert runs[run_id].data.tags["mlflow.parentRunId"] == logged["parent"]
     phase1 = runs[logged["children"]["phase1"]].info
     assert phase1.end_time - phase1.start_time == 8000
@@ -179,6 +92,11 @@ def test_metrics_have_layers_and_epochs_as_steps(tmp_path, tracking, client):
         "latency": 12.5,
         "certified": 0.875,
         "early_spikes": 1.0,
+        "exact": 0.0,
+        "spiking_fraction": 0.4,
+        "nonzero_fraction": 0.4,
+        "images": 1000.0,
+        "seconds_per_image": 0.03,
     }
     assert history(client, phase2, "layer_certified") == [(1, 0.75), (2, 1.0)]
     assert history(client, phase2, "simulated") == [(0, 2.0)]
@@ -193,9 +111,9 @@ def test_a_perturbed_configuration_logs_its_own_variant(tmp_path, tracking, clie
     file = f"{paths.phase2('noise=0.01')}/result.json"
     write_json(file, read_json(file) | {"agreement": 0.25})
     logged = track(values)
-    assert list(logged["children"]) == ["train", "phase1", "phase2 noise=0.01"]
+    assert list(logged["children"]) == ["train", "phase1", "phase2"]
     assert history(client, logged["parent"], "agreement") == [(0, 0.25)]
-    assert client.get_run(logged["children"]["phase2 noise=0.01"]).data.params["phase2.noise"] == "0.01"
+    assert client.get_run(logged["children"]["phase2"]).data.params["phase2.noise"] == "0.01"
 
 
 def test_params_are_the_config_and_each_stage_has_its_slice(tmp_path, tracking, client):
@@ -203,11 +121,11 @@ def test_params_are_the_config_and_each_stage_has_its_slice(tmp_path, tracking, 
     fake_results(values)
     logged = track(values)
     params = client.get_run(logged["parent"]).data.params
-    assert params["name"] == "fmnist_lenet"
+    assert params["experiment"] == "fmnist_lenet"
     assert params["phase2.zeta"] == "0.5"
     assert params["dataset.image_shape"] == "[28, 28, 1]"
-    assert params["dataset.source.keras_name"] == "null"
-    assert client.get_run(logged["children"]["phase2 base"]).data.params["phase2.zeta"] == "0.5"
+    assert not [key for key in params if "directory" in key or key.startswith(("outputs", "suite", "tracking"))]
+    assert client.get_run(logged["children"]["phase2"]).data.params["phase2.zeta"] == "0.5"
     assert "train.epochs" in client.get_run(logged["children"]["train"]).data.params
     assert "train.epochs" not in client.get_run(logged["children"]["phase1"]).data.params
 
@@ -216,8 +134,8 @@ def test_tags_tell_data_weights_and_commit(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_tags")
     fake_results(values, trained=False)
     logged = track(values)
-    assert list(logged["children"]) == ["phase1", "phase2 base"]
-    tags = client.get_run(logged["children"]["phase2 base"]).data.tags
+    assert list(logged["children"]) == ["phase1", "phase2"]
+    tags = client.get_run(logged["children"]["phase2"]).data.tags
     commit = git_commit(Path(__file__).parent)
     expected = {
         "suite": "fake_tags",
@@ -238,7 +156,7 @@ def test_artifacts_are_config_results_and_figures(tmp_path, tracking, client):
     assert files(client, logged["parent"], "figures") == ["figures/layer_maxima.png"]
     assert files(client, logged["children"]["train"]) == ["config.yaml", "history.json"]
     assert files(client, logged["children"]["phase1"]) == ["config.yaml", "predictions.npz", "result.json"]
-    downloaded = client.download_artifacts(logged["children"]["phase2 base"], "result.json", str(tmp_path))
+    downloaded = client.download_artifacts(logged["children"]["phase2"], "result.json", str(tmp_path))
     assert read_json(downloaded)["latency"] == 12.5
     location = client.get_experiment(logged["experiment_id"]).artifact_location
     assert location == Path(tracking["artifacts"], "fake_artifacts").as_uri()
@@ -265,7 +183,7 @@ def test_a_corrected_result_updates_its_run(tmp_path, tracking, client):
     fake_results(values, agreement=0.5)
     make_newer(values)
     assert track(values) == first
-    for run_id in (first["parent"], first["children"]["phase2 base"]):
+    for run_id in (first["parent"], first["children"]["phase2"]):
         assert client.get_run(run_id).data.metrics["agreement"] == 0.5
     assert history(client, first["children"]["phase1"], "layer_maximum") == [(1, 2.5), (2, 7.25)]
 
@@ -318,12 +236,10 @@ def test_data_without_labels_logs_no_accuracy(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_unlabelled")
     fake_results(values, labelled=False)
     logged = track(values)
-    assert set(client.get_run(logged["parent"]).data.metrics) == {
-        "agreement",
-        "latency",
-        "certified",
-        "early_spikes",
-    }
+    shown = client.get_run(logged["parent"]).data
+    assert {"agreement", "latency", "certified", "early_spikes"} < set(shown.metrics)
+    assert not [name for name in shown.metrics if "accuracy" in name]
+    assert "accuracy" not in shown.tags["mlflow.note.content"]
 
 
 def test_more_points_and_params_than_mlflow_takes_at_once(tmp_path, shared, client):
@@ -336,7 +252,7 @@ def test_more_points_and_params_than_mlflow_takes_at_once(tmp_path, shared, clie
         time=1e9,
         seconds=1.0,
     )
-    logged = log_experiment(Store(**shared), "fake_long", {}, record, [])
+    logged = log_experiment(Store(**shared), "fake_long", {}, record, {})
     assert len(client.get_run(logged["parent"]).data.params) == 250
     assert len(history(client, logged["parent"], "training_loss")) == 2500
 
@@ -374,14 +290,14 @@ def test_a_store_survives_a_kill_at_its_creation_and_then_two_processes_at_once(
     (experiment,) = client.search_experiments(filter_string="name LIKE 'relu2snn/%'")
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.info.run_name for run in runs) == sorted(
-        f"{name}{child}"
+        f"{child}{name} (sample)"
         for name in ("fmnist_fc", "fmnist_lenet")
-        for child in ("", " train", " phase1", " phase2 base")
+        for child in ("", "train ", "phase1 ", "phase2 ")
     )
     assert experiment.artifact_location == (tmp_path / "outputs/mlartifacts/fake_race").as_uri()
     for name in ("fmnist_fc", "fmnist_lenet"):
         logged = read_json(tmp_path / f"outputs/fake_race/{name}/mlflow.json")
-        assert set(logged["children"]) == {"train", "phase1", "phase2 base"}
+        assert set(logged["children"]) == {"train", "phase1", "phase2"}
 
 
 def test_logging_that_was_interrupted_is_completed(tmp_path, tracking, client):
@@ -389,13 +305,13 @@ def test_logging_that_was_interrupted_is_completed(tmp_path, tracking, client):
     paths = fake_results(values)
     first = track(values)
     # As a kill between two runs leaves it: the last run missing, the one before unfinished, no file of ids.
-    last = first["children"].pop("phase2 base")
+    last = first["children"].pop("phase2")
     client.delete_run(last)
     client.update_run(first["children"]["phase1"], status="RUNNING")
     Path(paths.tracked).unlink()
     second = track(values)
     assert second["parent"] == first["parent"]
-    assert second["children"].pop("phase2 base") != last
+    assert second["children"].pop("phase2") != last
     assert second["children"] == first["children"]
     assert [entry.info.status for entry in all_runs(client, second)] == ["FINISHED"] * 4
 
@@ -406,7 +322,7 @@ def empty_record():
 
 def failure(store):
     with pytest.raises(UserError) as caught:
-        log_experiment(store, "fake", {}, empty_record(), [])
+        log_experiment(store, "fake", {}, empty_record(), {})
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -480,7 +396,7 @@ def test_the_commit_tells_local_changes_and_is_absent_elsewhere(tmp_path, monkey
 def test_by_hand_the_store_is_the_one_of_the_config_and_its_overrides(tmp_path, tracking):
     values = config_slice(tmp_path, "quickstart")
     fake_results(values)
-    overrides = [f"outputs={tmp_path}", f"tracking.uri=sqlite:///{tmp_path}/mine.db"]
+    overrides = [f"outputs={tmp_path}", "tracking.models=[]", f"tracking.uri=sqlite:///{tmp_path}/mine.db"]
     stage = [sys.executable, "-m", "relu2snn.stages.track", "suite=quickstart", "experiment=fmnist_lenet", *overrides]
     # What the environment of another run says does not win over the user's own words.
     subprocess.run([*stage, f"tracking.artifacts={tmp_path}/artifacts"], cwd=tmp_path, check=True)
@@ -492,4 +408,4 @@ def test_by_hand_the_store_is_the_one_of_the_config_and_its_overrides(tmp_path, 
 def test_a_child_of_an_experiment_that_the_store_does_not_have_is_refused(shared):
     record = Record("a sweep", {}, {}, [], [], time=0.0, seconds=0.0)
     with pytest.raises(UserError, match=r"run 123 of some_suite is not in this MLflow store; log the experiment first"):
-        log_child(Store(**shared), "some_suite", {"experiment_id": "0", "parent": "123"}, record)
+        log_sweep(Store(**shared), "some_suite", {"experiment_id": "0", "parent": "123"}, record, {})

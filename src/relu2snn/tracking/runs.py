@@ -17,6 +17,8 @@ _PARENT_TAG = "mlflow.parentRunId"
 _NOTE_TAG = "mlflow.note.content"
 # MLflow shows it in a column, and takes no more than 36 characters.
 _DIGEST = 12
+# What a call may hold: 1,000 in all, of which 100 params and 100 tags.
+_METRICS, _PARAMS = 800, 100
 
 Item = TypeVar("Item")
 
@@ -116,35 +118,45 @@ def _content(record: Record, links: Mapping[str, str]) -> str:
 
 
 def _upsert(client: Any, experiment_id: str, record: Record, key: str, links: Mapping[str, str]) -> str:
+    content = _content(record, links)
+    found = client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    tags = {**record.tags, **links, KEY_TAG: key}
+    if not found:
+        start = int((record.time - record.seconds) * 1000)
+        # Until it is finished, a run is not taken to show its content.
+        run = client.create_run(experiment_id, start, {**tags, CONTENT_TAG: content}, record.name)
+        _send(client, run, record, {}, record.metrics)
+    elif found[0].info.status != "FINISHED" or found[0].data.tags.get(CONTENT_TAG) != content:
+        run = found[0]
+        _send(client, run, record, tags, _unlogged(client, run.info.run_id, record.metrics))
+        client.set_tag(run.info.run_id, CONTENT_TAG, content)
+    else:
+        run = found[0]
+    return str(run.info.run_id)
+
+
+def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metrics: Sequence[Metric]) -> None:
+    """Log all that a run shows, and finish it."""
     from mlflow.entities import Metric as Point
     from mlflow.entities import Param, RunTag
 
-    content = _content(record, links)
-    found = client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    if found and found[0].info.status == "FINISHED" and found[0].data.tags.get(CONTENT_TAG) == content:
-        return str(found[0].info.run_id)
-    tags = {**record.tags, **links, KEY_TAG: key}
-    start = int((record.time - record.seconds) * 1000)
-    run = found[0] if found else client.create_run(experiment_id, start_time=start, tags=tags, run_name=record.name)
-    run_id = str(run.info.run_id)
-    if record.note:
-        tags[_NOTE_TAG] = record.note(run_id)
-    client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-    for params in _batches([Param(*param) for param in _flatten(record.params)], 100):
-        client.log_batch(run_id, params=params)
-    time = int(record.time * 1000)
-    metrics = _unlogged(client, run_id, record.metrics) if found else record.metrics
-    for points in _batches([Point(name, value, time, step) for name, value, step in metrics], 1000):
-        client.log_batch(run_id, metrics=points)
+    run_id, time = run.info.run_id, int(record.time * 1000)
+    named = {**tags, **({_NOTE_TAG: record.note(run_id)} if record.note else {})}
+    params = [Param(*param) for param in _flatten(record.params)]
+    points = [Point(name, value, time, step) for name, value, step in metrics]
+    # As few transactions as MLflow's limits allow: on SQLite each of them waits for the disk.
+    client.log_batch(run_id, points[:_METRICS], params[:_PARAMS], [RunTag(*tag) for tag in named.items()])
+    for more in _batches(params[_PARAMS:], _PARAMS):
+        client.log_batch(run_id, params=more)
+    for rest in _batches(points[_METRICS:], _METRICS):
+        client.log_batch(run_id, metrics=rest)
     if record.data:
         client.log_inputs(run_id, datasets=[_data_input(each) for each in record.data])
     if record.config is not None:
         client.log_dict(run_id, dict(record.config), "config.yaml")
     for path, folder in record.files:
         client.log_artifact(run_id, str(path), folder)
-    client.set_tag(run_id, CONTENT_TAG, content)
     client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time + int(record.seconds * 1000))
-    return run_id
 
 
 def _log_models(

@@ -1,0 +1,108 @@
+"""Result files of experiments that never ran, and the logging of them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.files import read_json, write_json
+from relu2snn.stages.track import run
+
+LAYERS = ["conv2d", "conv2d_1"]
+
+
+def config_slice(tmp_path, suite, *overrides, experiment="fmnist_lenet"):
+    # Networks that were never made can't be logged.
+    ours = [f"outputs={tmp_path}", "tracking.models=[]"]
+    whole = compose_experiment(experiment, compose_suite("quickstart"), [*ours, *overrides])
+    values = stage_slice(whole, "track")
+    values["suite"]["name"] = suite
+    return values
+
+
+def fake_results(values, trained=True, labelled=True, variants=("base",), **changes):
+    """Result files of an experiment that never ran."""
+    paths = Paths(values["outputs"], values["suite"]["name"], values["name"])
+    accuracy = changes.get("accuracy", 0.875) if labelled else None
+    write_json(
+        f"{paths.dataset(values['dataset']['name'])}/source.json",
+        {
+            "kind": "sample",
+            "digest": changes.get("digest", "0123456789abcdef" * 4),
+            "origin": "folder data/sample/fmnist",
+            "train_images": 5000,
+            "test_images": 1000,
+        },
+    )
+    weights = {"kind": "trained" if trained else "pretrained", "file": None, "sha256": changes.get("sha256", "weights")}
+    write_json(f"{paths.weights}/source.json", weights)
+    if trained:
+        epochs = [
+            {
+                "epoch": epoch,
+                "loss": 1.0 / epoch,
+                "accuracy": 1 - 0.5 / epoch,
+                "test_accuracy": accuracy,
+                "learning_rate": 5e-4,
+                "seconds": 2.0,
+            }
+            for epoch in (1, 2, 3)
+        ]
+        write_json(f"{paths.train}/history.json", {"epochs": epochs})
+    write_json(
+        f"{paths.phase1}/result.json",
+        {
+            "accuracy_original": accuracy,
+            "accuracy_scaled": accuracy,
+            "agreement_scaled": 1.0,
+            "calibration_images": 5000,
+            "layers": LAYERS,
+            "layer_maxima": [2.5, 7.25],
+            "nonzero_fraction": {
+                "calibration": {"total": 0.5, "layers": [0.25, 0.75]},
+                "test": {"total": 0.4, "layers": [0.2, 0.6]},
+            },
+            "seconds": 8.0,
+        },
+    )
+    np.savez(f"{paths.phase1}/predictions.npz", labels=np.arange(10))
+    for zeta, variant in enumerate(variants, start=1):
+        write_json(
+            f"{paths.phase2(variant)}/result.json",
+            {
+                "variant": variant,
+                "dataset": values["dataset"]["name"],
+                "images": 1000,
+                "layers": LAYERS,
+                "windows": [[1.0, 4.75], [4.75, 12.5]],
+                "accuracy": accuracy,
+                "agreement": changes.get("agreement", 1.0),
+                "latency": 12.5,
+                "zeta": zeta / 2,
+                "noise": 0.0,
+                "alpha_noise": 0.0,
+                "seed": 0,
+                "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
+                "exact": False,
+                "certified": {"total": 0.875, "layers": [0.75, 1.0]},
+                "simulated": {"total": 2, "layers": [2, 0]},
+                "early_spikes": {"total": 1, "layers": [1, 0]},
+                "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
+                "seconds": 30.0,
+            },
+        )
+    Path(paths.figures).mkdir(exist_ok=True)
+    Path(paths.figures, "layer_maxima.png").write_bytes(b"not really a picture")
+    return paths
+
+
+def track(values):
+    run(from_slice(values), None)
+    return read_json(Paths(values["outputs"], values["suite"]["name"], values["name"]).tracked)
+
+
+def make_newer(values):
+    """Give every result file a later time, as if it had been made again."""
+    for path in Path(values["outputs"]).rglob("result.json"):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 100))
