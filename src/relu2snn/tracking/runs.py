@@ -19,6 +19,7 @@ _NOTE_TAG = "mlflow.note.content"
 _DIGEST = 12
 # What a call may hold: 1,000 in all, of which 100 params and 100 tags.
 _METRICS, _PARAMS = 800, 100
+_ATTEMPTS = 3
 
 Item = TypeVar("Item")
 
@@ -151,7 +152,7 @@ def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metric
     for rest in _batches(points[_METRICS:], _METRICS):
         client.log_batch(run_id, metrics=rest)
     if record.data:
-        client.log_inputs(run_id, datasets=[_data_input(each) for each in record.data])
+        _log_data(client, run_id, record.data)
     if record.config is not None:
         client.log_dict(run_id, dict(record.config), "config.yaml")
     for path, folder in record.files:
@@ -163,6 +164,20 @@ def _log_models(
     client: Any, experiment_id: str, run_id: str, record: Record, prepared: Sequence[Prepared]
 ) -> dict[str, str]:
     return {each.model.name: log_model(client, experiment_id, run_id, each, record.time) for each in prepared}
+
+
+def _log_data(client: Any, run_id: str, data: Sequence[DataSet]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    inputs = [_data_input(each) for each in data]
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            client.log_inputs(run_id, datasets=inputs)
+            return
+        except MlflowException:
+            # A server fails when two clients bring it the same new data set at once; after that it has it.
+            if attempt == _ATTEMPTS:
+                raise
 
 
 def _data_input(data: DataSet) -> Any:

@@ -1,0 +1,105 @@
+"""Servers that tests start on the loopback interface: MLflow's, on SQLite or PostgreSQL, its UI, and served models."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+_PATIENCE = 120
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+@contextlib.contextmanager
+def mlflow(folder: Path, *arguments: str, ready: str = "/health", **environment: str) -> Iterator[str]:
+    """Run `mlflow <arguments>` in `folder`; yields its address when it answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    log = folder / f"server-{port}.log"
+    with log.open("w") as output, _process(command, output, folder, **environment) as process:
+        address = f"http://127.0.0.1:{port}"
+        _wait(process, log, lambda: urllib.request.urlopen(address + ready, timeout=5).status == 200)
+        yield address
+
+
+@contextlib.contextmanager
+def tracking_server(folder: Path, backend: str) -> Iterator[str]:
+    """`mlflow server` that keeps artifacts in `folder`."""
+    folder.mkdir(exist_ok=True)
+    places = ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")]
+    with mlflow(folder, "server", *places, "--workers", "1") as address:
+        yield address
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """A throw-away cluster; yields the address of its database. Skips where PostgreSQL is not installed."""
+    programs = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
+    binaries = Path(programs).resolve().parent
+    # It refuses to run as root, and the folders of pytest are open to their owner only.
+    user = "nobody" if os.getuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="relu2snn-postgresql-"))
+    try:
+        if user:
+            shutil.chown(folder, user)
+        cluster, port = folder / "cluster", free_port()
+        make = [binaries / "initdb", "--auth=trust", "--username=mlflow", "--no-sync", "--encoding=UTF8", cluster]
+        subprocess.run(make, cwd=folder, user=user, check=True, capture_output=True)
+        run = [str(binaries / "postgres"), "-D", str(cluster), "-k", str(folder), "-h", "127.0.0.1", "-p", str(port)]
+        log = folder / "log"
+        with log.open("w") as output, _process([*run, "-F"], output, folder, user) as process:
+            client = [binaries / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "-d", "postgres"]
+            question = [*client, "-qc", "create database mlflow"]
+            _wait(process, log, lambda: subprocess.run(question, capture_output=True, check=False).returncode == 0)
+            yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _process(
+    command: list[str], output: object, folder: Path, user: str | None = None, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with its children, all ended at the end."""
+    settings = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | environment
+    process = subprocess.Popen(
+        command, cwd=folder, env=settings, stdout=output, stderr=subprocess.STDOUT, user=user, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        # PostgreSQL takes it for a fast shutdown, MLflow's processes for the end.
+        os.killpg(process.pid, signal.SIGINT if user else signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            if ready():
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"no answer in {_PATIENCE} s: {log.read_text()[-3000:]}")

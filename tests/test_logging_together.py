@@ -1,0 +1,124 @@
+"""Four jobs that log at the same time: nothing is lost, and no database is ever locked for them."""
+
+import json
+import multiprocessing
+import threading
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from logging_jobs import LAYERS, SUITE, log_one
+from mlflow_servers import mlflow
+
+JOBS = 4
+
+
+@pytest.fixture(autouse=True)
+def _no_server_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """Four processes that have imported MLflow after their first turn."""
+    with ProcessPoolExecutor(JOBS, multiprocessing.get_context("spawn")) as processes:
+        yield processes
+
+
+def turns(
+    pool: ProcessPoolExecutor, first: int, stop: int, address: str, artifacts: list[Path], file: Path
+) -> list[Any]:
+    """Turns of four jobs at the same time; a failure of any of them is raised here."""
+    logged = []
+    for turn in range(first, stop):
+        waiting = [pool.submit(log_one, address, str(artifacts[job]), str(file), turn, job) for job in range(JOBS)]
+        logged += [each.result() for each in waiting]
+    return logged
+
+
+def check(address: str, logged: list[Any], turns: int) -> None:
+    """Every run of every turn is there once, with all that was logged."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(address)
+    (experiment,) = client.search_experiments(filter_string=f"name = 'relu2snn/{SUITE}'")
+    runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
+    jobs = [(turn, f"turn {turn} job {job}") for turn in range(turns) for job in range(JOBS)]
+    names = [name for _, name in jobs] + [f"phase2 {name}" for turn, name in jobs if turn % 10 == 0]
+    assert sorted(run.info.run_name for run in runs.values()) == sorted(names)
+    assert len(logged) == turns * JOBS
+    assert runs[logged[0]["children"]["phase2"]].data.tags["mlflow.parentRunId"] == logged[0]["parent"]
+    for run_id, run in runs.items():
+        assert run.info.status == "FINISHED"
+        assert run.data.params == {"job": run.info.run_name, "phase2.zeta": "0.5", "phase2.noise": "0.0"}
+        assert run.data.metrics == {"agreement": 1.0, "layer_certified": 1.0}
+        assert run.data.tags["mlflow.note.content"] == f"{run.info.run_name} is {run_id}"
+        assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["fake test"]
+    last = logged[-1]["parent"]
+    assert len(client.get_metric_history(last, "layer_certified")) == LAYERS
+    assert sorted(item.path for item in client.list_artifacts(last)) == ["config.yaml", "data"]
+    assert [item.path for item in client.list_artifacts(last, "data")] == ["data/file.json"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file.json"
+    path.write_text("{}")
+    return path
+
+
+class Visitor(threading.Thread):
+    """Somebody who looks at the runs all the time, and writes a note now and then."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.address, self.done, self.seen, self.notes = address, threading.Event(), 0, 0
+
+    def ask(self, path: str, **body: Any) -> Any:
+        request = urllib.request.Request(
+            f"{self.address}/ajax-api/2.0/mlflow/{path}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def run(self) -> None:
+        while not self.done.wait(0.2):
+            found = self.ask("runs/search", experiment_ids=["1"], max_results=100).get("runs", [])
+            self.seen = max(self.seen, len(found))
+            if found:
+                self.ask("runs/set-tag", run_id=found[0]["info"]["run_id"], key="seen", value=str(self.notes))
+                self.notes += 1
+
+
+def test_four_jobs_at_a_time_50_times_while_somebody_looks(
+    tmp_path: Path, pool: ProcessPoolExecutor, file: Path
+) -> None:
+    """The default store, made by the first four at once, with the UI open from then on."""
+    address, artifacts = f"sqlite:///{tmp_path}/mlflow.db", [tmp_path / "mlartifacts"] * JOBS
+    logged = turns(pool, 0, 1, address, artifacts, file)
+    with mlflow(tmp_path, "ui", "--backend-store-uri", address, "--workers", "1") as ui:
+        visitor = Visitor(ui)
+        visitor.start()
+        try:
+            logged += turns(pool, 1, 50, address, artifacts, file)
+        finally:
+            visitor.done.set()
+            visitor.join()
+        assert visitor.seen == 100
+        assert visitor.notes > 10
+    check(address, logged, 50)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_four_machines_at_a_time_on_one_server(
+    tmp_path: Path, pool: ProcessPoolExecutor, file: Path, backend: str, request: pytest.FixtureRequest
+) -> None:
+    """Machines share no lock file, so the server is asked by all at once, from the first turn on."""
+    address = request.getfixturevalue(f"{backend}_server")
+    machines = [tmp_path / str(job) / "mlartifacts" for job in range(JOBS)]
+    check(address, turns(pool, 0, 5, address, machines, file), 5)

@@ -1,0 +1,161 @@
+"""The workflow against real MLflow servers, and its networks as models that are loaded, served and registered."""
+
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_workflow import drop_images
+
+from relu2snn.files import read_json
+
+pytestmark = pytest.mark.workflow
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = 60
+OVERRIDES = "dataset.source.train_images=300 dataset.source.test_images=60 train.epochs=2 dataset.parts=2"
+REGISTERED = "relu2snn-paper-fmnist_lenet"
+
+
+def snakemake(folder: Path, server: str, *arguments: str, overrides: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--nocolor"]
+    options = ["experiments=fmnist_lenet", f"overrides={OVERRIDES} {overrides}"]
+    run = subprocess.run(
+        [*command, *arguments, "--config", *options],
+        cwd=folder,
+        env=os.environ | {"MLFLOW_TRACKING_URI": server},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
+    return run
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory, sqlite_server: str) -> Path:
+    """A folder in which the workflow has run LeNet5 on a few images, with a server for its runs."""
+    folder = tmp_path_factory.mktemp("logged")
+    drop_images(folder / "data" / "raw" / "fmnist")
+    snakemake(folder, sqlite_server)
+    return folder
+
+
+def results(folder: Path) -> Path:
+    return folder / "outputs" / "paper" / "fmnist_lenet"
+
+
+def tracked(folder: Path) -> Any:
+    return read_json(results(folder) / "mlflow.json")
+
+
+def check(server: str, folder: Path) -> None:
+    """The server has the runs of the workflow, their files, data sets and models, each once."""
+    from mlflow.tracking import MlflowClient
+
+    client, ids = MlflowClient(server), tracked(folder)
+    assert client.get_experiment(ids["experiment_id"]).name == "relu2snn/paper"
+    runs = client.search_runs([ids["experiment_id"]], "tags.experiment = 'fmnist_lenet'")
+    assert {run.info.run_id for run in runs} == {ids["parent"], *ids["children"].values()}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    parent = client.get_run(ids["parent"])
+    assert (parent.data.metrics["agreement"], parent.data.metrics["exact"]) == (1.0, 1.0)
+    assert {each.dataset.name for each in parent.inputs.dataset_inputs} == {"fmnist train", "fmnist test"}
+    picture = results(folder) / "figures" / "layer_maxima.png"
+    place = client.download_artifacts(ids["parent"], f"figures/{picture.name}", str(folder))
+    assert Path(place).read_bytes() == picture.read_bytes()
+    # The address in the run's description is one that the server answers.
+    note = parent.data.tags["mlflow.note.content"]
+    (shown,) = [part.partition(")")[0] for part in note.split("](") if "layer_maxima.png" in part]
+    with urllib.request.urlopen(f"{server}/{shown}", timeout=60) as answer:
+        assert answer.headers.get_content_type() == "image/png"
+        assert answer.read() == picture.read_bytes()
+    models = client.search_logged_models([ids["experiment_id"]])
+    assert {(model.name, model.model_id) for model in models} == set(ids["models"].items())
+    assert {model.name for model in models} == {"fmnist_lenet-scaled", "fmnist_lenet-spiking"}
+    assert {model.source_run_id for model in models} == {ids["parent"]}
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_the_workflow_logs_to_a_server(logged: Path, backend: str, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue(f"{backend}_server")
+    if backend == "postgresql":
+        # The whole of the logging, with what is there already.
+        run = snakemake(logged, server, "--forcerun", "track")
+        assert "relu2snn.stages.phase2" not in run.stderr
+    check(server, logged)
+    before = tracked(logged)
+    snakemake(logged, server, "--forcerun", "track")
+    assert tracked(logged) == before
+    check(server, logged)
+    assert not list(logged.rglob("mlflow.db"))
+    assert not (logged / "outputs" / "mlartifacts").exists()
+
+
+def images() -> Any:
+    return read_idx(SAMPLE / "t10k-images-idx3-ubyte.gz", 3)[:IMAGES, ..., np.newaxis]
+
+
+def labels(folder: Path) -> Any:
+    """What phase 2 has predicted."""
+    with np.load(results(folder) / "phase2" / "base" / "predictions.npz") as file:
+        return file["labels"]
+
+
+def test_a_model_is_loaded_and_predicts_what_phase_2_predicts(
+    logged: Path, sqlite_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import pyfunc
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_server)
+    models = tracked(logged)["models"]
+    spiking, scaled = (pyfunc.load_model(f"models:/{models[f'fmnist_lenet-{name}']}") for name in ("spiking", "scaled"))
+    found = spiking.predict(images())
+    np.testing.assert_array_equal(found["label"], labels(logged))
+    assert found["label"].dtype == np.int64
+    # The scaled network gives the same logits: the mapping is exact.
+    np.testing.assert_allclose(scaled.predict(images())["logits"], found["logits"], rtol=1e-9, atol=1e-9)
+    assert spiking.metadata.signature.inputs.inputs[0].shape == (-1, 28, 28, 1)
+    assert spiking.input_example.dtype == np.uint8
+    np.testing.assert_array_equal(spiking.input_example, images()[:1])
+    assert spiking.metadata.metadata["input"] == "pixels of images of 28 x 28 x 1, 0 to 255, uint8"
+    raw = spiking.get_raw_model()
+    np.testing.assert_allclose(raw(images()[:4] / 255.0).numpy(), found["logits"][:4], rtol=1e-9, atol=1e-9)
+    with pytest.raises(Exception, match="float64"):
+        spiking.predict(images() / 255.0)
+
+
+def test_a_model_is_served_and_predicts_what_phase_2_predicts(logged: Path, sqlite_server: str, tmp_path: Path) -> None:
+    model = tracked(logged)["models"]["fmnist_lenet-spiking"]
+    serve = ["models", "serve", "--model-uri", f"models:/{model}", "--env-manager", "local", "--workers", "1"]
+    with mlflow(tmp_path, *serve, ready="/ping", MLFLOW_TRACKING_URI=sqlite_server) as address:
+        body = json.dumps({"inputs": images().tolist()}).encode()
+        request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            found = json.load(answer)["predictions"]
+    assert found["label"] == labels(logged).tolist()
+    assert np.argmax(found["logits"], axis=-1).tolist() == found["label"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_a_network_is_registered_on_request_and_once(
+    logged: Path, backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import pyfunc
+    from mlflow.tracking import MlflowClient
+
+    server = request.getfixturevalue(f"{backend}_server")
+    client = MlflowClient(server)
+    assert not client.search_registered_models(f"name = '{REGISTERED}'")
+    # Asking for it makes nothing again but the logging.
+    run = snakemake(logged, server, overrides="tracking.register=true")
+    assert jobs(run.stdout + run.stderr) == {"track": 1}
+    snakemake(logged, server, "--forcerun", "track", overrides="tracking.register=true")
+    (version,) = client.search_model_versions(f"name = '{REGISTERED}'")
+    assert version.model_id == tracked(logged)["models"]["fmnist_lenet-spiking"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    model = pyfunc.load_model(f"models:/{REGISTERED}/{version.version}")
+    np.testing.assert_array_equal(model.predict(images())["label"], labels(logged))
+    snakemake(logged, server)
