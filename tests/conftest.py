@@ -1,7 +1,9 @@
 """Settings and networks that several tests share."""
 
+import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +15,33 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # How long an example takes says nothing about the code on a busy machine.
 settings.register_profile("relu2snn", deadline=None)
 settings.load_profile("relu2snn")
+
+
+@pytest.fixture(autouse=True)
+def _no_server_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One store for all, since creating its schema takes seconds; tests keep apart by their suites."""
+    folder = tmp_path_factory.mktemp("store")
+    return {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": f"{folder}/mlartifacts", "lock_timeout": 60.0}
+
+
+@pytest.fixture
+def tracking(shared: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The shared store, as stages find it."""
+    monkeypatch.setenv("RELU2SNN_TRACKING", json.dumps(shared))
+    return shared
+
+
+@pytest.fixture
+def client(shared: dict[str, Any]) -> Any:
+    """MLflow's client for the shared store."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=shared["uri"])
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ def _process(
         # PostgreSQL takes it for a fast shutdown, MLflow's processes for the end.
         os.killpg(process.pid, signal.SIGINT if user else signal.SIGTERM)
         try:
-            process.wait(5)
+            process.wait(2)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

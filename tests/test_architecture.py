@@ -18,6 +18,7 @@ ALLOWED = {
     "stages": {"config", "containers", "datasets", "networks", "mapping", "spiking", "tracking", "figures", "results"},
     "containers": set(),
     "tracking": {"config"},
+    "serving": {"mapping", "spiking"},
     "figures": set(),
     "results": {"config"},
     "config": set(),

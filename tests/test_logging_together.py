@@ -16,11 +16,6 @@ from mlflow_servers import mlflow
 JOBS = 4
 
 
-@pytest.fixture(autouse=True)
-def _no_server_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     """Four processes that have imported MLflow after their first turn."""

@@ -1,5 +1,6 @@
 """The workflow against real MLflow servers, and its networks as models that are loaded, served and registered."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,10 +8,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from test_workflow import drop_images
+from mlflow_servers import mlflow
+from test_workflow import SAMPLE, drop_images, jobs
 
-from relu2snn.files import read_json
+from relu2snn.datasets import read_idx
+from relu2snn.files import read_json, write_json
 
 pytestmark = pytest.mark.workflow
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +44,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, sqlite_server: str) -> Path
     folder = tmp_path_factory.mktemp("logged")
     drop_images(folder / "data" / "raw" / "fmnist")
     snakemake(folder, sqlite_server)
+    write_json(folder / "first.json", tracked(folder))
     return folder
 
 
@@ -78,22 +83,6 @@ def check(server: str, folder: Path) -> None:
     assert {model.source_run_id for model in models} == {ids["parent"]}
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-def test_the_workflow_logs_to_a_server(logged: Path, backend: str, request: pytest.FixtureRequest) -> None:
-    server = request.getfixturevalue(f"{backend}_server")
-    if backend == "postgresql":
-        # The whole of the logging, with what is there already.
-        run = snakemake(logged, server, "--forcerun", "track")
-        assert "relu2snn.stages.phase2" not in run.stderr
-    check(server, logged)
-    before = tracked(logged)
-    snakemake(logged, server, "--forcerun", "track")
-    assert tracked(logged) == before
-    check(server, logged)
-    assert not list(logged.rglob("mlflow.db"))
-    assert not (logged / "outputs" / "mlartifacts").exists()
-
-
 def images() -> Any:
     return read_idx(SAMPLE / "t10k-images-idx3-ubyte.gz", 3)[:IMAGES, ..., np.newaxis]
 
@@ -104,13 +93,44 @@ def labels(folder: Path) -> Any:
         return file["labels"]
 
 
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_the_workflow_logs_to_a_server_and_registers_on_request(
+    logged: Path, backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import pyfunc
+    from mlflow.tracking import MlflowClient
+
+    server = request.getfixturevalue(f"{backend}_server")
+    if backend == "postgresql":
+        snakemake(logged, server, "--forcerun", "track")
+    check(server, logged)
+    first = tracked(logged)
+    client = MlflowClient(server)
+    assert not client.search_registered_models(f"name = '{REGISTERED}'")
+    # Asking for a version makes nothing again but the logging, which adds nothing else.
+    run = snakemake(logged, server, overrides="tracking.register=true")
+    assert jobs(run.stdout + run.stderr) == {"track": 1}
+    snakemake(logged, server, "--forcerun", "track", overrides="tracking.register=true")
+    assert tracked(logged) == first
+    check(server, logged)
+    (version,) = client.search_model_versions(f"name = '{REGISTERED}'")
+    logged_model = client.get_logged_model(first["models"]["fmnist_lenet-spiking"])
+    assert version.source == logged_model.artifact_location
+    assert len(json.loads(logged_model.tags["mlflow.modelVersions"])) == 1
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    model = pyfunc.load_model(f"models:/{REGISTERED}/{version.version}")
+    np.testing.assert_array_equal(model.predict(images())["label"], labels(logged))
+    assert not list(logged.rglob("mlflow.db"))
+    assert not (logged / "outputs" / "mlartifacts").exists()
+
+
 def test_a_model_is_loaded_and_predicts_what_phase_2_predicts(
     logged: Path, sqlite_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import pyfunc
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_server)
-    models = tracked(logged)["models"]
+    models = read_json(logged / "first.json")["models"]
     spiking, scaled = (pyfunc.load_model(f"models:/{models[f'fmnist_lenet-{name}']}") for name in ("spiking", "scaled"))
     found = spiking.predict(images())
     np.testing.assert_array_equal(found["label"], labels(logged))
@@ -128,34 +148,14 @@ def test_a_model_is_loaded_and_predicts_what_phase_2_predicts(
 
 
 def test_a_model_is_served_and_predicts_what_phase_2_predicts(logged: Path, sqlite_server: str, tmp_path: Path) -> None:
-    model = tracked(logged)["models"]["fmnist_lenet-spiking"]
+    model = read_json(logged / "first.json")["models"]["fmnist_lenet-spiking"]
     serve = ["models", "serve", "--model-uri", f"models:/{model}", "--env-manager", "local", "--workers", "1"]
-    with mlflow(tmp_path, *serve, ready="/ping", MLFLOW_TRACKING_URI=sqlite_server) as address:
+    # As in an activated environment: MLflow calls uvicorn by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with mlflow(tmp_path, *serve, ready="/ping", MLFLOW_TRACKING_URI=sqlite_server, PATH=path) as address:
         body = json.dumps({"inputs": images().tolist()}).encode()
         request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=120) as answer:
             found = json.load(answer)["predictions"]
     assert found["label"] == labels(logged).tolist()
     assert np.argmax(found["logits"], axis=-1).tolist() == found["label"]
-
-
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-def test_a_network_is_registered_on_request_and_once(
-    logged: Path, backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlflow import pyfunc
-    from mlflow.tracking import MlflowClient
-
-    server = request.getfixturevalue(f"{backend}_server")
-    client = MlflowClient(server)
-    assert not client.search_registered_models(f"name = '{REGISTERED}'")
-    # Asking for it makes nothing again but the logging.
-    run = snakemake(logged, server, overrides="tracking.register=true")
-    assert jobs(run.stdout + run.stderr) == {"track": 1}
-    snakemake(logged, server, "--forcerun", "track", overrides="tracking.register=true")
-    (version,) = client.search_model_versions(f"name = '{REGISTERED}'")
-    assert version.model_id == tracked(logged)["models"]["fmnist_lenet-spiking"]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    model = pyfunc.load_model(f"models:/{REGISTERED}/{version.version}")
-    np.testing.assert_array_equal(model.predict(images())["label"], labels(logged))
-    snakemake(logged, server)

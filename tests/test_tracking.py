@@ -18,31 +18,6 @@ from relu2snn.stages.track import git_commit
 from relu2snn.tracking import Record, Store, log_experiment, log_sweep
 
 
-@pytest.fixture(autouse=True)
-def _no_server_of_the_users(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One store for the module, since creating its schema takes seconds; tests keep apart by their suites."""
-    folder = tmp_path_factory.mktemp("store")
-    return {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": f"{folder}/mlartifacts", "lock_timeout": 60.0}
-
-
-@pytest.fixture
-def tracking(shared, monkeypatch):
-    monkeypatch.setenv("RELU2SNN_TRACKING", json.dumps(shared))
-    return shared
-
-
-@pytest.fixture
-def client(shared):
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri=shared["uri"])
-
-
 def all_runs(client, logged):
     return client.search_runs([logged["experiment_id"]], max_results=100)
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 # Importing the library registers its layers.
+import relu2snn.mapping  # noqa: F401
 from relu2snn.spiking import SpikingRun, spiking_layers
 
 

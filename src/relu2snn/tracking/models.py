@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ CONTENT_TAG = "relu2snn.content"
 # What a model needs beside this package, which no index offers: an index may hold something else by its name.
 _REQUIREMENTS = ("tensorflow", "keras", "numpy", "numba", "h5py")
 _CHUNK = 1 << 20
+_VERSIONS_TAG = "mlflow.modelVersions"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def log_model(client: Any, experiment_id: str, run_id: str, prepared: Prepared, 
     for each in client.search_logged_models([experiment_id], filter_string=query):
         if each.tags.get(CONTENT_TAG) == prepared.content and str(each.status) == "READY" and kept is None:
             kept = str(each.model_id)
-        elif "mlflow.modelVersions" not in each.tags:
+        elif _VERSIONS_TAG not in each.tags:
             client.delete_logged_model(each.model_id)
     model_id = kept or _create(client, experiment_id, run_id, prepared)
     _log_metrics(client, run_id, model_id, model, time)
@@ -129,4 +131,12 @@ def _register(client: Any, run_id: str, model_id: str, prepared: Prepared) -> No
         tags = {**prepared.model.tags, CONTENT_TAG: prepared.content}
         # MLflow looks an address models:/<id> up in the process's own store instead of this one.
         source = client.get_logged_model(model_id).artifact_location
-        client.create_model_version(name, source, run_id, tags, model_id=model_id)
+        version = client.create_model_version(name, source, run_id, tags, model_id=model_id)
+        _link(client, model_id, {"name": name, "version": version.version})
+
+
+def _link(client: Any, model_id: str, version: Mapping[str, Any]) -> None:
+    """Tell the model of its version: a server does, a local store does not."""
+    known = json.loads(client.get_logged_model(model_id).tags.get(_VERSIONS_TAG, "[]"))
+    if not any(str(each["version"]) == str(version["version"]) and each["name"] == version["name"] for each in known):
+        client.set_logged_model_tags(model_id, {_VERSIONS_TAG: json.dumps([*known, dict(version)])})
