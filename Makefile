@@ -1,6 +1,7 @@
 # What a newcomer needs. The environment goes to .venv; PYTHON may name another interpreter (3.11 or later).
 PYTHON ?= python3
 BIN := .venv/bin
+PORT ?= 5000
 
 .PHONY: quickstart smoke test lint bench ui clean
 
@@ -25,9 +26,8 @@ lint: .venv/dev
 bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmarks.md; on a quiet machine
 	$(BIN)/python benchmarks/run.py
 
-ui: .venv/runtime ## http://127.0.0.1:5000, this machine only
-	@test -f outputs/mlflow.db || { echo "outputs/mlflow.db: nothing logged yet; run make quickstart first" >&2; exit 1; }
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+ui: .venv/runtime ## http://127.0.0.1:5000, this machine only; PORT names another port
+	@$(BIN)/python -m relu2snn.ui --port $(PORT)
 
 clean:
 	rm -rf outputs .snakemake data/smoke

@@ -1,7 +1,7 @@
 """Composing, checking and slicing the Hydra configuration."""
 
 from relu2snn.config.changes import changed_values
-from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
+from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, split_names, split_overrides
 from relu2snn.config.paths import Paths, model_files, variant_name
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
@@ -15,6 +15,7 @@ __all__ = [
     "changed_values",
     "compose_experiment",
     "compose_suite",
+    "compose_tracking",
     "from_slice",
     "model_files",
     "point_value",

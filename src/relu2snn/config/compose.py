@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from relu2snn.config.schema import Experiment, Suite
+from relu2snn.config.schema import Experiment, Suite, Tracking
 from relu2snn.config.validate import check_ranges
 from relu2snn.errors import UserError
 
@@ -60,6 +60,18 @@ def compose_suite(name: str) -> Suite:
     path = CONF / "suite" / f"{name}.yaml"
     try:
         return cast(Suite, OmegaConf.merge(OmegaConf.structured(Suite), OmegaConf.load(path)))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path.name}: {_first_line(error)}") from None
+
+
+def compose_tracking() -> Tracking:
+    """Where runs are logged unless an override says otherwise: conf/tracking/mlflow.yaml.
+
+    Raises UserError when the file is wrong.
+    """
+    path = CONF / "tracking" / "mlflow.yaml"
+    try:
+        return cast(Tracking, OmegaConf.merge(OmegaConf.structured(Tracking), OmegaConf.load(path)))
     except OmegaConfBaseException as error:
         raise UserError(f"{path.name}: {_first_line(error)}") from None
 

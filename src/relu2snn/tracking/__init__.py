@@ -1,10 +1,23 @@
 """MLflow as a view of the result files: logging the same result again updates its run.
 
-This is the only part that imports mlflow, and it does so late, since that takes seconds.
+Only this part and `ui` import mlflow; this one does so late, since that takes seconds.
 """
 
 from relu2snn.tracking.record import DataSet, Metric, Model, Record
 from relu2snn.tracking.runs import log_experiment, log_sweep
-from relu2snn.tracking.store import Store
+from relu2snn.tracking.store import Store, explained, require_database
+from relu2snn.tracking.views import RESULTS_VIEW, VIEW_TAG
 
-__all__ = ["DataSet", "Metric", "Model", "Record", "Store", "log_experiment", "log_sweep"]
+__all__ = [
+    "RESULTS_VIEW",
+    "VIEW_TAG",
+    "DataSet",
+    "Metric",
+    "Model",
+    "Record",
+    "Store",
+    "explained",
+    "log_experiment",
+    "log_sweep",
+    "require_database",
+]

@@ -10,6 +10,7 @@ from relu2snn.errors import UserError
 from relu2snn.tracking.models import Prepared, log_model, prepare
 from relu2snn.tracking.record import DataSet, Metric, Record
 from relu2snn.tracking.store import Store, open_client
+from relu2snn.tracking.views import VIEW_TAG, results_view
 
 KEY_TAG = "relu2snn.key"
 CONTENT_TAG = "relu2snn.content"
@@ -81,7 +82,8 @@ def _experiment(client: Any, store: Store, suite: str, about: str) -> str:
 
     name = f"relu2snn/{suite}"
     # Without the first tag the UI asks what kind of experiment it is.
-    tags = {"mlflow.experimentKind": "custom_model_development", **({_NOTE_TAG: about} if about else {})}
+    tags = {"mlflow.experimentKind": "custom_model_development", VIEW_TAG: results_view()}
+    tags |= {_NOTE_TAG: about} if about else {}
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         location = (Path(store.artifacts).absolute() / suite).as_uri() if store.database else None

@@ -38,6 +38,11 @@ class Store:
         return Path(path.partition("?")[0]) if scheme.partition("+")[0] == "sqlite" and path else None
 
     @property
+    def shown_address(self) -> str:
+        """The address without a password."""
+        return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", self.address.rstrip("/"))
+
+    @property
     def lock(self) -> Path:
         return (self.database or Path(self.artifacts)).with_name("mlflow.lock")
 
@@ -49,8 +54,8 @@ def open_client(store: Store) -> Iterator[Any]:
     Raises UserError when the store cannot be reached or used, or stays locked for `store.lock_timeout` seconds.
     """
     with _locked(store):
-        _require_database(store)
-        with _explained(store):
+        require_database(store)
+        with explained(store):
             from mlflow.tracking import MlflowClient
 
             _create_database(store)
@@ -81,7 +86,7 @@ def _locked(store: Store) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(store: Store) -> Iterator[None]:
+def explained(store: Store) -> Iterator[None]:
     """Turn what MLflow and its storage raise into one line, without the address's password."""
     _quiet_mlflow()
     from mlflow.exceptions import MlflowException
@@ -94,17 +99,16 @@ def _explained(store: Store) -> Iterator[None]:
 
 
 def _unusable(store: Store, error: Exception) -> UserError:
-    address = store.address.rstrip("/")
-    shown = re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", address)
+    shown = store.shown_address
     # SQLAlchemy adds the whole statement.
-    reason = " ".join(str(error).partition("[SQL:")[0].split()).replace(address, shown)
+    reason = " ".join(str(error).partition("[SQL:")[0].split()).replace(store.address.rstrip("/"), shown)
     return UserError(
         f"{shown}: MLflow cannot use this store ({reason}); start the server or mend the database, "
         "or name another store in MLFLOW_TRACKING_URI or tracking.uri"
     )
 
 
-def _require_database(store: Store) -> None:
+def require_database(store: Store) -> None:
     """Raise at once for a file that is not a writable database: MLflow would retry for minutes."""
     if store.database is None or not store.database.exists():
         return

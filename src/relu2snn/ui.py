@@ -1,0 +1,136 @@
+"""Serves MLflow's UI on the store of the runs, to this machine only: python -m relu2snn.ui [--port 5000]."""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from relu2snn.config import compose_tracking
+from relu2snn.errors import UserError
+from relu2snn.tracking import RESULTS_VIEW, VIEW_TAG, Store, explained, require_database
+
+HOST = "127.0.0.1"
+# Where MLflow's pages keep choices in the browser. Unless these are made, they open on generative AI, with a panel of
+# its assistant and a notice about telemetry, which is off here; the server has no setting for it (mlflow issue 24498).
+_CHOICES = {
+    "mlflow.workflowType_v1": '"machine_learning"',
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.telemetry.info.alert.dismissed_v1": "true",
+    "mlflow.settings.telemetry.enabled_v1": "false",
+}
+_SCRIPT = """<script>
+for (const [key, value] of Object.entries(%s)) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
+if (!location.hash) location.replace("#" + %s);
+</script>"""
+
+
+def main() -> None:
+    """Serve the store's runs until Ctrl-C, or say where they are shown already."""
+    parser = argparse.ArgumentParser(prog="python -m relu2snn.ui", description=__doc__.partition(":")[0])
+    parser.add_argument("--port", default="5000", help="default: 5000")
+    try:
+        tracking = compose_tracking()
+        store = Store(tracking.uri, tracking.artifacts, tracking.lock_timeout)
+        if store.address.startswith(("http://", "https://")):
+            print(f"These runs are on a server, which shows them: {store.shown_address}")
+            return
+        port = _free_port(parser.parse_args().port)
+        if store.database is not None and not store.database.is_file():
+            raise UserError(f"{store.database}: nothing logged yet; run make quickstart first")
+        require_database(store)
+        with explained(store):
+            app = _application(store)
+        _serve(app, port)
+    except UserError as error:
+        print(f"relu2snn ui: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        pass
+
+
+def _free_port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise UserError(f"port {text}: not a number from 1 to 65535; choose one, as in make ui PORT=5001")
+    port = int(text)
+    with socket.socket() as probe:
+        # As the server does: a port whose last server has just ended is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} of {HOST} cannot be used ({error.strerror}); choose another, as in make ui PORT=5001"
+            ) from None
+    return port
+
+
+def _application(store: Store) -> Any:
+    """MLflow's web application on `store`, with a first page of its own."""
+    # MLflow's application guards itself against other hosts only where it sees that a server imports it.
+    import uvicorn  # noqa: F401
+    from mlflow import MlflowClient
+    from mlflow.server import (
+        ARTIFACT_ROOT_ENV_VAR,
+        ARTIFACTS_DESTINATION_ENV_VAR,
+        BACKEND_STORE_URI_ENV_VAR,
+        REGISTRY_STORE_URI_ENV_VAR,
+        SERVE_ARTIFACTS_ENV_VAR,
+    )
+    from mlflow.server import app as pages
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse
+    from starlette.routing import Route
+
+    os.environ |= {
+        BACKEND_STORE_URI_ENV_VAR: store.address,
+        REGISTRY_STORE_URI_ENV_VAR: store.address,
+        ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+        ARTIFACTS_DESTINATION_ENV_VAR: store.artifacts,
+        SERVE_ARTIFACTS_ENV_VAR: "true",
+        # For the evaluation of language models.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    with warnings.catch_warnings(action="ignore"):
+        from mlflow.server.fastapi_app import app
+
+    client = MlflowClient(store.address)
+    page = Path(pages.static_folder, "index.html").read_text()
+
+    def index(request: Request) -> HTMLResponse:
+        script = _SCRIPT % (json.dumps(_CHOICES), json.dumps(_first_view(client)))
+        return HTMLResponse(page.replace("<head>", f"<head>{script}", 1), headers={"cache-control": "no-cache"})
+
+    # A store that cannot be used ends here.
+    _first_view(client)
+    app.router.routes.insert(0, Route("/", index))
+    return app
+
+
+def _first_view(client: Any) -> str:
+    """The runs of the only suite, with their results in columns; the list of suites where there are more."""
+    suites = [each for each in client.search_experiments() if each.name.startswith("relu2snn/")]
+    if len(suites) != 1:
+        return "/experiments"
+    (suite,) = suites
+    view = {"viewStateShareKey": RESULTS_VIEW} if VIEW_TAG in suite.tags else {}
+    return f"/experiments/{suite.experiment_id}/runs?{urlencode(view)}"
+
+
+def _serve(app: Any, port: int) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, *arguments: Any, **options: Any) -> None:
+            await super().startup(*arguments, **options)
+            print(f"MLflow shows the runs at http://{HOST}:{port}; Ctrl-C ends it", flush=True)
+
+    Server(uvicorn.Config(app, host=HOST, port=port, log_level="warning")).run()
+
+
+if __name__ == "__main__":
+    main()
