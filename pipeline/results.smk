@@ -10,7 +10,20 @@ rule figures:
             )
         ),
     output:
-        multiext(f"{PATHS.figures}/layer_maxima", ".png", ".svg"),
+        [
+            report(
+                f"{PATHS.figures}/{name}.{suffix}",
+                caption=f"report/{name}.rst",
+                category="Figures",
+                subcategory="{experiment}",
+                labels={
+                    "figure": name.replace("_", " ").capitalize(),
+                    "format": suffix.upper(),
+                },
+            )
+            for name in ["layer_maxima"]
+            for suffix in ("png", "svg")
+        ],
     log:
         PATHS.log("figures"),
     benchmark:

@@ -15,11 +15,25 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 BASE = {"errors", "files", "progress"}
 # What each part may import of the package, beside itself and (but for the library) BASE.
 ALLOWED = {
-    "stages": {"config", "containers", "datasets", "networks", "mapping", "spiking", "tracking", "figures", "results"},
+    "stages": {
+        "config",
+        "containers",
+        "datasets",
+        "networks",
+        "mapping",
+        "spiking",
+        "tracking",
+        "figures",
+        "results",
+        "report",
+        "software",
+    },
     "containers": set(),
     "tracking": {"config"},
     "figures": {"spiking"},
     "results": {"config"},
+    "report": {"results"},
+    "software": set(),
     "config": set(),
     "datasets": {"config.schema"},
     "networks": {"config.schema", "datasets"},
@@ -34,6 +48,7 @@ ALLOWED = {
 ONLY = {
     "mlflow": {"tracking"},
     "matplotlib": {"figures"},
+    "jinja2": {"report"},
     "hydra": {"config"},
     "omegaconf": {"config", "stages", "tracking"},
     "snakemake": set(),

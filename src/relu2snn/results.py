@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relu2snn.config import Paths
-from relu2snn.files import atomic_path, read_json
+from relu2snn.files import read_json, write_text
 
 Row = dict[str, Any]
 
@@ -95,8 +95,7 @@ def write_csv(path: str | Path, rows: list[Row], columns: Sequence[str] = COLUMN
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[str] = COLUMNS) -> None:
@@ -107,7 +106,7 @@ def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[s
         numeric = isinstance(next((row[column] for row in rows if row[column] is not None), None), int | float)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(row[column]) for column in columns))
+        table.add_row(*(shown(row[column]) for column in columns))
     Console(file=output, width=None if output.isatty() else 400).print(table)
 
 
@@ -149,14 +148,14 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
     }
 
 
-def _shown(value: Any) -> str:
-    """Four decimals; 1.0 is exactly 1, and what would only round to it stays below."""
+def shown(value: Any) -> str:
+    """Four decimals; 1.0 and 0.0 are exactly that: what would only round to 1 stays below, and to 0 is 0.0000."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
-    if value == 1:
-        return "1.0"
+    if value in (0, 1):
+        return f"{value:.1f}"
     return f"{min(value, 0.9999) if value < 1 else value:.4f}"

@@ -90,12 +90,21 @@ class Paths:
         return f"{self.folder}/figures"
 
     @property
+    def provenance(self) -> str:
+        """The experiment's whole config, and the software and machine that made its results."""
+        return f"{self.folder}/provenance"
+
+    @property
     def tracked(self) -> str:
         return f"{self.folder}/mlflow.json"
 
     @property
     def results(self) -> str:
         return f"{self.suite_folder}/results.csv"
+
+    def page(self, name: str) -> str:
+        """A page of the Snakemake report."""
+        return f"{self.suite_folder}/report/{name}.html"
 
     @property
     def sweeps(self) -> str:

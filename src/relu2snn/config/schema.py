@@ -176,6 +176,20 @@ class Phase2:
 
 
 @dataclass
+class Published:
+    """What a run is compared with, where there is something, and whose it is (source).
+
+    accuracy: of the spiking network. accuracy_loss: the original network's accuracy minus the spiking network's.
+    agreement: share of the test images for which both predict the same class.
+    """
+
+    accuracy: float | None = _value(None, ge=0, le=1)
+    accuracy_loss: float | None = _value(None, ge=-1, le=1)
+    agreement: float | None = _value(None, ge=0, le=1)
+    source: str | None = None
+
+
+@dataclass
 class Container:
     """What runs the conversion from Caffe: a container engine, or (none) this environment. Results are the same."""
 
@@ -235,6 +249,7 @@ class Experiment:
     train: Train = field(default_factory=Train)
     phase1: Phase1 = field(default_factory=Phase1)
     phase2: Phase2 = field(default_factory=Phase2)
+    published: Published = field(default_factory=Published)
     container: Container = field(default_factory=Container)
     sweep: Sweep = field(default_factory=Sweep)
     tracking: Tracking = field(default_factory=Tracking)

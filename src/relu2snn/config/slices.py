@@ -8,6 +8,7 @@ from relu2snn.config.schema import Experiment
 
 _IDENTITY = ("outputs", "suite.name")
 _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
+_WHOLE = (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2")
 _VARIANT = ("phase2.noise", "phase2.alpha_noise", "phase2.window", "phase2.precision")
 _SPIKING = (*_VARIANT, "phase2.zeta", "phase2.seed")
 _TRIALS = ("sweep.name", "sweep.trials", "sweep.images")
@@ -69,13 +70,18 @@ STAGES: dict[str, tuple[str, ...]] = {
     "figures": (*_EXPERIMENT, *_VARIANT),
     # The store's address and the container's engine are left out: where results are viewed, or computed, does not
     # change them.
-    "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
+    "track": _WHOLE,
+    # Published figures change no result, only what shows them.
+    "provenance": (*_WHOLE, "published"),
     "results": _IDENTITY,
+    "report_results": _IDENTITY,
+    "report_runtimes": _IDENTITY,
     # A point has its value in phase2, and does not know of the others.
     "sweep_point": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase2", *_TRIALS),
     "sweep_gather": (*_EXPERIMENT, "phase2", *_TRIALS, "sweep.values"),
     "track_sweep": (*_EXPERIMENT, "phase2", "sweep"),
     "sweep_results": _IDENTITY,
+    "report_sweeps": _IDENTITY,
 }
 
 
