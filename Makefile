@@ -1,8 +1,9 @@
 # What a newcomer needs. The environment goes to .venv; PYTHON may name another interpreter (3.11 or later).
 PYTHON ?= python3
 BIN := .venv/bin
+SUITE ?= quickstart
 
-.PHONY: quickstart smoke test lint bench ui clean
+.PHONY: quickstart smoke test lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
@@ -28,6 +29,10 @@ bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmar
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only
 	@test -f outputs/mlflow.db || { echo "outputs/mlflow.db: nothing logged yet; run make quickstart first" >&2; exit 1; }
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+
+report: .venv/runtime ## tables, figures, configs in one file to send: outputs/quickstart/report.html; SUITE=paper for another suite
+	@test -f outputs/$(SUITE)/report/results.html || { echo "outputs/$(SUITE): no finished run here; run the suite $(SUITE) first" >&2; exit 1; }
+	$(BIN)/snakemake --report outputs/$(SUITE)/report.html --config suite=$(SUITE)
 
 clean:
 	rm -rf outputs .snakemake data/smoke

@@ -35,6 +35,10 @@ rule figures:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "figures"),
+        # For the captions; what they say changes the figures, too.
+        dataset=lambda wildcards: EXPERIMENTS[wildcards.experiment].dataset.name,
+        variant=lambda wildcards: SELECTION.variant(wildcards.experiment),
+        zeta=lambda wildcards: EXPERIMENTS[wildcards.experiment].phase2.zeta,
     shell:
         "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log}"
 
