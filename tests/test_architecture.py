@@ -18,7 +18,7 @@ ALLOWED = {
     "stages": {"config", "containers", "datasets", "networks", "mapping", "spiking", "tracking", "figures", "results"},
     "containers": set(),
     "tracking": {"config"},
-    "figures": set(),
+    "figures": {"spiking"},
     "results": {"config"},
     "config": set(),
     "datasets": {"config.schema"},

@@ -1,12 +1,13 @@
 """Composing, checking and slicing the Hydra configuration."""
 
 from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
-from relu2snn.config.paths import Paths, variant_name
+from relu2snn.config.paths import FIGURES, Paths, variant_name
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
 
 __all__ = [
+    "FIGURES",
     "STAGES",
     "Experiment",
     "Paths",

@@ -4,6 +4,18 @@ from dataclasses import dataclass
 
 from relu2snn.config.schema import Phase2
 
+FIGURES = (
+    "layer_maxima",
+    "certified",
+    "spike_times",
+    "exactness",
+    "raster",
+    "potentials",
+    "output_potentials",
+    "disagreement",
+)
+"""The figures of every experiment: files <name>.png and <name>.svg in Paths.figures."""
+
 
 def variant_name(phase2: Phase2) -> str:
     """The folder of a phase 2 run: "base" as published, else what it has of its own, as in "noise=0.01"."""
