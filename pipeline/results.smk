@@ -3,23 +3,37 @@
 
 rule figures:
     input:
-        phase1=f"{PATHS.phase1}/result.json",
-        phase2=lambda wildcards: "{}/result.json".format(
-            SELECTION.paths(wildcards.experiment).phase2(
-                SELECTION.variant(wildcards.experiment)
+        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+        phase1=[
+            f"{PATHS.phase1}/{name}"
+            for name in ("result.json", "predictions.npz", "scaled.keras")
+        ],
+        phase2=lambda wildcards: [
+            "{}/{}".format(
+                SELECTION.paths(wildcards.experiment).phase2(
+                    SELECTION.variant(wildcards.experiment)
+                ),
+                name,
             )
-        ),
+            for name in ("result.json", "predictions.npz", "spiking.keras")
+        ],
     output:
-        multiext(f"{PATHS.figures}/layer_maxima", ".png", ".svg"),
+        [
+            f"{PATHS.figures}/{name}.{suffix}"
+            for name in FIGURES
+            for suffix in ("png", "svg")
+        ],
+        data=f"{PATHS.figures}/data.npz",
     log:
         PATHS.log("figures"),
     benchmark:
         PATHS.benchmark("figures")
     conda:
         "../environment.yml"
+    threads: THREADS
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=9000,
+        runtime=2 * 60,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "figures"),
     shell:

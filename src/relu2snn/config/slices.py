@@ -66,7 +66,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
     "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase2"),
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING),
-    "figures": (*_EXPERIMENT, *_VARIANT),
+    "figures": (*_EXPERIMENT, *_VARIANT, "dataset.preprocess", "dataset.source.mean_bgr", "figures"),
     # The store's address and the container's engine are left out: where results are viewed, or computed, does not
     # change them.
     "track": (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2"),
