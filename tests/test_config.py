@@ -23,8 +23,8 @@ from relu2snn.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# config: dataset, family, hidden ReLU layers + output, batch norm, L1, phase 2 batch, parts (experiments.md; there the batch of CIFAR is
-# 1, which changes no result).
+# config: dataset, family, hidden ReLU layers + output, batch norm, L1, phase 2 batch, parts (experiments.md; there the
+# batch of CIFAR is 1, which changes no result).
 PAPER = {
     "mnist_fc": ("mnist", "fc", 2, "none", 0, 8, 1),
     "mnist_fc_l1": ("mnist", "fc", 2, "none", 0.00045, 8, 1),
