@@ -17,7 +17,7 @@ rule phase1:
         "../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=6500,
         runtime=12 * 60,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase1"),
@@ -40,7 +40,7 @@ rule bounds:
         "../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=6500,
         runtime=12 * 60,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "bounds"),

@@ -19,7 +19,7 @@ rule convert:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=3000,
+        mem_mb=6500,
         runtime=30,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "convert"),
@@ -43,7 +43,7 @@ rule phase2:
         "../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=6500,
         runtime=24 * 60,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase2"),

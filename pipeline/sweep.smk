@@ -23,7 +23,7 @@ rule sweep_point:
         "../environment.yml"
     threads: SWEEP_THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=6500,
         runtime=7 * 24 * 60,
     params:
         slice=lambda wildcards: slice_text(
@@ -47,9 +47,9 @@ rule sweep_gather:
                 caption="report/sweep.rst",
                 category="Robustness",
                 subcategory="{experiment}",
-                labels={"sweep": "{sweep}", "format": suffix.upper()},
+                labels={"sweep": "{sweep}", "format": FORMATS[suffix]},
             )
-            for suffix in ("png", "svg")
+            for suffix in FORMATS
         ],
         table=f"{PATHS.sweep()}/table.csv",
         result=f"{PATHS.sweep()}/result.json",

@@ -15,7 +15,7 @@ rule train:
         "../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=6500,
         runtime=24 * 60,
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "train"),

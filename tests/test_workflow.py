@@ -17,6 +17,7 @@ import psutil
 import pytest
 from runs import EXPERIMENTS, OVERRIDES, SAMPLE, command, drop_images, environment, jobs, snakemake
 
+from relu2snn.config import FIGURES
 from relu2snn.datasets import read_idx
 
 pytestmark = pytest.mark.workflow
@@ -53,6 +54,22 @@ def test_a_run_ends_with_exact_results_a_table_and_logs(finished: Path) -> None:
         assert "epoch 2/2" in (folder / "logs" / "train.log").read_text()
 
 
+def test_a_run_draws_every_figure_of_what_it_found(finished: Path) -> None:
+    for name in EXPERIMENTS.split(","):
+        folder = finished / "outputs" / "paper" / name / "figures"
+        expected = {f"{figure}.{suffix}" for figure in FIGURES for suffix in ("png", "svg")} | {"data.npz"}
+        assert {path.name for path in folder.iterdir()} == expected
+        evidence = result(finished, name)
+        with np.load(folder / "data.npz") as numbers:
+            spikes = numbers["spike_times.before_end"] / (numbers["spike_times.neurons"] * 60)
+            assert numbers["spike_times.images"] == numbers["certified.images"] == numbers["exactness.images"] == 60
+            assert spikes == pytest.approx(evidence["spiking_fraction"]["layers"][0], rel=1e-12)
+            simulated = numbers["certified.simulated"] / numbers["certified.pairs"]
+            np.testing.assert_allclose(1 - simulated, evidence["certified"]["layers"], rtol=1e-12)
+            assert numbers["exactness.largest"].max() < 1e-9
+            assert len(numbers["disagreement.pictures"]) == 0
+
+
 def test_a_second_call_runs_nothing(finished: Path) -> None:
     run = snakemake(finished, experiments=EXPERIMENTS)
     assert run.returncode == 0
@@ -67,6 +84,7 @@ AGAIN = [
     ("phase2.noise=0.01", {"convert", "phase2", "gather", *SHOWN}),
     ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", *SHOWN}),
     ("published.accuracy=0.5", {"provenance", "report_results", "report_runtimes"}),
+    ("figures.neurons=5", {"figures", "track", "provenance", "report_results", "report_runtimes"}),
     ("tracking.lock_timeout=5", set()),
 ]
 

@@ -197,6 +197,26 @@ class Container:
 
 
 @dataclass
+class Figures:
+    """What the figures of an experiment show; they change no result.
+
+    images: how many test images, from the first, spike_times and exactness are over; null: all; batch: of these at a
+    time. image: the test image, counted from 0, of raster and potentials; null: the first of
+    `images` with an early spike in `layer`, or the first. layer: the hidden layer, counted from 1, of spike_times and
+    potentials; null: the one with most early spikes, or the first. neurons: how many of a layer the raster shows;
+    traces: how many the potentials show; seed: of these samples.
+    """
+
+    images: int | None = _value(ge=1)
+    batch: int = _value(ge=1)
+    image: int | None = _value(ge=0)
+    layer: int | None = _value(ge=1)
+    neurons: int = _value(ge=1)
+    traces: int = _value(ge=1, le=12)
+    seed: int = _value(ge=0)
+
+
+@dataclass
 class Sweep:
     """A robustness sweep: phase 2 once more with phase2.<name> at each of `values`.
 
@@ -252,4 +272,5 @@ class Experiment:
     published: Published = field(default_factory=Published)
     container: Container = field(default_factory=Container)
     sweep: Sweep = field(default_factory=Sweep)
+    figures: Figures = field(default_factory=Figures)
     tracking: Tracking = field(default_factory=Tracking)

@@ -67,12 +67,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
     "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase2"),
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING),
-    "figures": (*_EXPERIMENT, *_VARIANT),
+    "figures": (*_EXPERIMENT, *_VARIANT, "dataset.preprocess", "dataset.source.mean_bgr", "figures"),
     # The store's address and the container's engine are left out: where results are viewed, or computed, does not
     # change them.
     "track": _WHOLE,
-    # Published figures change no result, only what shows them.
-    "provenance": (*_WHOLE, "published"),
+    # What is published, and what figures show, changes no result.
+    "provenance": (*_WHOLE, "published", "figures"),
     "results": _IDENTITY,
     "report_results": _IDENTITY,
     "report_runtimes": _IDENTITY,

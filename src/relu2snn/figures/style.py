@@ -35,6 +35,17 @@ def legend_above(axes: Axes, columns: int = 2) -> None:
     axes.legend(fontsize=TICK, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
 
 
+def zero_below(axes: Axes, lowest: int, highest: int) -> float:
+    """Make the y axis logarithmic from 10^lowest to 10^highest, with a tick "0" a decade below; returns its height."""
+    foot = 10.0 ** (lowest - 1)
+    axes.set_yscale("log")
+    axes.set_ylim(foot / 3, 3 * 10.0**highest)
+    powers = range(highest, lowest - 1, -max(1, (highest - lowest) // 4))
+    axes.set_yticks([foot, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)])
+    axes.minorticks_off()
+    return foot
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write `figure` as `path`.png (200 dpi) and `path`.svg, its text as text; the same figure gives the same bytes."""
     for suffix in ("png", "svg"):

@@ -100,10 +100,10 @@ class _Walk:
             raise _refuse(node, "it stands between a layer and its ReLU: put it after the ReLU")
         match node:
             case Dense():
-                kernel = source.scale[:, None] * node.kernel
+                kernel = _scaled(node.kernel, source.scale[:, None])
                 return self.weigh(node, kernel, node.bias + source.shift @ node.kernel)
             case Conv2D():
-                kernel = source.scale[:, None] * node.kernel
+                kernel = _scaled(node.kernel, source.scale[:, None])
                 return self.weigh(node, kernel, _shifted_bias(node, source.shift, self.shape(node)))
             case Pool():
                 return self.pool(node, source)
@@ -152,7 +152,7 @@ class _Walk:
             sums = input_sums(layer)
             outside = (sums < self.bounds[0]) | (sums > self.bounds[1])
             factor[outside] = np.where(sums < 0, *self.bounds)[outside] / sums[outside]
-            self.new.replace(layer.name, kernel=layer.kernel * factor, bias=layer.bias * factor)
+            self.new.replace(layer.name, kernel=_scaled(layer.kernel, factor), bias=layer.bias * factor)
         self.put(node, source)
         return _Carried(node.name, 1.0 / factor, np.zeros_like(factor))
 
@@ -171,6 +171,11 @@ class _Walk:
         """A layer that is about to be changed for `node` must feed nothing else."""
         if self.uses[node.inputs[0]] > 1:
             raise _refuse(self.old.nodes[node.inputs[0]], "its output before the ReLU is used more than once")
+
+
+def _scaled(kernel: Array, factor: Array) -> Array:
+    """kernel * factor; a large kernel is not copied for nothing."""
+    return kernel if (factor == 1).all() else kernel * factor
 
 
 def _shifted_bias(node: Conv2D, shift: Array, shape: Shape) -> Array:

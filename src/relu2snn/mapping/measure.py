@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from relu2snn.mapping.network import Array, Network, ReLU
-from relu2snn.mapping.write import bounds_model, to_keras
+from relu2snn.mapping.network import Array, Conv2D, Network, ReLU, Weighted
+from relu2snn.mapping.write import to_keras
 
 
 class Measurement:
@@ -67,15 +67,31 @@ def measure(network: Network, batches: Iterable[Array]) -> Measurement:
 def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
     """The largest b_i + Σ_j W⁺_ij x_j of each hidden layer of a folded network, (layers,), in one pass over batches.
 
-    Windows B^(n) = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0.
+    Windows B^(n) = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method:
+    "Certificate").
     """
-    model = bounds_model(network)
+    model, hidden = to_keras(network), network.hidden()
+    layers = [model.get_layer(node.name) for node in hidden]
+    # By name, since of a list of one Keras gives the one.
+    probe = keras.Model(model.inputs[0], {layer.name: layer.input for layer in layers})
 
     @tf.function(reduce_retracing=True)
     def step(images: tf.Tensor) -> list[tf.Tensor]:
-        return [tf.reduce_max(bound) for bound in model(images, training=False)]
+        # Positive weights are taken from the network's own in each step: held, they would be as large as it is.
+        inputs = probe(images, training=False)
+        return [
+            tf.reduce_max(_respond(node, inputs[node.name], tf.nn.relu(layer.kernel)) + node.bias)
+            for node, layer in zip(hidden, layers, strict=True)
+        ]
 
-    largest: Array = np.zeros(len(network.hidden()))
+    largest: Array = np.zeros(len(hidden))
     for images in batches:
         largest = np.maximum(largest, [float(value) for value in step(tf.constant(images, tf.float64))])
     return largest
+
+
+def _respond(node: Weighted, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """What `node` makes of its inputs, without the bias, with another kernel."""
+    if isinstance(node, Conv2D):
+        return tf.nn.convolution(inputs, kernel, node.strides, node.padding.upper(), dilations=node.dilation)
+    return inputs @ kernel

@@ -1,14 +1,15 @@
 """Writing a folded Network as a Keras model of ordinary layers, and Keras models in float64."""
 
-from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
 
 from relu2snn.mapping.layers import BiasMap, UnitRangeRescaling
 from relu2snn.mapping.network import Conv2D, Dense, Flatten, Input, Network, Node, Pool, ReLU, UnitRange, Weighted
 from relu2snn.spiking.pooling import ExtremumPooling2D
+
+# Random values, only to be replaced, would take three times a layer's memory, which TensorFlow does not give back.
+_BLANK = {"kernel_initializer": "zeros"}
 
 
 def to_keras(network: Network, dtype: str = "float64") -> keras.Model:
@@ -26,17 +27,14 @@ def to_keras(network: Network, dtype: str = "float64") -> keras.Model:
     return keras.Model(inputs, tensors[network.output], name="relu_network")
 
 
-def bounds_model(network: Network, dtype: str = "float64") -> keras.Model:
-    """The bounds b_i + Σ_j W⁺_ij x_j of every hidden layer of a folded Network as a Keras model: images in, a list out.
+def values_model(network: Network, model: keras.Model | None = None) -> keras.Model:
+    """The ReLU outputs of a folded Network as a Keras model: images in, a dictionary by hidden layer out.
 
-    While a layer's window is longer than its bound, no neuron can spike before it (method: "Certificate").
+    model: `to_keras(network)` if that is there already, so that large weights are not held twice.
     """
-    model = to_keras(network, dtype)
-    bounds = []
-    for node in network.hidden():
-        positive = replace(node, name=f"{node.name}_bound", kernel=np.maximum(node.kernel, 0))
-        bounds.append(_weighted(positive, model.get_layer(node.name).input, dtype))
-    return keras.Model(model.inputs[0], bounds)
+    model = model or to_keras(network)
+    relus = [node for node in network if isinstance(node, ReLU)]
+    return keras.Model(model.inputs[0], {node.inputs[0]: model.get_layer(node.name).output for node in relus})
 
 
 def logits_model(model: keras.Model, dtype: str = "float64") -> keras.Model:
@@ -79,11 +77,14 @@ class _Rebuild:
         copy = self.copies.get(id(layer))
         if copy is None:
             config = {**layer.get_config(), "dtype": self.dtype}
+            config |= _BLANK if "kernel_initializer" in config else {}
             if layer is self.last and _is_softmax(layer):
                 config["activation"] = "linear"
             copy = self.copies[id(layer)] = type(layer).from_config(config)
         outputs = copy(inputs[0] if len(inputs) == 1 else inputs)
-        copy.set_weights([np.asarray(value, self.dtype) for value in layer.get_weights()])
+        # Not by way of numpy, which would hold a large kernel twice more.
+        for new, old in zip(copy.weights, layer.weights, strict=True):
+            new.assign(keras.ops.cast(old, self.dtype))
         return outputs
 
 
@@ -114,7 +115,7 @@ def pooling_layer(node: Pool, dtype: str) -> keras.layers.Layer:
 
 def _weighted(node: Weighted, inputs: Any, dtype: str) -> Any:
     has_map = node.bias.ndim > 1
-    options: dict[str, Any] = {"use_bias": not has_map, "name": node.name, "dtype": dtype}
+    options: dict[str, Any] = {"use_bias": not has_map, "name": node.name, "dtype": dtype, **_BLANK}
     layer = (
         keras.layers.Dense(node.shape[-1], **options)
         if isinstance(node, Dense)

@@ -6,17 +6,17 @@ import relu2snn.stages._tensorflow  # noqa: F401
 from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import open_dataset
 from relu2snn.files import write_json
-from relu2snn.mapping import fold, measure_bounds, read
+from relu2snn.mapping import measure_bounds
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._models import load_model
+from relu2snn.stages._models import load_network
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Measure the bounds of one experiment's network on its calibration images; `part` is not used."""
     paths = Paths(config.outputs, config.suite.name, config.name)
     dataset = open_dataset(paths.dataset(config.dataset.name))
-    network = fold(read(load_model(f"{paths.phase1}/scaled.keras")))
+    network = load_network(f"{paths.phase1}/scaled.keras")
     size = config.phase1.batch
     batches = progress(
         dataset.batches("train", size, config.dataset.preprocess),

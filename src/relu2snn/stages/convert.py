@@ -8,9 +8,9 @@ import keras
 from relu2snn.config import Experiment, Paths, variant_name
 from relu2snn.errors import UserError
 from relu2snn.files import read_json
-from relu2snn.mapping import fold, read, to_spiking
+from relu2snn.mapping import to_spiking
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._models import load_model, save_model
+from relu2snn.stages._models import load_network, save_model
 
 
 def run(config: Experiment, part: int | None = None) -> None:
@@ -23,7 +23,7 @@ def spiking_network(config: Experiment) -> keras.Model:
     """The spiking network of an experiment's phase 2, made from what phase 1 has left."""
     paths = Paths(config.outputs, config.suite.name, config.name)
     scaled = f"{paths.phase1}/scaled.keras"
-    network = fold(read(load_model(scaled)))
+    network = load_network(scaled)
     settings = config.phase2
     if settings.window == "certified":
         maxima = read_json(f"{paths.phase1}/bounds.json")["layer_bounds"]

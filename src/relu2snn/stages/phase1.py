@@ -43,6 +43,7 @@ def run(config: Experiment, part: int | None = None) -> None:
     scaled = to_keras(network)
     calibration, test = Measurement(network, scaled), Measurement(network, scaled)
     del network
+    save_model(scaled, f"{paths.phase1}/scaled.keras")
     for images, _ in _batches(dataset, "train", config, "calibration"):
         calibration.add(images)
 
@@ -55,7 +56,6 @@ def run(config: Experiment, part: int | None = None) -> None:
     before, after = np.concatenate(original_labels), np.concatenate(scaled_labels)
     truth = dataset.labels("test")
 
-    save_model(scaled, f"{paths.phase1}/scaled.keras")
     with atomic_path(f"{paths.phase1}/predictions.npz") as temporary:
         np.savez(temporary, labels=before)
     write_json(
