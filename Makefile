@@ -32,7 +32,7 @@ ui: .venv/runtime ## http://127.0.0.1:5000, this machine only
 
 report: .venv/runtime ## tables, figures, configs in one file to send: outputs/quickstart/report.html; SUITE=paper for another suite
 	@test -f outputs/$(SUITE)/report/results.html || { echo "outputs/$(SUITE): no finished run here; run the suite $(SUITE) first" >&2; exit 1; }
-	$(BIN)/snakemake --report outputs/$(SUITE)/report.html --config suite=$(SUITE)
+	$(BIN)/snakemake --report outputs/$(SUITE)/report.html --report-stylesheet pipeline/report/style.css --config suite=$(SUITE)
 
 clean:
 	rm -rf outputs .snakemake data/smoke

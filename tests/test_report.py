@@ -16,7 +16,7 @@ import pytest
 import yaml
 from runs import EXPERIMENTS, OVERRIDES, ROOT, SWEEP_OPTIONS, SWEEP_OVERRIDES, command, environment
 
-from relu2snn.config import compose_experiment, compose_suite
+from relu2snn.config import FIGURES, compose_experiment, compose_suite
 from relu2snn.report import beside_published, results_page, runtimes, software_page
 
 NAMES = EXPERIMENTS.split(",")
@@ -140,18 +140,17 @@ def test_the_table_holds_the_numbers_of_results_csv(report: Report, finished: Pa
 def test_every_figure_of_every_experiment_is_there_with_its_caption(report: Report, finished: Path) -> None:
     captions = {}
     for name in NAMES:
-        files = sorted((finished / "outputs" / "paper" / name / "figures").iterdir())
-        assert files
-        assert {file.suffix for file in files} == {".png", ".svg"}
-        for file in files:
+        folder = finished / "outputs" / "paper" / name / "figures"
+        for file in (folder / f"{figure}.{suffix}" for figure in FIGURES for suffix in ("png", "svg")):
             path = str(file.relative_to(finished))
             assert report.content(path) == file.read_bytes()
             assert path in report.categories["Figures"][name]
-            assert report.results[path]["labels"]["format"] == file.suffix[1:].upper()
+            assert report.results[path]["labels"]["figure"] == file.stem.replace("_", " ").capitalize()
+            assert report.results[path]["labels"]["format"].endswith(f" ({file.suffix[1:].upper()})")
             captions[name, file.stem] = report.results[path]["caption"]
             assert name in captions[name, file.stem]
             assert len(captions[name, file.stem]) > 150
-    assert len(set(captions.values())) == len(captions)
+    assert len(set(captions.values())) == len(captions) == len(FIGURES) * len(NAMES)
 
 
 @pytest.mark.workflow
