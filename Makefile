@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
+SUITE ?= quickstart
 
-.PHONY: quickstart smoke test lint bench ui clean
+.PHONY: quickstart smoke test lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
@@ -28,6 +29,10 @@ bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmar
 
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only; PORT names another port
 	@$(BIN)/python -m relu2snn.ui --port $(PORT)
+
+report: .venv/runtime ## tables, figures, configs in one file to send: outputs/quickstart/report.html; SUITE=paper for another suite
+	@test -f outputs/$(SUITE)/report/results.html || { echo "outputs/$(SUITE): no finished run here; run the suite $(SUITE) first" >&2; exit 1; }
+	$(BIN)/snakemake --report outputs/$(SUITE)/report.html --report-stylesheet pipeline/report/style.css --config suite=$(SUITE)
 
 clean:
 	rm -rf outputs .snakemake data/smoke

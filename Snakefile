@@ -1,6 +1,6 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
-from relu2snn.config import model_files
+from relu2snn.config import FIGURES, model_files
 from relu2snn.config.workflow import (
     prepare_environment,
     print_missing,
@@ -21,15 +21,19 @@ SELECTION = select_or_exit(
 )
 EXPERIMENTS = SELECTION.experiments
 PATHS = SELECTION.paths()
-# Experiments run side by side, so each takes its share of the cores.
-THREADS = max(1, (workflow.cores or 1) // len(EXPERIMENTS))
+# Experiments run side by side, so each takes its share of the cores; calls that only show something name none.
+CORES = workflow.resource_settings.cores or 1
+THREADS = max(1, CORES // len(EXPERIMENTS))
 # So do the points of the sweeps.
 POINTS = sum(len(SELECTION.points(*sweep)) for sweep in SELECTION.sweeps)
-SWEEP_THREADS = max(1, (workflow.cores or 1) // max(1, POINTS))
+SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
 prepare_environment(next(iter(EXPERIMENTS.values())))
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
+
+
+report: "pipeline/report/workflow.rst"
 
 
 wildcard_constraints:
@@ -44,18 +48,22 @@ wildcard_constraints:
 localrules:
     all,
     gather,
-    figures,
     track,
     results,
     sweep_gather,
     track_sweep,
     sweep_results,
+    provenance,
+    report_results,
+    report_sweeps,
+    report_runtimes,
 
 
 rule all:
     default_target: True
     input:
         PATHS.results,
+        PATHS.page("runtimes"),
         [SELECTION.paths(name).tracked for name in EXPERIMENTS],
         [PATHS.sweeps] if SELECTION.sweeps else [],
         [
@@ -73,3 +81,4 @@ include: "pipeline/phase1.smk"
 include: "pipeline/phase2.smk"
 include: "pipeline/results.smk"
 include: "pipeline/sweep.smk"
+include: "pipeline/report.smk"

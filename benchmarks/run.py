@@ -19,6 +19,7 @@ from networks import NETWORKS, available, prepare, weights_of
 from relu2snn.figures import save_figure
 from relu2snn.files import atomic_path
 from relu2snn.progress import progress
+from relu2snn.software import processor
 
 BATCHES = (1, 8, 256)
 
@@ -94,10 +95,8 @@ def machine() -> str:
     """The processor, its cores and the versions that matter."""
     from importlib.metadata import version
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numba", "numpy"))
-    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
+    return f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
 
 
 def main() -> None:

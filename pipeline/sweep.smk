@@ -41,7 +41,16 @@ rule sweep_gather:
             for value in SELECTION.points(wildcards.experiment, wildcards.sweep)
         ],
     output:
-        multiext(f"{PATHS.sweep()}/{{sweep}}", ".png", ".svg"),
+        [
+            report(
+                f"{PATHS.sweep()}/{{sweep}}.{suffix}",
+                caption="report/sweep.rst",
+                category="Robustness",
+                subcategory="{experiment}",
+                labels={"sweep": "{sweep}", "format": FORMATS[suffix]},
+            )
+            for suffix in FORMATS
+        ],
         table=f"{PATHS.sweep()}/table.csv",
         result=f"{PATHS.sweep()}/result.json",
     log:

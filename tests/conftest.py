@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from mlflow_servers import postgresql, tracking_server
+from runs import EXPERIMENTS, ROOT, drop_images, snakemake, sweep
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -57,3 +59,24 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """The address of an MLflow server that keeps its runs in PostgreSQL."""
     with postgresql() as database, tracking_server(tmp_path_factory.mktemp("postgresql_server"), database) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the workflow has run FC and LeNet5."""
+    folder = tmp_path_factory.mktemp("run")
+    drop_images(folder / "data" / "raw" / "fmnist")
+    run = snakemake(folder, experiments=EXPERIMENTS)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a small network on small CIFAR files has been trained, mapped and swept."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "data").mkdir()
+    (folder / "data" / "sample").symlink_to(ROOT / "data" / "sample")
+    run = sweep(folder, "[0.0,0.05]")
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
+    return folder

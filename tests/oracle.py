@@ -40,20 +40,35 @@ def spike_time(J: ArrayLike, theta: float, alpha: float, inputs: ArrayLike, t_st
     return t_max
 
 
-def fire(w: Array, b: float, times: Array, t_min_prev: float, t_min: float, B: float, alpha: float) -> float:
-    """Spike time of the neuron with weights w (n,) and bias b, for inputs that spike at times (n,).
+def potential(J: ArrayLike, alpha: float, inputs: ArrayLike, t_start: float, t: float) -> float:
+    """The potential of one neuron at t >= t_start, if it has not spiked: V(t) as in `spike_time`."""
+    V = alpha * (t - t_start)
+    for weight, arrival in zip(np.asarray(J, float), np.asarray(inputs, float), strict=True):
+        if arrival < t:
+            V += weight * (t - arrival)
+    return float(V)
 
-    J and theta are those of alpha = 1, so a different alpha is a perturbation of the dynamics.
+
+def translate(w: Array, b: float, t_min_prev: float, t_min: float, B: float) -> tuple[Array, float]:
+    """J (n,) and theta of the neuron with weights w (n,) and bias b, for alpha = 1.
 
     Raises ValueError when the sum of w is 1 or more: such a network has not been scaled by phase 1.
     """
     S = float(np.sum(w))
     if S >= 1:
         raise ValueError(f"weights sum to {S}; the mapping needs a sum below 1")
-    t_max = t_min + B
     J = w / (1 - S)
-    theta = (t_max - t_min_prev) + B * float(np.sum(J)) - (1 + float(np.sum(J))) * b
-    return spike_time(J, theta, alpha, times, t_min_prev, t_max)
+    theta = (t_min + B - t_min_prev) + B * float(np.sum(J)) - (1 + float(np.sum(J))) * b
+    return J, theta
+
+
+def fire(w: Array, b: float, times: Array, t_min_prev: float, t_min: float, B: float, alpha: float) -> float:
+    """Spike time of the neuron with weights w (n,) and bias b, for inputs that spike at times (n,).
+
+    J and theta are those of alpha = 1, so a different alpha is a perturbation of the dynamics.
+    """
+    J, theta = translate(w, b, t_min_prev, t_min, B)
+    return spike_time(J, theta, alpha, times, t_min_prev, t_min + B)
 
 
 def fire_dense(
@@ -82,22 +97,32 @@ def fire_conv2d(
 
     Padding is an input that spikes at t_min, which stands for x = 0.
     """
-    kh, kw, channels, filters = W.shape
-    height, top = _output_size(times.shape[0], kh, strides[0], padding, dilation[0])
-    width, left = _output_size(times.shape[1], kw, strides[1], padding, dilation[1])
+    kh, kw, _, filters = W.shape
+    height, _ = _output_size(times.shape[0], kh, strides[0], padding, dilation[0])
+    width, _ = _output_size(times.shape[1], kw, strides[1], padding, dilation[1])
     biases = np.broadcast_to(b, (height, width, filters))
     alphas = np.broadcast_to(1.0 if alpha is None else np.asarray(alpha, float), biases.shape)
     spikes = np.empty(biases.shape)
     for y, x in np.ndindex(height, width):
-        field = np.full((kh, kw, channels), t_min, float)
-        for i, j in np.ndindex(kh, kw):
-            row, column = y * strides[0] - top + i * dilation[0], x * strides[1] - left + j * dilation[1]
-            if 0 <= row < times.shape[0] and 0 <= column < times.shape[1]:
-                field[i, j] = times[row, column]
+        field = receptive_field(times, (kh, kw), (y, x), t_min, strides, padding, dilation)
         for f in range(filters):
             w, bias, drive = W[..., f].ravel(), float(biases[y, x, f]), float(alphas[y, x, f])
-            spikes[y, x, f] = fire(w, bias, field.ravel(), t_min_prev, t_min, B, drive)
+            spikes[y, x, f] = fire(w, bias, field, t_min_prev, t_min, B, drive)
     return spikes
+
+
+def receptive_field(
+    times: Array, kernel: Pair, place: Pair, t_min: float, strides: Pair, padding: Padding, dilation: Pair
+) -> Array:
+    """The input spike times (kh kw c,) of the neurons at `place` (y, x) of a convolution, padding at t_min."""
+    top = _output_size(times.shape[0], kernel[0], strides[0], padding, dilation[0])[1]
+    left = _output_size(times.shape[1], kernel[1], strides[1], padding, dilation[1])[1]
+    field = np.full((*kernel, times.shape[2]), t_min, float)
+    for i, j in np.ndindex(*kernel):
+        row, column = place[0] * strides[0] - top + i * dilation[0], place[1] * strides[1] - left + j * dilation[1]
+        if 0 <= row < times.shape[0] and 0 <= column < times.shape[1]:
+            field[i, j] = times[row, column]
+    return field.ravel()
 
 
 def pool_earliest(times: Array, pool: Pair, strides: Pair, padding: Padding) -> Array:

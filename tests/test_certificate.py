@@ -256,7 +256,11 @@ def test_the_bins_certify_pairs_that_the_first_bound_cannot() -> None:
     assert (layer.evidence.binned, layer.evidence.simulated) == (1, 0)
 
 
-@pytest.mark.parametrize("model", [dense_network(2, "after"), conv_network(2, "after")], ids=["dense", "conv"])
+@pytest.mark.parametrize(
+    "model",
+    [dense_network(2, "after"), conv_network(2, "after"), dense_network(2, "after", sizes=(20,))],
+    ids=["dense", "conv", "one hidden layer"],
+)
 def test_certified_windows_prove_every_neuron_on_their_calibration_images(model) -> None:
     x = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
     margin = verify(model, convert(model, x, LOW, HIGH, zeta=-0.3), x)

@@ -1,16 +1,14 @@
-"""The figure of layer maxima: what its artists show, and the files it becomes."""
+"""The figures along the layers: what their artists show, and the files that figures become."""
 
 import itertools
 import re
 
+import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from relu2snn.config import Paths, from_slice
-from relu2snn.errors import UserError
-from relu2snn.figures import COLUMN_WIDTH, plot_layer_maxima, save_figure
-from relu2snn.files import write_json
-from relu2snn.stages.figures import run
+from relu2snn.figures import COLUMN_WIDTH, plot_certified, plot_layer_maxima, save_figure
+from relu2snn.figures.style import BLUE, VERMILLION
 
 LENET = ["conv2d", "conv2d_1", "conv2d_2", "dense", "dense_1"]
 MAXIMA = [2.0, 5.0, 14.0, 7.0, 9.0]
@@ -106,33 +104,51 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
     }
 
 
-@pytest.mark.parametrize(("noise", "variant"), [(0.0, "base"), (0.01, "noise=0.01")])
-def test_stage_draws_the_windows_of_the_configured_variant(tmp_path, noise, variant):
-    paths = Paths(str(tmp_path), "fake_suite", "fake_experiment")
-    write_json(f"{paths.phase1}/result.json", {"layers": LENET, "layer_maxima": MAXIMA})
-    for name, windows in (("base", [[0, 1]] * 5), ("noise=0.01", [[0, 2]] * 5), (variant, WINDOWS)):
-        write_json(f"{paths.phase2(name)}/result.json", {"windows": windows})
-    identity = {"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}
-    run(
-        from_slice(
-            {**identity, "phase2": {"noise": noise, "alpha_noise": 0.0, "window": "margin", "precision": "float64"}}
-        ),
-        None,
-    )
-    expected = tmp_path / "expected"
-    save_figure(plot_layer_maxima(LENET, MAXIMA, WINDOWS), expected)
-    found = tmp_path / "fake_suite/fake_experiment/figures/layer_maxima.png"
-    assert found.read_bytes() == expected.with_suffix(".png").read_bytes()
+def assert_within_column(figure):
+    """Nothing is cut off at the width of a column, and no text lies over another panel's title."""
+    figure.draw_without_rendering()
+    assert figure.get_figwidth() == pytest.approx(COLUMN_WIDTH)
+    whole = figure.get_tightbbox()
+    assert whole.x0 >= -0.01
+    assert whole.x1 <= figure.get_figwidth() + 0.01
+    assert whole.y0 >= -0.01
+    assert whole.y1 <= figure.get_figheight() + 0.01
 
 
-def test_stage_without_phase_2_names_the_missing_file(tmp_path):
-    paths = Paths(str(tmp_path), "fake_suite", "fake_experiment")
-    write_json(f"{paths.phase1}/result.json", {"layers": LENET, "layer_maxima": MAXIMA})
-    identity = {"outputs": str(tmp_path), "suite": {"name": "fake_suite"}, "name": "fake_experiment"}
-    with pytest.raises(UserError, match=r"phase2/base/result.json: no such file"):
-        run(
-            from_slice(
-                {**identity, "phase2": {"noise": 0.0, "alpha_noise": 0.0, "window": "margin", "precision": "float64"}}
-            ),
-            None,
-        )
+def test_shares_of_simulated_and_early_pairs_stand_above_their_layers():
+    figure = plot_certified(["a", "b", "c"], [30, 0, 5], [6, 0, 0], [1000, 2000, 5000], 10)
+    axes = figure.axes[0]
+    assert axes.get_yscale() == "log"
+    marks = {}
+    for line in axes.get_lines():
+        filled = line.get_fillstyle() != "none"
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True):
+            if not np.isnan(y):
+                marks[to_hex(line.get_color()), round(x)] = (y, filled)
+    foot = axes.get_yticks()[0]
+    assert axes.get_yticklabels()[0].get_text() == "0"
+    assert foot < 1 / 5000
+    simulated, early = to_hex(BLUE), to_hex(VERMILLION)
+    assert marks == {
+        (simulated, 1): (0.03, True),
+        (simulated, 2): (foot, False),
+        (simulated, 3): (0.001, True),
+        (early, 1): (0.006, True),
+        (early, 2): (foot, False),
+        (early, 3): (foot, False),
+    }
+    assert figure.get_suptitle() == "certified: all but 35 of 8,000 pairs (10 images)"
+    assert_within_column(figure)
+
+
+def test_a_network_that_is_certified_throughout_says_so():
+    figure = plot_certified(VGG, [0] * 15, [0] * 15, [10**6] * 15, 1000)
+    assert figure.get_suptitle() == "certified: all of 15,000,000 pairs (1,000 images)"
+    assert_within_column(figure)
+    with pytest.raises(ValueError, match="early has 1 entries for 2 layers"):
+        plot_certified(["a", "b"], [0, 0], [0], [1, 1], 1)
+
+
+def test_one_pair_that_was_not_certified_is_not_rounded_away():
+    figure = plot_certified(["a"], [1], [0], [10**9], 1000)
+    assert "all but 1 of 1,000,000,000 pairs" in figure.get_suptitle()

@@ -130,7 +130,8 @@ def test_no_results_is_one_clear_line(tmp_path):
         (36499 / 36500, "0.9999"),
         (0.99984, "0.9998"),
         (0.5, "0.5000"),
-        (0.0, "0.0000"),
+        (0.00001, "0.0000"),
+        (0.0, "0.0"),
     ],
 )
 def test_agreement_is_shown_as_one_only_when_it_is_one(tmp_path, agreement, shown):

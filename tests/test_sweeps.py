@@ -3,15 +3,16 @@
 import csv
 import itertools
 import json
-import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from runs import SWEEP_OVERRIDES, jobs, sweep
 
 from relu2snn.config import (
     Paths,
@@ -212,38 +213,6 @@ def test_a_sweep_is_drawn_with_its_spread_and_readable_axes(parameter: str, valu
 # By running the workflow on the suite smoke
 
 
-OPTIONS = {"suite": "smoke", "experiments": "cifar10_vgg", "sweep": "noise"}
-OVERRIDES = (
-    "dataset.source.train_images=100 dataset.source.test_images=30 train.epochs=1 phase2.batch=10 dataset.parts=2 "
-    "model.width=0.05 model.blocks=[[64],[64],[64,64]] sweep.trials=2 sweep.values="
-)
-
-
-def snakemake(folder: Path, values: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--nocolor"]
-    settings = [*(f"{key}={value}" for key, value in OPTIONS.items()), f"overrides={OVERRIDES}{values}"]
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    return subprocess.run(
-        [*command, *arguments, "--config", *settings],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a small network on small CIFAR files has been trained, mapped and swept."""
-    folder = tmp_path_factory.mktemp("sweep")
-    (folder / "data").mkdir()
-    (folder / "data" / "sample").symlink_to(ROOT / "data" / "sample")
-    run = snakemake(folder, "[0.0,0.05]")
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
-    return folder
-
-
 def results(folder: Path) -> Path:
     return folder / "outputs" / "smoke" / "cifar10_vgg"
 
@@ -282,14 +251,18 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
         labels = file["labels"]
     assert labels.shape == (2, 30)
     stage = [sys.executable, "-m", "relu2snn.stages.phase2", "suite=smoke", "experiment=cifar10_vgg"]
-    overrides = OVERRIDES.partition(" sweep.")[0].split()
+    overrides = SWEEP_OVERRIDES.partition(" sweep.")[0].split()
     copy = swept / "by_hand"
     subprocess.run(["cp", "-r", str(swept / "outputs"), str(copy)], check=True)
     point = copy / "smoke" / "cifar10_vgg" / "sweep" / "noise" / "points" / "0.05.npz"
     point.unlink()
-    by_hand = [sys.executable, "-m", "relu2snn.stages.sweep_point", *stage[3:], "sweep=noise", *OVERRIDES.split()[:-1]]
+    by_hand = [sys.executable, "-m", "relu2snn.stages.sweep_point", *stage[3:], "sweep=noise"]
     done = subprocess.run(
-        [*by_hand, "phase2.noise=0.05", "outputs=by_hand"], cwd=swept, capture_output=True, text=True, check=False
+        [*by_hand, *SWEEP_OVERRIDES.split()[:-1], "phase2.noise=0.05", "outputs=by_hand"],
+        cwd=swept,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(point) as file:
@@ -313,9 +286,8 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
     ("values", "points"), [("[0.0,0.05]", 0), ("[0.0,0.05,0.1]", 1), ("[0.05]", 0)], ids=["same", "more", "fewer"]
 )
 def test_a_new_value_runs_its_own_job_and_what_gathers(swept: Path, values: str, points: int) -> None:
-    run = snakemake(swept, values, "-n")
+    run = sweep(swept, values, "-n")
     assert run.returncode == 0, run.stderr
-    lines = [line.split() for line in (run.stdout + run.stderr).splitlines()]
-    rules = [words[1].removesuffix(":") for words in lines if words[:1] in (["rule"], ["localrule"])]
-    gathering = ["sweep_gather", "sweep_results", "track_sweep"] if values != "[0.0,0.05]" else []
-    assert sorted(rule for rule in rules if rule != "all") == sorted(["sweep_point"] * points + gathering)
+    gathering = ["sweep_gather", "sweep_results", "track_sweep", "report_sweeps", "report_runtimes"]
+    expected = [] if values == "[0.0,0.05]" else [*gathering, *["sweep_point"] * points]
+    assert jobs(run.stdout + run.stderr) == Counter(expected)

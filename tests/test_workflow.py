@@ -6,10 +6,7 @@ as a user would drop the full data set.
 
 import contextlib
 import csv
-import gzip
 import json
-import os
-import struct
 import subprocess
 import sys
 import time
@@ -18,66 +15,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from runs import EXPERIMENTS, OVERRIDES, SAMPLE, command, drop_images, environment, jobs, snakemake
 
+from relu2snn.config import FIGURES
 from relu2snn.datasets import read_idx
 
 pytestmark = pytest.mark.workflow
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "data" / "sample" / "fmnist"
-SIZES = {"train": 300, "t10k": 60}
-OVERRIDES = "dataset.source.train_images=300 dataset.source.test_images=60 train.epochs=2 dataset.parts=2"
-
-
-def drop_images(folder: Path) -> None:
-    """A small part of the sample in the place and format of the full data set."""
-    folder.mkdir(parents=True)
-    for split, count in SIZES.items():
-        images = read_idx(SAMPLE / f"{split}-images-idx3-ubyte.gz", 3)[:count]
-        labels = read_idx(SAMPLE / f"{split}-labels-idx1-ubyte.gz", 1)[:count]
-        head = struct.pack(">IIII", 0x803, *images.shape)
-        (folder / f"{split}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + images.tobytes()))
-        (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
-
-
-def command(*arguments: str, overrides: str = OVERRIDES, **options: str) -> list[str]:
-    settings = [f"{key}={value}" for key, value in options.items()] + ([f"overrides={overrides}"] if overrides else [])
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    return [*snakemake, "--nocolor", *arguments, "--config", *settings]
-
-
-def snakemake(folder: Path, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments, **options), cwd=folder, capture_output=True, text=True, check=False, env=environment()
-    )
-
-
-def environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-
-
-def jobs(output: str) -> dict[str, int]:
-    """The rules that a run (or dry run) starts, with their number of jobs, without the target rule."""
-    rules: dict[str, int] = {}
-    for line in output.splitlines():
-        words = line.split()
-        if words[:1] in (["rule"], ["localrule"]) and words[1] != "all:":
-            name = words[1].removesuffix(":")
-            rules[name] = rules.get(name, 0) + 1
-    return rules
 
 
 def result(folder: Path, experiment: str, name: str = "phase2/base/result.json") -> dict:
     return json.loads((folder / "outputs" / "paper" / experiment / name).read_text())
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the workflow has run FC and LeNet5."""
-    folder = tmp_path_factory.mktemp("run")
-    drop_images(folder / "data" / "raw" / "fmnist")
-    run = snakemake(folder, experiments="fmnist_fc,fmnist_lenet")
-    assert run.returncode == 0, run.stderr[-3000:]
-    return folder
 
 
 def test_a_run_ends_with_exact_results_a_table_and_logs(finished: Path) -> None:
@@ -107,25 +54,44 @@ def test_a_run_ends_with_exact_results_a_table_and_logs(finished: Path) -> None:
         assert "epoch 2/2" in (folder / "logs" / "train.log").read_text()
 
 
+def test_a_run_draws_every_figure_of_what_it_found(finished: Path) -> None:
+    for name in EXPERIMENTS.split(","):
+        folder = finished / "outputs" / "paper" / name / "figures"
+        expected = {f"{figure}.{suffix}" for figure in FIGURES for suffix in ("png", "svg")} | {"data.npz"}
+        assert {path.name for path in folder.iterdir()} == expected
+        evidence = result(finished, name)
+        with np.load(folder / "data.npz") as numbers:
+            spikes = numbers["spike_times.before_end"] / (numbers["spike_times.neurons"] * 60)
+            assert numbers["spike_times.images"] == numbers["certified.images"] == numbers["exactness.images"] == 60
+            assert spikes == pytest.approx(evidence["spiking_fraction"]["layers"][0], rel=1e-12)
+            simulated = numbers["certified.simulated"] / numbers["certified.pairs"]
+            np.testing.assert_allclose(1 - simulated, evidence["certified"]["layers"], rtol=1e-12)
+            assert numbers["exactness.largest"].max() < 1e-9
+            assert len(numbers["disagreement.pictures"]) == 0
+
+
 def test_a_second_call_runs_nothing(finished: Path) -> None:
-    run = snakemake(finished, experiments="fmnist_fc,fmnist_lenet")
+    run = snakemake(finished, experiments=EXPERIMENTS)
     assert run.returncode == 0
     assert "Nothing to be done" in run.stderr + run.stdout
 
 
+SHOWN = {"figures", "track", "results", "provenance", "report_results", "report_runtimes"}
 AGAIN = [
-    ("phase2.zeta=0.3", {"convert", "phase2", "gather", "figures", "track", "results"}),
-    ("phase1.upper=0.5", {"phase1", "convert", "phase2", "gather", "figures", "track", "results"}),
-    ("train.seed=1", {"train", "weights", "phase1", "convert", "phase2", "gather", "figures", "track", "results"}),
-    ("phase2.noise=0.01", {"convert", "phase2", "gather", "figures", "track", "results"}),
-    ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", "figures", "track", "results"}),
+    ("phase2.zeta=0.3", {"convert", "phase2", "gather", *SHOWN}),
+    ("phase1.upper=0.5", {"phase1", "convert", "phase2", "gather", *SHOWN}),
+    ("train.seed=1", {"train", "weights", "phase1", "convert", "phase2", "gather", *SHOWN}),
+    ("phase2.noise=0.01", {"convert", "phase2", "gather", *SHOWN}),
+    ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", *SHOWN}),
+    ("published.accuracy=0.5", {"provenance", "report_results", "report_runtimes"}),
+    ("figures.neurons=5", {"figures", "track", "provenance", "report_results", "report_runtimes"}),
     ("tracking.lock_timeout=5", set()),
 ]
 
 
 @pytest.mark.parametrize(("override", "expected"), AGAIN, ids=[override for override, _ in AGAIN])
 def test_a_changed_value_runs_exactly_the_jobs_that_depend_on_it(finished: Path, override: str, expected: set) -> None:
-    run = snakemake(finished, "-n", experiments="fmnist_fc,fmnist_lenet", overrides=f"{OVERRIDES} {override}")
+    run = snakemake(finished, "-n", experiments=EXPERIMENTS, overrides=f"{OVERRIDES} {override}")
     assert run.returncode == 0, run.stderr
     assert set(jobs(run.stdout + run.stderr)) == expected
 
@@ -208,7 +174,7 @@ def test_a_killed_phase_2_job_is_done_again_and_nothing_else(finished: Path) -> 
 
     run = snakemake(finished, experiments="fmnist_lenet", overrides=overrides)
     assert run.returncode == 0, run.stderr[-2000:]
-    assert set(jobs(run.stdout + run.stderr)) <= {"phase2", "gather", "figures", "track", "results"}
+    assert set(jobs(run.stdout + run.stderr)) <= {"phase2", "gather", *SHOWN}
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert result(finished, "fmnist_lenet")["agreement"] == 1.0
     # Another batch is another configuration: one more parent with its children, and none of them twice.

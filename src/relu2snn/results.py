@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relu2snn.config import Paths
-from relu2snn.files import atomic_path, read_json
+from relu2snn.files import read_json, write_text
 
 Row = dict[str, Any]
 
@@ -95,8 +95,7 @@ def write_csv(path: str | Path, rows: list[Row], columns: Sequence[str] = COLUMN
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[str] = COLUMNS) -> None:
@@ -150,13 +149,13 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
 
 
 def shown(value: Any) -> str:
-    """Four decimals; 1.0 is exactly 1, and what would only round to it stays below."""
+    """Four decimals; 1.0 and 0.0 are exactly that: what would only round to 1 stays below, and to 0 is 0.0000."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
-    if value == 1:
-        return "1.0"
+    if value in (0, 1):
+        return f"{value:.1f}"
     return f"{min(value, 0.9999) if value < 1 else value:.4f}"

@@ -2,12 +2,13 @@
 
 from relu2snn.config.changes import changed_values
 from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, split_names, split_overrides
-from relu2snn.config.paths import Paths, model_files, variant_name
+from relu2snn.config.paths import FIGURES, Paths, model_files, variant_name
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
 
 __all__ = [
+    "FIGURES",
     "STAGES",
     "Experiment",
     "Paths",

@@ -4,6 +4,18 @@ from dataclasses import dataclass
 
 from relu2snn.config.schema import Experiment, Phase2
 
+FIGURES = (
+    "layer_maxima",
+    "certified",
+    "spike_times",
+    "exactness",
+    "raster",
+    "potentials",
+    "output_potentials",
+    "disagreement",
+)
+"""The figures of every experiment: files <name>.png and <name>.svg in Paths.figures."""
+
 
 def variant_name(phase2: Phase2) -> str:
     """The folder of a phase 2 run: "base" as published, else what it has of its own, as in "noise=0.01"."""
@@ -78,12 +90,21 @@ class Paths:
         return f"{self.folder}/figures"
 
     @property
+    def provenance(self) -> str:
+        """The experiment's whole config, and the software and machine that made its results."""
+        return f"{self.folder}/provenance"
+
+    @property
     def tracked(self) -> str:
         return f"{self.folder}/mlflow.json"
 
     @property
     def results(self) -> str:
         return f"{self.suite_folder}/results.csv"
+
+    def page(self, name: str) -> str:
+        """A page of the Snakemake report."""
+        return f"{self.suite_folder}/report/{name}.html"
 
     @property
     def sweeps(self) -> str:

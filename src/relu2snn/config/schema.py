@@ -176,10 +176,44 @@ class Phase2:
 
 
 @dataclass
+class Published:
+    """What a run is compared with, where there is something, and whose it is (source).
+
+    accuracy: of the spiking network. accuracy_loss: the original network's accuracy minus the spiking network's.
+    agreement: share of the test images for which both predict the same class.
+    """
+
+    accuracy: float | None = _value(None, ge=0, le=1)
+    accuracy_loss: float | None = _value(None, ge=-1, le=1)
+    agreement: float | None = _value(None, ge=0, le=1)
+    source: str | None = None
+
+
+@dataclass
 class Container:
     """What runs the conversion from Caffe: a container engine, or (none) this environment. Results are the same."""
 
     engine: str = _value(choices=("docker", "podman", "none"))
+
+
+@dataclass
+class Figures:
+    """What the figures of an experiment show; they change no result.
+
+    images: how many test images, from the first, spike_times and exactness are over; null: all; batch: of these at a
+    time. image: the test image, counted from 0, of raster and potentials; null: the first of
+    `images` with an early spike in `layer`, or the first. layer: the hidden layer, counted from 1, of spike_times and
+    potentials; null: the one with most early spikes, or the first. neurons: how many of a layer the raster shows;
+    traces: how many the potentials show; seed: of these samples.
+    """
+
+    images: int | None = _value(ge=1)
+    batch: int = _value(ge=1)
+    image: int | None = _value(ge=0)
+    layer: int | None = _value(ge=1)
+    neurons: int = _value(ge=1)
+    traces: int = _value(ge=1, le=12)
+    seed: int = _value(ge=0)
 
 
 @dataclass
@@ -242,6 +276,8 @@ class Experiment:
     train: Train = field(default_factory=Train)
     phase1: Phase1 = field(default_factory=Phase1)
     phase2: Phase2 = field(default_factory=Phase2)
+    published: Published = field(default_factory=Published)
     container: Container = field(default_factory=Container)
     sweep: Sweep = field(default_factory=Sweep)
+    figures: Figures = field(default_factory=Figures)
     tracking: Tracking = field(default_factory=Tracking)

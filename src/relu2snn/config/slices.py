@@ -8,6 +8,7 @@ from relu2snn.config.schema import Experiment
 
 _IDENTITY = ("outputs", "suite.name")
 _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
+_WHOLE = (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2")
 _VARIANT = ("phase2.noise", "phase2.alpha_noise", "phase2.window", "phase2.precision")
 _SPIKING = (*_VARIANT, "phase2.zeta", "phase2.seed")
 _TRIALS = ("sweep.name", "sweep.trials", "sweep.images")
@@ -66,28 +67,21 @@ STAGES: dict[str, tuple[str, ...]] = {
     # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
     "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase2"),
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING),
-    "figures": (*_EXPERIMENT, *_VARIANT),
+    "figures": (*_EXPERIMENT, *_VARIANT, "dataset.preprocess", "dataset.source.mean_bgr", "figures"),
     # The store's address and the container's engine are left out: where results are viewed, or computed, does not
     # change them. Which models are logged makes nothing again but the logging.
-    "track": (
-        *_IDENTITY,
-        "name",
-        "dataset",
-        "model",
-        "weights",
-        "train",
-        "phase1",
-        "phase2",
-        "tracking.models",
-        "tracking.model_megabytes",
-        "tracking.register",
-    ),
+    "track": (*_WHOLE, "tracking.models", "tracking.model_megabytes", "tracking.register"),
+    # What is published, and what figures show, changes no result.
+    "provenance": (*_WHOLE, "published", "figures"),
     "results": _IDENTITY,
+    "report_results": _IDENTITY,
+    "report_runtimes": _IDENTITY,
     # A point has its value in phase2, and does not know of the others.
     "sweep_point": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase2", *_TRIALS),
     "sweep_gather": (*_EXPERIMENT, "phase2", *_TRIALS, "sweep.values"),
     "track_sweep": (*_EXPERIMENT, "phase2", "sweep"),
     "sweep_results": _IDENTITY,
+    "report_sweeps": _IDENTITY,
 }
 
 

@@ -72,15 +72,16 @@ def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
     """
     model, hidden = to_keras(network), network.hidden()
     layers = [model.get_layer(node.name) for node in hidden]
-    probe = keras.Model(model.inputs[0], [layer.input for layer in layers])
+    # By name, since of a list of one Keras gives the one.
+    probe = keras.Model(model.inputs[0], {layer.name: layer.input for layer in layers})
 
     @tf.function(reduce_retracing=True)
     def step(images: tf.Tensor) -> list[tf.Tensor]:
         # Positive weights are taken from the network's own in each step: held, they would be as large as it is.
         inputs = probe(images, training=False)
         return [
-            tf.reduce_max(_respond(node, values, tf.nn.relu(layer.kernel)) + node.bias)
-            for node, layer, values in zip(hidden, layers, inputs, strict=True)
+            tf.reduce_max(_respond(node, inputs[node.name], tf.nn.relu(layer.kernel)) + node.bias)
+            for node, layer in zip(hidden, layers, strict=True)
         ]
 
     largest: Array = np.zeros(len(hidden))

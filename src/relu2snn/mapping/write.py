@@ -27,6 +27,16 @@ def to_keras(network: Network, dtype: str = "float64") -> keras.Model:
     return keras.Model(inputs, tensors[network.output], name="relu_network")
 
 
+def values_model(network: Network, model: keras.Model | None = None) -> keras.Model:
+    """The ReLU outputs of a folded Network as a Keras model: images in, a dictionary by hidden layer out.
+
+    model: `to_keras(network)` if that is there already, so that large weights are not held twice.
+    """
+    model = model or to_keras(network)
+    relus = [node for node in network if isinstance(node, ReLU)]
+    return keras.Model(model.inputs[0], {node.inputs[0]: model.get_layer(node.name).output for node in relus})
+
+
 def logits_model(model: keras.Model, dtype: str = "float64") -> keras.Model:
     """A copy of a Keras model that computes in `dtype` and gives logits: a softmax at the output is left out.
 

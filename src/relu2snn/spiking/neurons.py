@@ -143,7 +143,7 @@ class SpikingLayer(NoisyLayer):
 
     def _simulate(self, leads: Floats, kernel: Floats, threshold: Floats, drive: Floats) -> Floats:
         """Every neuron, event by event, in float64 whatever the precision of the layer."""
-        grid, weights = _as_grid(leads, kernel)
+        grid, weights = as_grid(leads, kernel)
         padded = np.pad(grid, ((0, 0), *self.margins(grid.shape[1:3]), (0, 0)))
         wide = [np.asarray(each, np.float64) for each in (padded, weights, threshold, drive)]
         spikes = simulate_conv2d(
@@ -168,7 +168,7 @@ class SpikingLayer(NoisyLayer):
     ) -> tuple[Any, Floats]:  # fmt: skip
         if leads.ndim == 2:
             closed, slack = closed[:, None, None], slack[:, None, None]
-        grid, weights = _as_grid(leads, kernel)
+        grid, weights = as_grid(leads, kernel)
         wide = [np.asarray(each, np.float64) for each in (weights, threshold, drive)]
         neurons = Neurons(
             wide[0], rows, size, wide[1], wide[2], rise, self.before, self.window, self.strides, self.dilation
@@ -186,6 +186,6 @@ class SpikingLayer(NoisyLayer):
         return {**super().get_config(), "t_start": self.t_start, "t_min": self.t_min, "t_max": self.t_max}
 
 
-def _as_grid(leads: Floats, kernel: Floats) -> tuple[Floats, Floats]:
+def as_grid(leads: Floats, kernel: Floats) -> tuple[Floats, Floats]:
     """Leads and kernel of a layer as those of a convolution."""
     return (leads, kernel) if kernel.ndim > 2 else (leads[:, None, None], kernel[None, None])

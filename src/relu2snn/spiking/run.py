@@ -22,6 +22,17 @@ def spiking_layers(model: keras.Model) -> list[Any]:
     return [layer for layer in model.layers if isinstance(layer, SpikingDense | SpikingConv2D)]
 
 
+def spiking_layer(model: keras.Model, name: str) -> Any:
+    """The spiking layer called `name`.
+
+    Raises ValueError when there is none.
+    """
+    layers = {layer.name: layer for layer in spiking_layers(model)}
+    if name not in layers:
+        raise ValueError(f"layer {name!r}: no spiking layer of that name; choose from {', '.join(layers)}")
+    return layers[name]
+
+
 def latency(model: keras.Model) -> float:
     """When the output is read, in units of the input window: t_min of the output layer."""
     return next(layer.t_min for layer in model.layers if isinstance(layer, PotentialReadout))
@@ -32,7 +43,7 @@ def spike_times(model: keras.Model, images: Floats, certify: bool = True) -> dic
 
     Shapes are those of the layers' outputs; the input window is [0, 1]. certify: as in SpikingRun.
     """
-    _prepare(model, certify)
+    prepare(model, certify)
     layers = [layer for layer in model.layers if isinstance(layer, SpikeEncoder)] + spiking_layers(model)
     probe = keras.Model(model.inputs[0], [layer.output for layer in layers])
     leads = probe(tf.constant(images, model.inputs[0].dtype), training=False)
@@ -58,7 +69,7 @@ class SpikingRun:
         self.windows = [(layer.t_min, layer.t_max) for layer in layers]
         self.neurons = np.array([int(np.prod(layer.output.shape[1:])) for layer in layers], np.int64)
         self._noisy = np.flatnonzero([layer.noise for layer in layers])
-        self._constants = [_Held(layer) for layer in layers] if certify else []
+        self._constants = [Held(layer) for layer in layers] if certify else []
         self.start(part)
         noisy = [layers[k].output for k in self._noisy]
         probe = keras.Model(model.inputs[0], {"logits": model.outputs[0], "noisy": noisy})
@@ -66,7 +77,7 @@ class SpikingRun:
         @tf.function(reduce_retracing=True)
         def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
             # Only while the graph is made: a call of the model without a run takes its weights as they are then.
-            with _constants(layers, self._constants):
+            with held_constants(layers, self._constants):
                 outputs = probe(images, training=False)
             return outputs["logits"], [tf.math.count_nonzero(lead > 0) for lead in outputs["noisy"]]
 
@@ -75,7 +86,7 @@ class SpikingRun:
 
     def start(self, part: int = 0) -> None:
         """Count from nothing again, with the noise of `part`, as a new run would; its graph is kept."""
-        _prepare(self._model, self._certify)
+        prepare(self._model, self._certify)
         for layer in self._model.layers:
             if hasattr(layer, "reseed"):
                 layer.reseed(part)
@@ -121,7 +132,7 @@ class SpikingRun:
         return np.array([layer.deviation for layer in self._evidence])
 
 
-class _Held:
+class Held:
     """The constants of a layer in variables, derived again where α has changed: the run's graph stays.
 
     Given to the graph in every call instead, they would add a twentieth to the time of LeNet5.
@@ -146,7 +157,7 @@ class _Held:
 
 
 @contextlib.contextmanager
-def _constants(layers: list[Any], constants: list[_Held]) -> Iterator[None]:
+def held_constants(layers: list[Any], constants: list[Held]) -> Iterator[None]:
     """Within, the layers take these constants instead of deriving them."""
     for layer, held in zip(layers, constants, strict=False):
         layer.constants = held.tensors()
@@ -157,6 +168,7 @@ def _constants(layers: list[Any], constants: list[_Held]) -> Iterator[None]:
             layer.constants = None
 
 
-def _prepare(model: keras.Model, certify: bool) -> None:
+def prepare(model: keras.Model, certify: bool) -> None:
+    """Say how a network's pairs are decided, and begin to count what becomes of them."""
     for layer in spiking_layers(model):
         layer.certify, layer.evidence = certify, Evidence()

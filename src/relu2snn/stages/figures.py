@@ -1,20 +1,33 @@
-"""Draws the layer maxima of phase 1 and the spiking windows of phase 2."""
+"""Draws the figures of one experiment, in figures/, and writes the numbers that they show to figures/data.npz.
 
+Reads the results of phase 1 and of the variant of phase 2, both networks, and the prepared data set. The names in
+data.npz are <figure>.<number>; the functions of relu2snn.figures draw the figures from them again.
+"""
+
+import relu2snn.stages._tensorflow  # noqa: F401
+
+# isort: split
 from pathlib import Path
+from typing import Any
 
-from relu2snn.config import Experiment, Paths, variant_name
-from relu2snn.figures import plot_layer_maxima, save_figure
-from relu2snn.files import read_json
+import numpy as np
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.figures import save_figure
+from relu2snn.files import atomic_path
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._drawn import draw
 
 
-def run(config: Experiment, part: int | None) -> None:
-    """Write figures/layer_maxima.png and .svg of one experiment."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    phase1 = read_json(Path(paths.phase1, "result.json"))
-    phase2 = read_json(Path(paths.phase2(variant_name(config.phase2)), "result.json"))
-    figure = plot_layer_maxima(phase1["layers"], phase1["layer_maxima"], phase2["windows"])
-    save_figure(figure, Path(paths.figures, "layer_maxima"))
+def run(config: Experiment, part: int | None = None) -> None:
+    """Draw every figure of `relu2snn.config.FIGURES`; `part` is not used."""
+    folder = Path(Paths(config.outputs, config.suite.name, config.name).figures)
+    shown: dict[str, Any] = {}
+    for name, figure, numbers in draw(config):
+        save_figure(figure, folder / name)
+        shown |= {f"{name}.{key}": value for key, value in numbers.items()}
+    with atomic_path(folder / "data.npz") as temporary:
+        np.savez_compressed(temporary, **shown)
 
 
 if __name__ == "__main__":

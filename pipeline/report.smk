@@ -1,0 +1,121 @@
+# What `snakemake --report` shows beside the figures: tables, configs, software, run times.
+
+
+rule provenance:
+    input:
+        lambda wildcards: "{}/result.json".format(
+            SELECTION.paths(wildcards.experiment).phase2(
+                SELECTION.variant(wildcards.experiment)
+            )
+        ),
+    output:
+        f"{PATHS.provenance}/config.yaml",
+        f"{PATHS.provenance}/software.json",
+        report(
+            f"{PATHS.provenance}/config.html",
+            caption="report/config.rst",
+            category="Configuration",
+            labels={"experiment": "{experiment}"},
+        ),
+    log:
+        PATHS.log("provenance"),
+    benchmark:
+        PATHS.benchmark("provenance")
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=lambda wildcards: slice_text(
+            EXPERIMENTS[wildcards.experiment], "provenance"
+        ),
+    shell:
+        "python -m relu2snn.stages.provenance --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+rule report_results:
+    input:
+        PATHS.results,
+        [f"{SELECTION.paths(name).provenance}/config.yaml" for name in EXPERIMENTS],
+    output:
+        f"{PATHS.suite_folder}/report/summary.csv",
+        report(
+            PATHS.page("results"),
+            caption="report/results.rst",
+            category="Comparison with the paper",
+            labels={"table": "Results beside published ones"},
+        ),
+        report(
+            PATHS.page("software"),
+            caption="report/software.rst",
+            category="Software and run times",
+            labels={"table": "Software and machine"},
+        ),
+    log:
+        f"{PATHS.suite_folder}/report_results.log",
+    benchmark:
+        f"{PATHS.suite_folder}/report_results.tsv"
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_results"),
+    shell:
+        "python -m relu2snn.stages.report_results --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+rule report_sweeps:
+    input:
+        PATHS.sweeps,
+    output:
+        report(
+            PATHS.page("sweeps"),
+            caption="report/sweeps.rst",
+            category="Robustness",
+            subcategory="All sweeps",
+            labels={"table": "All sweeps"},
+        ),
+    log:
+        f"{PATHS.suite_folder}/report_sweeps.log",
+    benchmark:
+        f"{PATHS.suite_folder}/report_sweeps.tsv"
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_sweeps"),
+    shell:
+        "python -m relu2snn.stages.report_sweeps --slice {params.slice:q} 2>&1 | tee {log}"
+
+
+# After every job that computes, so that all of them are listed.
+rule report_runtimes:
+    input:
+        PATHS.page("results"),
+        [PATHS.page("sweeps")] if SELECTION.sweeps else [],
+        expand(rules.figures.output, experiment=EXPERIMENTS),
+    output:
+        report(
+            PATHS.page("runtimes"),
+            caption="report/runtimes.rst",
+            category="Software and run times",
+            labels={"table": "Run times by job"},
+        ),
+    log:
+        f"{PATHS.suite_folder}/report_runtimes.log",
+    benchmark:
+        f"{PATHS.suite_folder}/report_runtimes.tsv"
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_runtimes"),
+    shell:
+        "python -m relu2snn.stages.report_runtimes --slice {params.slice:q} 2>&1 | tee {log}"

@@ -1,0 +1,56 @@
+"""What every figure shares: width, palette, text sizes, axes, and the files it becomes."""
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from relu2snn.files import atomic_path
+
+COLUMN_WIDTH = 85 / 25.4
+"""Inches in the 85 mm of a journal's column."""
+
+# Okabe and Ito's palette: told apart under every common colour blindness, and in grey.
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+VALUES = "viridis"
+"""The perceptually uniform map of values."""
+
+LABEL, TICK = 7, 6
+LOGARITHMIC_FROM = 50
+"""Values that span more than this factor stand on a logarithmic axis."""
+
+
+def dress(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Label both axes, set the sizes of the text, and lay a pale grid behind the data."""
+    axes.set_xlabel(xlabel, fontsize=LABEL)
+    axes.set_ylabel(ylabel, fontsize=LABEL)
+    axes.tick_params(labelsize=TICK)
+    axes.grid(axis="y", color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def legend_above(axes: Axes, columns: int = 2) -> None:
+    """A legend above the axes, where it hides nothing."""
+    axes.legend(fontsize=TICK, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
+
+
+def zero_below(axes: Axes, lowest: int, highest: int) -> float:
+    """Make the y axis logarithmic from 10^lowest to 10^highest, with a tick "0" a decade below; returns its height."""
+    foot = 10.0 ** (lowest - 1)
+    axes.set_yscale("log")
+    axes.set_ylim(foot / 3, 3 * 10.0**highest)
+    powers = range(highest, lowest - 1, -max(1, (highest - lowest) // 4))
+    axes.set_yticks([foot, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)])
+    axes.minorticks_off()
+    return foot
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write `figure` as `path`.png (200 dpi) and `path`.svg, its text as text; the same figure gives the same bytes."""
+    for suffix in ("png", "svg"):
+        with (
+            atomic_path(f"{path}.{suffix}") as temporary,
+            matplotlib.rc_context({"svg.hashsalt": "relu2snn", "svg.fonttype": "none"}),
+        ):
+            figure.savefig(temporary, dpi=200, metadata={"Date": None} if suffix == "svg" else None)

@@ -1,0 +1,47 @@
+"""Robustness: what is left of accuracy and agreement as one value is disturbed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LOGARITHMIC_FROM, VERMILLION, dress, legend_above
+
+_PARAMETERS = {
+    "zeta": "margin of the windows ζ",
+    "noise": "noise on spike times, standard deviation\n(1 = input window)",
+    "alpha_noise": "noise on α, standard deviation",
+}
+
+
+def plot_sweep(parameter: str, values: Sequence[float], spreads: Mapping[str, Sequence[Any]]) -> Figure:
+    """Shares of the test images, such as accuracy and agreement, against a swept parameter.
+
+    `values` (n,) ascend; `spreads` maps a name to n of {"mean", "std"} over trials, std None for a single trial, or to
+    n of None, which is not drawn. Bars are one standard deviation. Values that span more than a factor of 50 stand on
+    a logarithmic axis, with 0 at its left end. Raises ValueError when the lengths differ.
+    """
+    figure = Figure(figsize=(COLUMN_WIDTH, 2.4), layout="constrained")
+    axes = figure.add_subplot()
+    looks = [("o-", BLUE), ("s--", VERMILLION)]
+    for (name, points), (line, colour) in zip(spreads.items(), looks, strict=False):
+        if len(points) != len(values):
+            raise ValueError(f"{name} has {len(points)} entries for {len(values)} values; give one per value")
+        if None in points:
+            continue
+        bars = [point["std"] or 0.0 for point in points]
+        style: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.5, "capsize": 2, "color": colour, "label": name}
+        axes.errorbar(values, [point["mean"] for point in points], bars, fmt=line, **style)
+    positive = [value for value in values if value > 0]
+    if positive and values[0] >= 0 and positive[-1] > LOGARITHMIC_FROM * positive[0]:
+        if values[0] > 0:
+            axes.set_xscale("log")
+        else:
+            axes.set_xscale("symlog", linthresh=positive[0])
+            powers = range(math.ceil(math.log10(positive[0])), math.floor(math.log10(positive[-1])) + 1)
+            axes.set_xticks([0.0, *(10.0**power for power in powers)])
+    axes.set_ylim(-0.03, 1.05)
+    dress(axes, _PARAMETERS[parameter], "share of test images")
+    legend_above(axes)
+    return figure

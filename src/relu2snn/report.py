@@ -1,0 +1,137 @@
+"""The pages of the Snakemake report that are not figures: results beside published ones, sweeps, run times, software.
+
+Each is an HTML file that stands alone. The report shows it in a frame; its caption is in pipeline/report/*.rst.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from relu2snn.results import Row, shown
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "pipeline" / "report" / "pages"
+
+# What a job of Snakemake's benchmark took; a job shorter than its sampling has no value for some.
+BENCHMARK = {"s": "wall time (s)", "cpu_time": "CPU time (s)", "max_rss": "peak memory (MB)"}
+# Their jobs only show results, some of them after the page of run times is made.
+_VIEWS = ("track", "report_", "results", "sweeps", "provenance")
+
+
+def page(template: str, title: str, **values: Any) -> str:
+    """The HTML of a template of pipeline/report/pages/."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    return environment.get_template(f"{template}.html").render(title=title, **values)
+
+
+def beside_published(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """The rows of results.csv with their loss of accuracy and, under "published", what others report for them.
+
+    published: by experiment, the group `published` of its config. It says nothing about runs with noise. Its accuracy
+    was reached on the whole data set, so it is "comparable" only where the data are real and not a sample.
+    """
+    compared = []
+    for row in rows:
+        known = {} if "noise=" in row["variant"] else published.get(row["experiment"], {})
+        compared.append(
+            {
+                **row,
+                "accuracy_loss": _loss(row),
+                "published": {key: known.get(key) for key in ("accuracy", "accuracy_loss", "agreement", "source")},
+                "comparable": row["data"] == "real",
+            }
+        )
+    return compared
+
+
+def _loss(row: Row) -> float | None:
+    original, spiking = row["accuracy_original"], row["accuracy"]
+    return None if original is None or spiking is None else original - spiking
+
+
+def results_page(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]], suite: str) -> str:
+    """The table of a suite's results beside the published ones, with the sources of these as notes."""
+    compared = beside_published(rows, published)
+    found = [row["published"]["source"] for row in compared]
+    sources = list(dict.fromkeys(source for source in found if source))
+    return page("results", f"Results of the suite {suite}", rows=compared, sources=sources)
+
+
+SUMMARY_COLUMNS = ("experiment", "accuracy", "published", "loss", "agreement", "exact")
+
+
+def summary(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """The few columns of the table that the report's first page has room for, as texts."""
+    return [
+        {
+            "experiment": row["experiment"] if row["variant"] == "base" else f"{row['experiment']}, {row['variant']}",
+            "published": shown(row["published"]["accuracy"]) if row["comparable"] else "",
+            "loss": shown(row["accuracy_loss"]),
+            **{key: shown(row[key]) for key in ("accuracy", "agreement", "exact")},
+        }
+        for row in beside_published(rows, published)
+    ]
+
+
+def sweeps_page(rows: Sequence[Row], suite: str) -> str:
+    """A table per experiment and sweep: mean and standard deviation over the trials of each value."""
+    sweeps: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        sweeps.setdefault((row["experiment"], row["parameter"]), []).append(row)
+    return page("sweeps", f"Robustness: sweeps of the suite {suite}", sweeps=sweeps)
+
+
+def runtimes(folder: str | Path) -> dict[str, list[Row]]:
+    """What the last run of each job took, by experiment (or "all experiments"), in the order in which they ended.
+
+    folder: outputs/<suite>. Jobs that only show results are left out.
+    """
+    groups: dict[str, list[Row]] = {}
+    for file in sorted(_benchmarks(Path(folder)), key=lambda each: each.stat().st_mtime_ns):
+        if file.stem.startswith(_VIEWS) or "_track" in file.stem:
+            continue
+        with file.open(newline="") as text:
+            measured = next(csv.DictReader(text, delimiter="\t"), {})
+        job = f"data {file.stem}" if file.parent.name == "datasets" else file.stem
+        name = file.parents[1].name if file.parent.name == "benchmarks" else "all experiments"
+        groups.setdefault(name, []).append({"job": job, **{key: _number(measured.get(key)) for key in BENCHMARK}})
+    return dict(sorted(groups.items(), key=lambda group: (group[0] != "all experiments", group[0])))
+
+
+def _benchmarks(folder: Path) -> Iterator[Path]:
+    for pattern in ("*.tsv", "datasets/*.tsv", "*/benchmarks/*.tsv"):
+        yield from folder.glob(pattern)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def runtimes_page(folder: str | Path, suite: str) -> str:
+    """Wall time, CPU time and memory of every job."""
+    return page("runtimes", f"Run times of the suite {suite}", groups=runtimes(folder), columns=BENCHMARK)
+
+
+def software_page(experiments: Mapping[str, Mapping[str, Any]], suite: str) -> str:
+    """The software and machine of each experiment's results; experiments with the same share a column."""
+    columns: list[tuple[list[str], Mapping[str, Any]]] = []
+    for name, values in experiments.items():
+        alike = next((names for names, other in columns if other == values), None)
+        if alike is None:
+            columns.append(([name], values))
+        else:
+            alike.append(name)
+    keys = list(dict.fromkeys(key for _, values in columns for key in values))
+    return page("software", f"Software and machine of the suite {suite}", columns=columns, keys=keys)

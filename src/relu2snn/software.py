@@ -1,0 +1,28 @@
+"""The software and the machine that make a result."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("relu2snn", "tensorflow", "keras", "numpy", "numba", "snakemake", "mlflow", "matplotlib")
+
+
+def software() -> dict[str, Any]:
+    """Versions of Python and of what computes or shows results; the processor, the cores that it has, the system."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+    }
+
+
+def processor() -> str:
+    """The processor's name as Linux knows it, or what Python says elsewhere."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

@@ -1,0 +1,139 @@
+"""When the neurons of a network spiked, for looking at: batch by batch, as a raster of one image, as a histogram."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from relu2snn.spiking.layers import SpikeEncoder
+from relu2snn.spiking.run import Floats, Held, held_constants, prepare, spiking_layer, spiking_layers
+
+
+class SpikeRecorder:
+    """The leads t_max − t of the encoder and of every spiking layer, batch by batch, in one graph.
+
+    A lead is the ReLU's value that the spike stands for, unless it came early; t_max is that of the layer's window.
+
+    Attributes: windows, [t_min, t_max] by layer name, first layer first.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        prepare(model, certify=True)
+        hidden = spiking_layers(model)
+        layers = [each for each in model.layers if isinstance(each, SpikeEncoder)] + hidden
+        self.windows = {layer.name: (layer.t_min, layer.t_max) for layer in layers}
+        probe = keras.Model(model.inputs[0], [layer.output for layer in layers])
+        constants = [Held(layer) for layer in hidden]
+        for layer in layers:
+            layer.reseed(0)
+
+        @tf.function(reduce_retracing=True)
+        def step(images: tf.Tensor) -> list[tf.Tensor]:
+            with held_constants(hidden, constants):
+                return probe(images, training=False)  # type: ignore[no-any-return]
+
+        self._step, self._dtype = step, model.inputs[0].dtype
+
+    def leads(self, images: Floats) -> dict[str, Floats]:
+        """Leads of images (b, h, w, c) by layer name, in the shapes of the layers' outputs."""
+        found = self._step(tf.constant(images, self._dtype))
+        return {name: lead.numpy() for name, lead in zip(self.windows, found, strict=True)}
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Spikes of a sample of neurons of every layer, for one image.
+
+    layers and windows (layers, 2): names and [t_min, t_max], the input first; sizes (layers,): all neurons of each.
+    layer, neuron, time and value (n,): of each spike the index of its layer, the neuron's in the flattened layer, the
+    time in units of the input window, and the value of the ReLU (of the pixel, in [0, 1]).
+    """
+
+    layers: list[str]
+    windows: Floats
+    sizes: NDArray[np.int64]
+    layer: NDArray[np.int64]
+    neuron: NDArray[np.int64]
+    time: Floats
+    value: Floats
+
+
+def raster(
+    model: keras.Model, image: Floats, neurons: int = 40, seed: int = 0, values: Mapping[str, Floats] | None = None
+) -> Raster:
+    """The spikes of one image (h, w, c): of all neurons of a layer, or of `neurons` drawn with `seed` if it has more.
+
+    values: the ReLU's outputs by layer name, in the shapes of the layers; where there are none, what the spikes decode
+    to, which is the same unless they came early.
+    """
+    recorder = SpikeRecorder(model)
+    leads = {name: lead[0].ravel() for name, lead in recorder.leads(np.asarray(image)[None]).items()}
+    draw = np.random.default_rng(seed)
+    rows: dict[str, list[Any]] = {"layer": [], "neuron": [], "time": [], "value": []}
+    for index, (name, lead) in enumerate(leads.items()):
+        chosen = np.sort(draw.choice(lead.size, min(neurons, lead.size), replace=False))
+        known = np.ravel((values or {}).get(name, lead))
+        rows["layer"].append(np.full(chosen.size, index))
+        rows["neuron"].append(chosen)
+        rows["time"].append(recorder.windows[name][1] - lead[chosen])
+        rows["value"].append(known[chosen])
+    sizes = np.array([lead.size for lead in leads.values()])
+    columns = {key: np.concatenate(pieces) for key, pieces in rows.items()}
+    return Raster(list(leads), np.array(list(recorder.windows.values())), sizes, **columns)
+
+
+@dataclass
+class SpikeHistogram:
+    """How many spikes of one layer fall into each bin of time, summed over batches.
+
+    edges (bins + 1,): times in units of the input window, from t_start, the earliest a spike can be, to t_max or, with
+    noise, beyond; t_min and t_max are edges. counts (bins,): spikes apart from those at t_max itself, `at_end`, which
+    are forced. before_end: spikes before t_max; neurons: of the layer; images: how many were added.
+    """
+
+    layer: str
+    t_min: float
+    t_max: float
+    edges: Floats
+    counts: NDArray[np.int64]
+    neurons: int
+    images: int = 0
+    at_end: int = 0
+    before_end: int = 0
+
+    @classmethod
+    def empty(cls, layer: Any, bins: int = 40) -> "SpikeHistogram":
+        """A histogram of a spiking layer with `bins` bins in its window, and as wide ones before and after."""
+        width = layer.window / bins
+        late = int(np.ceil(6 * layer.noise / width))
+        early = int(np.ceil(layer.before / width)) + late
+        edges = layer.t_min + width * np.arange(-early, bins + late + 1)
+        edges[early], edges[early + bins] = layer.t_min, layer.t_max
+        neurons = int(np.prod(layer.output.shape[1:]))
+        return cls(layer.name, layer.t_min, layer.t_max, edges, np.zeros(edges.size - 1, np.int64), neurons)
+
+    def add(self, leads: Floats) -> None:
+        """Count the spikes of a batch, by their leads (b, …)."""
+        self.images += len(leads)
+        self.before_end += int(np.count_nonzero(leads > 0))
+        self.at_end += int(np.count_nonzero(leads == 0))
+        times = self.t_max - leads[leads != 0]
+        # A spike is before t_max by its lead; rounding of its time must not move it across.
+        times = np.where(leads[leads != 0] > 0, np.minimum(times, np.nextafter(self.t_max, -np.inf)), times)
+        self.counts += np.histogram(np.clip(times, self.edges[0], self.edges[-1]), self.edges)[0]
+
+
+def spike_histogram(model: keras.Model, batches: Iterable[Floats], layer: str, bins: int = 40) -> SpikeHistogram:
+    """The spike times of one layer over batches of images (b, h, w, c), with `bins` bins in its window.
+
+    Raises ValueError when the network has no spiking layer of that name.
+    """
+    recorder = SpikeRecorder(model)
+    histogram = SpikeHistogram.empty(spiking_layer(model, layer), bins)
+    for images in batches:
+        histogram.add(recorder.leads(images)[layer])
+    return histogram

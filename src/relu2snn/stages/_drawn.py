@@ -1,0 +1,146 @@
+"""The figures of one experiment and the numbers that they show, one after the other, so that few are in memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from relu2snn import figures
+from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.datasets import Dataset, open_dataset
+from relu2snn.errors import UserError
+from relu2snn.files import read_json
+from relu2snn.mapping import fold, read, values_model
+from relu2snn.progress import progress
+from relu2snn.spiking import (
+    Comparison,
+    SpikeHistogram,
+    SpikeRecorder,
+    membrane_potentials,
+    output_potentials,
+    raster,
+    spike_kinds,
+    spiking_layers,
+)
+from relu2snn.stages._models import load_model
+
+Drawing = tuple[str, figures.Figure, dict[str, Any]]
+
+
+def draw(config: Experiment) -> Iterator[Drawing]:
+    """The name of every figure, the figure, and the numbers that it shows by name.
+
+    Raises UserError when a file is missing, or figures.layer or figures.image names one that is not there.
+    """
+    paths = Paths(config.outputs, config.suite.name, config.name)
+    folder = paths.phase2(variant_name(config.phase2))
+    phase1, phase2 = read_json(f"{paths.phase1}/result.json"), read_json(f"{folder}/result.json")
+    yield _layer_maxima(phase1, phase2)
+    dataset = open_dataset(paths.dataset(config.dataset.name))
+    yield _disagreement(config, dataset, f"{paths.phase1}/predictions.npz", f"{folder}/predictions.npz")
+    spiking = load_model(f"{folder}/spiking.keras")
+    yield _certified(phase2, spiking)
+
+    scaled = load_model(f"{paths.phase1}/scaled.keras")
+    values = values_model(fold(read(scaled)), scaled)
+    layer = _layer(config, phase2)
+    histogram, comparison, image = _pass(config, dataset, spiking, values, layer)
+    yield "spike_times", figures.plot_spike_times(histogram), asdict(histogram)
+    decoding = comparison.result()
+    yield "exactness", figures.plot_exactness(decoding), asdict(decoding)
+
+    pixels, label = _image(config, dataset, image)
+    relu = {name: np.asarray(value[0]) for name, value in values(pixels[None], training=False).items()}
+    del values, scaled
+    title = f"test image {image}" + ("" if label is None else f", class {label}")
+    spikes = raster(spiking, pixels, config.figures.neurons, config.figures.seed, relu)
+    yield "raster", figures.plot_raster(spikes, title), {"image": image, **asdict(spikes)}
+    traces = membrane_potentials(spiking, pixels, layer, config.figures.traces, config.figures.seed)
+    numbers = {f"{number}.{key}": value for number, each in enumerate(traces) for key, value in asdict(each).items()}
+    yield "potentials", figures.plot_potentials(traces, title), {"image": image, **numbers}
+    output = output_potentials(spiking, pixels).highest(figures.CLASSES, label)
+    yield "output_potentials", figures.plot_output_potentials(output, label, title), {"image": image, **asdict(output)}
+
+
+def _layer_maxima(phase1: dict[str, Any], phase2: dict[str, Any]) -> Drawing:
+    numbers = {"layers": phase1["layers"], "maxima": phase1["layer_maxima"], "windows": phase2["windows"]}
+    return "layer_maxima", figures.plot_layer_maxima(**numbers), numbers
+
+
+def _certified(phase2: dict[str, Any], spiking: keras.Model) -> Drawing:
+    images = phase2["images"]
+    numbers = {
+        "layers": phase2["layers"],
+        "simulated": phase2["simulated"]["layers"],
+        "early": phase2["early_spikes"]["layers"],
+        "pairs": [images * int(np.prod(layer.output.shape[1:])) for layer in spiking_layers(spiking)],
+        "images": images,
+    }
+    return "certified", figures.plot_certified(**numbers), numbers
+
+
+def _disagreement(config: Experiment, dataset: Dataset, *files: str) -> Drawing:
+    labels = []
+    for name in files:
+        with np.load(name) as file:
+            labels.append(file["labels"])
+    numbers = {"original": labels[0], "spiking": labels[1]}
+    where = figures.disagreeing(**numbers)
+    pixels = [dataset.pixels("test", image, image + 1)[0] for image in where.tolist()]
+    numbers["pictures"] = np.array([picture(each, config.dataset.source.mean_bgr) for each in pixels])
+    return "disagreement", figures.plot_disagreement(**numbers), numbers
+
+
+def picture(pixels: NDArray[Any], mean_bgr: Sequence[float]) -> NDArray[Any]:
+    """An image (h, w, c) of a prepared data set as people look at it, grey or RGB: photographs lack their mean."""
+    if not mean_bgr:
+        return pixels
+    bgr: NDArray[np.uint8] = np.clip(np.rint(pixels + np.array(mean_bgr)), 0, 255).astype(np.uint8)
+    return bgr[..., ::-1]
+
+
+def _layer(config: Experiment, phase2: dict[str, Any]) -> str:
+    layers: list[str] = phase2["layers"]
+    chosen = config.figures.layer
+    if chosen is None:
+        return layers[int(np.argmax(phase2["early_spikes"]["layers"]))]
+    if chosen > len(layers):
+        raise UserError(f"figures.layer={chosen}: {config.name} has hidden layers 1 to {len(layers)}")
+    return layers[chosen - 1]
+
+
+def _pass(
+    config: Experiment, dataset: Dataset, spiking: keras.Model, values: keras.Model, layer: str
+) -> tuple[SpikeHistogram, Comparison, int]:
+    """Run both networks over the images: spike times of `layer`, decoded values, and the image to show."""
+    settings = config.figures
+    images = min(settings.images or dataset.count("test"), dataset.count("test"))
+    hidden = {each.name: each for each in spiking_layers(spiking)}
+    histogram = SpikeHistogram.empty(hidden[layer])
+    comparison = Comparison(hidden, images, seed=settings.seed)
+    recorder = SpikeRecorder(spiking)
+    batches = dataset.batches("test", settings.batch, config.dataset.preprocess, 0, images)
+    chosen, first = settings.image, 0
+    for pixels, _ in progress(batches, -(-images // settings.batch), f"figures {config.name}"):
+        leads = recorder.leads(pixels)
+        histogram.add(leads[layer])
+        relu = values(pixels, training=False)
+        comparison.add({name: np.asarray(value) for name, value in relu.items()}, leads)
+        if chosen is None:
+            early = spike_kinds(leads[layer], hidden[layer].before, hidden[layer].window) == 0
+            found = np.flatnonzero(early.reshape(len(pixels), -1).any(axis=1))
+            chosen = first + int(found[0]) if found.size else None
+        first += len(pixels)
+    return histogram, comparison, chosen or 0
+
+
+def _image(config: Experiment, dataset: Dataset, image: int) -> tuple[NDArray[np.float64], int | None]:
+    """A test image as the networks take it, and its class, if it is known."""
+    count = dataset.count("test")
+    if image >= count:
+        raise UserError(f"figures.image={image}: {config.name} has test images 0 to {count - 1}")
+    pixels, labels = next(dataset.batches("test", 1, config.dataset.preprocess, image, image + 1))
+    return pixels[0], None if labels is None else int(labels[0])

@@ -1,0 +1,34 @@
+"""Writes the report's table of results beside the published ones, and its table of the software that made them."""
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.errors import UserError
+from relu2snn.files import read_json, write_text
+from relu2snn.report import SUMMARY_COLUMNS, results_page, software_page, summary
+from relu2snn.results import collect, write_csv
+from relu2snn.stages._app import stage_app
+
+
+def run(config: Experiment, part: int | None) -> None:
+    """Write report/results.html, summary.csv and software.html over all experiments of the suite with results."""
+    outputs, suite = config.outputs, config.suite.name
+    paths = Paths(outputs, suite)
+    rows = collect(outputs, suite)
+    if not rows:
+        raise UserError(f"{paths.suite_folder}: no results of phase 2 here; run snakemake for this suite first")
+    # Results of an older call may have no provenance yet.
+    names = dict.fromkeys(row["experiment"] for row in rows)
+    folders = {name: Path(Paths(outputs, suite, name).provenance) for name in names}
+    known = {name: folder for name, folder in folders.items() if (folder / "config.yaml").exists()}
+    published = {name: OmegaConf.load(folder / "config.yaml").published for name, folder in known.items()}
+    write_text(paths.page("results"), results_page(rows, published, suite))
+    write_csv(Path(paths.page("results")).with_name("summary.csv"), summary(rows, published), SUMMARY_COLUMNS)
+    software = {name: read_json(folder / "software.json") for name, folder in known.items()}
+    write_text(paths.page("software"), software_page(software, suite))
+
+
+if __name__ == "__main__":
+    stage_app("report_results", run)

@@ -1,0 +1,21 @@
+"""Writes the report's tables of the robustness sweeps."""
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.errors import UserError
+from relu2snn.files import write_text
+from relu2snn.report import sweeps_page
+from relu2snn.results import collect_sweeps
+from relu2snn.stages._app import stage_app
+
+
+def run(config: Experiment, part: int | None) -> None:
+    """Write report/sweeps.html over all sweeps of the suite."""
+    paths = Paths(config.outputs, config.suite.name)
+    rows = collect_sweeps(config.outputs, config.suite.name)
+    if not rows:
+        raise UserError(f"{paths.suite_folder}: no results of a sweep here; run snakemake with sweep=NAME first")
+    write_text(paths.page("sweeps"), sweeps_page(rows, config.suite.name))
+
+
+if __name__ == "__main__":
+    stage_app("report_sweeps", run)

@@ -1,0 +1,324 @@
+"""The Snakemake report: what a reader finds in the file, against the files that it was made of."""
+
+import base64
+import csv
+import html
+import json
+import re
+import subprocess
+import urllib.parse
+from html.parser import HTMLParser
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from runs import EXPERIMENTS, OVERRIDES, ROOT, SWEEP_OPTIONS, SWEEP_OVERRIDES, command, environment
+
+from relu2snn.config import FIGURES, compose_experiment, compose_suite
+from relu2snn.report import beside_published, results_page, runtimes, software_page
+
+NAMES = EXPERIMENTS.split(",")
+
+
+class Cells(HTMLParser):
+    """The tables of a page: by id, rows of cells; a cell is its title (all digits) or, without one, its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.of_class: dict[str, list[str]] = {}
+        self.reading = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        if tag == "table":
+            self.rows = self.tables.setdefault(values["id"] or "", [])
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            title = values.get("title")
+            self.rows[-1].append(title or "")
+            self.of_class.setdefault(values.get("class") or "", []).append(title or "")
+            self.reading = title is None
+        elif tag == "sup":
+            self.reading = False
+
+    def handle_data(self, data: str) -> None:
+        if self.reading:
+            self.rows[-1][-1] += data.strip()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self.reading = False
+
+
+class Addresses(HTMLParser):
+    """Every address that a browser would fetch by itself for a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        followed = {"a": (), "link": ("href",)}.get(tag, ("src", "href", "xlink:href", "data", "poster", "srcset"))
+        self.found += [value or "" for key, value in attributes if key in followed]
+        self.found += re.findall(r"url\(([^)]*)\)", dict(attributes).get("style") or "")
+
+
+class Report:
+    """A report as written by Snakemake: its results by path, its categories, its pages."""
+
+    def __init__(self, path: Path) -> None:
+        self.text = path.read_text()
+        self.results: dict[str, Any] = self._variable("results")
+        self.categories: dict[str, Any] = self._variable("categories")
+        self.description: str = self._variable("workflow-desc", "workflow_desc")
+
+    def _variable(self, script: str, name: str = "") -> Any:
+        found = re.search(rf'<script id="{script}">\s*var {name or script} = (.*);\s*</script>', self.text)
+        assert found, script
+        return json.loads(found.group(1))
+
+    def content(self, path: str) -> bytes:
+        head, _, data = self.results[path]["data_uri"].partition(",")
+        assert head.startswith(f"data:{self.results[path]['mime_type']}")
+        return base64.b64decode(data) if "base64" in head else urllib.parse.unquote_to_bytes(data)
+
+    def page(self, path: str) -> str:
+        return self.content(path).decode()
+
+
+def make_report(folder: Path, file: Path, overrides: str, **options: str) -> subprocess.CompletedProcess[str]:
+    """Make a report where any download fails at once."""
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    words = command("--report", str(file), overrides=overrides, **options)
+    cores = words.index("--cores")
+    # As a reader of the README calls it.
+    del words[cores : cores + 2]
+    return subprocess.run(words, cwd=folder, env=environment() | nowhere, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def report(finished: Path) -> Report:
+    run = make_report(finished, finished / "report.html", OVERRIDES, experiments=EXPERIMENTS)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "Missing metadata" not in run.stderr
+    return Report(finished / "report.html")
+
+
+@pytest.fixture(scope="module")
+def swept_report(swept: Path) -> Report:
+    run = make_report(swept, swept / "report.html", SWEEP_OVERRIDES + "[0.0,0.05]", **SWEEP_OPTIONS)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return Report(swept / "report.html")
+
+
+@pytest.mark.workflow
+def test_the_table_holds_the_numbers_of_results_csv(report: Report, finished: Path) -> None:
+    tables = Cells(report.page("outputs/paper/report/results.html")).tables
+    with (finished / "outputs" / "paper" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    shown = {row[0]: row for row in tables["published"][2:]}
+    evidence = {row[0]: row for row in tables["evidence"][1:]}
+    assert set(shown) == set(evidence) == set(NAMES)
+    for row in rows:
+        keys = ("experiment", "data", "images", "accuracy_original", "accuracy_scaled", "accuracy")
+        # Fashion-MNIST with these networks is not in the paper: nothing published.
+        expected = [*(row[key] for key in keys), "", "0.0", "", row["agreement"], "", "yes"]
+        assert shown[row["experiment"]] == expected
+        keys = ("experiment", "weights", "certified", "early_spikes", "latency", "nonzero_fraction", "spiking_fraction")
+        assert evidence[row["experiment"]] == [row[key] for key in keys]
+        # And on the first page, in short.
+        assert re.search(rf"<td>{row['experiment']}</td>\s*<td>{float(row['accuracy']):.4f}</td>", report.description)
+
+
+@pytest.mark.workflow
+def test_every_figure_of_every_experiment_is_there_with_its_caption(report: Report, finished: Path) -> None:
+    captions = {}
+    for name in NAMES:
+        folder = finished / "outputs" / "paper" / name / "figures"
+        for file in (folder / f"{figure}.{suffix}" for figure in FIGURES for suffix in ("png", "svg")):
+            path = str(file.relative_to(finished))
+            assert report.content(path) == file.read_bytes()
+            assert path in report.categories["Figures"][name]
+            assert report.results[path]["labels"]["figure"] == file.stem.replace("_", " ").capitalize()
+            assert report.results[path]["labels"]["format"].endswith(f" ({file.suffix[1:].upper()})")
+            captions[name, file.stem] = report.results[path]["caption"]
+            assert name in captions[name, file.stem]
+            assert len(captions[name, file.stem]) > 150
+    assert len(set(captions.values())) == len(captions) == len(FIGURES) * len(NAMES)
+
+
+@pytest.mark.workflow
+def test_the_whole_config_of_each_experiment_is_there(report: Report) -> None:
+    for name in NAMES:
+        path = f"outputs/paper/{name}/provenance/config.html"
+        text = re.search("<pre>(.*)</pre>", report.page(path), re.S)
+        assert text
+        shown = yaml.safe_load(html.unescape(text.group(1)))
+        config = compose_experiment(name, compose_suite("paper"), OVERRIDES.split())
+        assert (shown["name"], shown["train"]["epochs"], shown["model"]["family"]) == (name, 2, config.model.family)
+        assert shown["phase2"] == dict(config.phase2)
+        assert shown["dataset"]["source"]["train_images"] == 300
+        assert report.results[path]["labels"] == {"experiment": name}
+
+
+@pytest.mark.workflow
+def test_software_and_run_times_are_those_of_the_run(report: Report, finished: Path) -> None:
+    software = {row[0]: row[1:] for row in Cells(report.page("outputs/paper/report/software.html")).tables["software"]}
+    for package in ("tensorflow", "keras", "numpy", "snakemake", "mlflow", "relu2snn"):
+        assert set(software[package]) == {version(package)}
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {text.removesuffix("-dirty") for text in software["commit"]} == {head.strip()}
+    assert all(software["processor"])
+    tables = Cells(report.page("outputs/paper/report/runtimes.html")).tables
+    for name in NAMES:
+        measured = {row[0]: row[1] for row in tables[name]}
+        for job in ("train", "phase1", "phase2_base_part0", "phase2_base_part1", "figures"):
+            file = finished / "outputs" / "paper" / name / "benchmarks" / f"{job}.tsv"
+            seconds = float(next(csv.DictReader(file.open(), delimiter="\t"))["s"])
+            assert measured[job] == f"{seconds:.1f}"
+        total = sum(float(seconds) for job, seconds in list(measured.items())[1:] if job != "all jobs")
+        assert float(measured["all jobs"]) == pytest.approx(total, abs=0.05 * len(measured))
+    assert "data fmnist" in {row[0] for row in tables["all experiments"]}
+
+
+@pytest.mark.workflow
+def test_nothing_is_fetched_when_it_is_opened(report: Report, swept_report: Report) -> None:
+    for each in (report, swept_report):
+        pages = [each.text, *(each.page(path) for path in each.results if Path(path).suffix in (".html", ".svg"))]
+        assert len(pages) > 3
+        for page in pages:
+            assert [address for address in Addresses(page).found if not re.match("data:|#|$", address)] == []
+
+
+@pytest.mark.workflow
+def test_a_sweep_is_there_with_its_table_curve_and_published_figures(swept_report: Report, swept: Path) -> None:
+    tables = Cells(swept_report.page("outputs/smoke/report/sweeps.html")).tables
+    (header, quiet, noisy) = tables["cifar10_vgg-noise"]
+    assert header[:3] == ["noise", "trials", "images"]
+    with (swept / "outputs" / "smoke" / "sweeps.csv").open() as file:
+        points = list(csv.DictReader(file))
+    for row, point in zip((quiet, noisy), points, strict=True):
+        assert (float(row[0]), row[1], row[2]) == (float(point["value"]), point["trials"], point["images"])
+        assert float(row[3].partition(" ± ")[0]) == pytest.approx(float(point["accuracy_mean"]), abs=1e-4)
+    assert "±" in noisy[3]
+    assert "±" not in quiet[3]
+    for suffix in ("png", "svg"):
+        path = f"outputs/smoke/cifar10_vgg/sweep/noise/noise.{suffix}"
+        assert swept_report.content(path) == (swept / path).read_bytes()
+        assert path in swept_report.categories["Robustness"]["cifar10_vgg"]
+        assert "noise of this standard deviation on every spike time" in swept_report.results[path]["caption"]
+    page = swept_report.page("outputs/smoke/report/results.html")
+    (row,) = Cells(page).tables["published"][2:]
+    published = compose_experiment("cifar10_vgg", compose_suite("smoke")).published
+    assert (row[6], row[8]) == (str(published.accuracy), str(published.accuracy_loss))
+    # These images are synthetic, so the published accuracy is set aside and kept out of the first page.
+    assert Cells(page).of_class["number published aside"] == [str(published.accuracy)]
+    assert html.escape(published.source) in page
+    assert str(published.accuracy) not in swept_report.description
+
+
+@pytest.mark.workflow
+def test_without_results_the_report_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sample").symlink_to(ROOT / "data" / "sample")
+    run = make_report(tmp_path, tmp_path / "report.html", "", suite="quickstart")
+    assert run.returncode != 0
+    assert re.search(r"File outputs/quickstart/\S+ marked for report but does not exist", run.stderr)
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+# Without a run: pages of made-up rows
+
+ROW = {
+    "experiment": "mnist_fc",
+    "variant": "base",
+    "images": 10000,
+    "accuracy_original": 0.9862,
+    "accuracy_scaled": 0.9862,
+    "accuracy": 0.9861,
+    "agreement": 0.9999,
+    "exact": False,
+    "certified": 0.75,
+    "early_spikes": 3,
+    "latency": 10.25,
+    "nonzero_fraction": 0.5,
+    "spiking_fraction": 0.25,
+    "data": "real",
+    "weights": "pretrained",
+}
+NO_LABELS = {**ROW, "experiment": "pass_vgg"} | dict.fromkeys(("accuracy_original", "accuracy_scaled", "accuracy"))
+
+
+def published(*names: str) -> dict[str, Any]:
+    suite = compose_suite("paper")
+    return {name: dict(compose_experiment(name, suite).published) for name in names}
+
+
+def test_each_row_stands_beside_what_its_config_says_is_published() -> None:
+    rows = [ROW, {**ROW, "variant": "noise=0.01"}, {**ROW, "experiment": "unknown"}, NO_LABELS]
+    base, noisy, unknown, unlabelled = beside_published(rows, published("mnist_fc", "pass_vgg"))
+    assert base["accuracy_loss"] == pytest.approx(1e-4)
+    assert (base["published"]["accuracy"], base["published"]["agreement"], base["comparable"]) == (0.9862, 1.0, True)
+    assert set(noisy["published"].values()) == set(unknown["published"].values()) == {None}
+    assert unlabelled["accuracy_loss"] is None
+    assert unlabelled["published"]["agreement"] == 1.0
+    page = results_page(rows, published("mnist_fc", "pass_vgg"), "paper")
+    first, second, third, fourth = Cells(page).tables["published"][2:]
+    assert first[:7] == ["mnist_fc", "real", "10000", "0.9862", "0.9862", "0.9861", "0.9862"]
+    assert first[8:] == ["0.0", "0.9999", "1.0", "no"]
+    assert (second[0], second[6], second[8], second[10]) == ("mnist_fc, noise=0.01", "", "", "")
+    assert (third[0], third[6]) == ("unknown", "")
+    assert fourth[3:9] == [""] * 6
+    assert page.count("<sup>") == 2
+    assert "grey" not in page
+
+
+def test_what_the_docs_report_is_what_the_configs_say() -> None:
+    for file in (ROOT / "conf" / "experiment").glob("*.yaml"):
+        values = compose_experiment(file.stem, compose_suite("paper")).published
+        doc = ROOT / "docs" / "experiments" / f"{file.stem}.md"
+        assert (values.source is None) == (not doc.exists())
+        if values.accuracy is not None:
+            assert str(values.accuracy) in doc.read_text()
+            assert "2212.12522" in values.source
+
+
+def test_names_and_values_cannot_break_a_page() -> None:
+    page = results_page([{**ROW, "experiment": "<script>x</script>"}], {}, "a & b")
+    assert "<script>" not in page
+    assert "a &amp; b" in page
+
+
+def test_experiments_made_with_the_same_software_share_a_column() -> None:
+    page = software_page({"a": {"numpy": "1"}, "b": {"numpy": "2", "commit": None}, "c": {"numpy": "1"}}, "paper")
+    assert Cells(page).tables["software"] == [["", "a, c", "b"], ["numpy", "1", "2"], ["commit", "", ""]]
+
+
+def test_run_times_of_short_jobs_and_of_no_jobs(tmp_path: Path) -> None:
+    assert runtimes(tmp_path) == {}
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    for name, values in (
+        ("a/benchmarks/train.tsv", "12.5\t0:00:12\t700.25\t1\t1\t1\t0\t0\t90\t11.5"),
+        ("a/benchmarks/weights.tsv", "0.1\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA"),
+        ("a/benchmarks/track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
+        ("a/benchmarks/sweep_noise_track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
+        ("datasets/fmnist.tsv", "2\t0:00:02\t9\t1\t1\t1\t0\t0\t0\t1"),
+        ("datasets/pass/order.tsv", "path\tlabel"),
+        ("results.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(head + values + "\n")
+    assert runtimes(tmp_path) == {
+        "all experiments": [{"job": "data fmnist", "s": 2.0, "cpu_time": 1.0, "max_rss": 9.0}],
+        "a": [
+            {"job": "train", "s": 12.5, "cpu_time": 11.5, "max_rss": 700.25},
+            {"job": "weights", "s": 0.1, "cpu_time": None, "max_rss": None},
+        ],
+    }

@@ -1,0 +1,181 @@
+"""The stage that draws an experiment's figures: on a small network whose spikes do come early, from its files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import conv_network
+
+from relu2snn.config import FIGURES, Paths, from_slice
+from relu2snn.datasets.arrays import ArraySet, prepare
+from relu2snn.errors import UserError
+from relu2snn.files import write_json
+from relu2snn.mapping import logits_model, measure, read, scale, to_keras, to_spiking
+from relu2snn.spiking import SpikingRun, membrane_potentials, output_potentials, spike_times
+from relu2snn.stages.figures import run
+
+IMAGES = 20
+SUITE, NAME, DATA = "fake_suite", "fake_experiment", "fake_data"
+
+
+def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
+    """The files that the stage reads, of a random network on random images: results and networks really go together."""
+    paths = Paths(str(outputs), SUITE, NAME)
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 7, 8, 2)).astype(np.uint8)
+    labels = np.arange(IMAGES) % 4
+    prepare(paths.dataset(DATA), DATA, "synthetic", ArraySet(pixels, labels, pixels, labels, "random", []))
+    model = conv_network(2, "after")
+    images = pixels / 255.0
+    kernel, bias = model.layers[-1].get_weights()
+    # Else all random images are of one class, and the networks would not disagree.
+    model.layers[-1].set_weights([kernel, bias - np.asarray(logits_model(model)(images)).mean(axis=0)])
+    network = scale(read(model))
+    measured = measure(network, [images])
+    maxima = measured.layer_maxima.tolist()
+    spiking = to_spiking(network, maxima, zeta)
+    original = np.asarray(logits_model(model)(images)).argmax(-1)
+    tested = SpikingRun(spiking)
+    found = tested.logits(images).argmax(-1)
+    Path(paths.phase1).mkdir(parents=True)
+    Path(paths.phase2("base")).mkdir(parents=True)
+    to_keras(network).save(f"{paths.phase1}/scaled.keras")
+    spiking.save(f"{paths.phase2('base')}/spiking.keras")
+    np.savez(f"{paths.phase1}/predictions.npz", labels=original)
+    np.savez(f"{paths.phase2('base')}/predictions.npz", labels=found)
+    write_json(f"{paths.phase1}/result.json", {"layers": measured.layers, "layer_maxima": maxima})
+    result = {
+        "images": IMAGES,
+        "layers": tested.layers,
+        "windows": tested.windows,
+        "simulated": {"layers": tested.simulated.tolist()},
+        "early_spikes": {"layers": tested.early.tolist()},
+    }
+    write_json(f"{paths.phase2('base')}/result.json", result)
+    return {"spiking": spiking, "images": images, "pixels": pixels, "run": tested, "labels": (original, found)}
+
+
+def draw(outputs: Path, **figures: Any) -> dict[str, Any]:
+    """Run the stage; returns the numbers it wrote."""
+    settings = {"images": None, "batch": 8, "image": None, "layer": None, "neurons": 5, "traces": 4, "seed": 0}
+    config = {
+        "outputs": str(outputs),
+        "suite": {"name": SUITE},
+        "name": NAME,
+        "dataset": {
+            "name": DATA,
+            "preprocess": {"mean": 0.0, "std": 255.0, "low": 0.0, "high": 1.0},
+            "source": {"mean_bgr": []},
+        },
+        "phase2": {"noise": 0.0, "alpha_noise": 0.0, "window": "margin", "precision": "float64"},
+        "figures": {**settings, **figures},
+    }
+    run(from_slice(config), None)
+    with np.load(outputs / SUITE / NAME / "figures" / "data.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Outputs, networks and drawn numbers of an experiment with early spikes."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    made = prepare_experiment(outputs, zeta=-0.7)
+    return outputs, made, draw(outputs)
+
+
+def test_every_figure_is_written_twice_and_nothing_else_but_the_numbers(early: Any) -> None:
+    files = {path.name for path in (early[0] / SUITE / NAME / "figures").iterdir()}
+    assert files == {"data.npz"} | {f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")}
+
+
+def test_the_numbers_are_those_of_the_run(early: Any) -> None:
+    _, made, numbers = early
+    run = made["run"]
+    assert run.early.max() > 0
+    chosen = int(run.early.argmax())
+    name = run.layers[chosen]
+    assert numbers["spike_times.layer"] == name
+    assert numbers["spike_times.images"] == IMAGES
+    assert numbers["spike_times.before_end"] == run.spikes[chosen]
+    # Spikes before t_min by rounding alone are not early.
+    before = numbers["spike_times.edges"][:-1] < numbers["spike_times.t_min"] - 1e-9
+    assert numbers["spike_times.counts"][before].sum() == pytest.approx(run.early[chosen], abs=5)
+    assert numbers["certified.simulated"].tolist() == run.simulated.tolist()
+    assert numbers["certified.early"].tolist() == run.early.tolist()
+    assert numbers["certified.pairs"].tolist() == (run.neurons * IMAGES).tolist()
+    assert numbers["exactness.pairs"] == run.neurons.sum() * IMAGES
+    np.testing.assert_array_equal(numbers["layer_maxima.windows"], run.windows)
+    np.testing.assert_array_equal(numbers["disagreement.original"], made["labels"][0])
+    np.testing.assert_array_equal(numbers["disagreement.spiking"], made["labels"][1])
+    differ = np.flatnonzero(made["labels"][0] != made["labels"][1])
+    assert differ.size
+    np.testing.assert_array_equal(numbers["disagreement.pictures"], made["pixels"][differ[:12]])
+
+
+def test_the_image_shown_is_the_first_with_an_early_spike_in_the_layer(early: Any) -> None:
+    _, made, numbers = early
+    layer = made["spiking"].get_layer(str(numbers["spike_times.layer"]))
+    times = spike_times(made["spiking"], made["images"])[layer.name]
+    first = int(np.flatnonzero((times < layer.t_min - 1e-9).reshape(IMAGES, -1).any(axis=1))[0])
+    assert numbers["raster.image"] == numbers["potentials.image"] == numbers["output_potentials.image"] == first
+    assert numbers["potentials.0.kind"] == "early"
+    neuron = tuple(numbers["potentials.0.neuron"])
+    (trace,) = membrane_potentials(made["spiking"], made["images"][first], layer.name, [neuron])
+    np.testing.assert_array_equal(numbers["potentials.0.potentials"], trace.potentials)
+    output = output_potentials(made["spiking"], made["images"][first])
+    np.testing.assert_array_equal(numbers["output_potentials.potentials"], output.highest(10).potentials)
+    # The raster's values are the ReLU's, from which early spikes differ.
+    own = numbers["raster.layer"] == list(numbers["raster.layers"]).index(layer.name)
+    decoded = numbers["raster.windows"][numbers["raster.layer"], 1] - numbers["raster.time"]
+    assert own.sum() == 5
+    assert np.abs(decoded - numbers["raster.value"]).max() > 1e-3
+
+
+def test_settings_choose_images_layer_neurons_and_traces(early: Any) -> None:
+    outputs, made, _ = early
+    numbers = draw(outputs, images=3, image=17, layer=2, neurons=3, traces=2)
+    assert numbers["spike_times.layer"] == made["run"].layers[1]
+    assert numbers["spike_times.images"] == numbers["exactness.images"] == 3
+    assert numbers["raster.image"] == numbers["potentials.image"] == 17
+    assert np.bincount(numbers["raster.layer"]).tolist() == [3, 3, 3, 3]
+    assert len({key.split(".")[1] for key in numbers if key.startswith("potentials.") and key[11].isdigit()}) == 2
+    assert numbers["potentials.0.layer"] == made["run"].layers[1]
+
+
+def test_the_same_settings_give_the_same_bytes(early: Any) -> None:
+    folder = early[0] / SUITE / NAME / "figures"
+    draw(early[0])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    draw(early[0])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"layer": 4}, "figures.layer=4: fake_experiment has hidden layers 1 to 3"),
+        ({"image": 20}, "figures.image=20: fake_experiment has test images 0 to 19"),
+    ],
+)
+def test_what_is_not_there_is_one_line(early: Any, setting: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        draw(early[0], **setting)
+
+
+@pytest.mark.parametrize("missing", ["phase1/result.json", "phase2/base/spiking.keras", "phase1/scaled.keras"])
+def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
+    prepare_experiment(tmp_path, zeta=0.5)
+    (tmp_path / SUITE / NAME / missing).unlink()
+    with pytest.raises(UserError, match=f"{missing}: no such file"):
+        draw(tmp_path)
+    assert not list(tmp_path.rglob("data.npz"))
+
+
+def test_photographs_are_shown_as_they_were(tmp_path: Path) -> None:
+    from relu2snn.stages._drawn import picture
+
+    mean = [10.0, 20.0, 30.0]
+    rgb = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
+    prepared = rgb[..., ::-1].astype(np.float32) - np.array(mean, np.float32)
+    np.testing.assert_array_equal(picture(prepared, mean), rgb)
+    np.testing.assert_array_equal(picture(rgb, []), rgb)

@@ -1,0 +1,258 @@
+"""Membrane potentials over time, rasters, histograms and decoded values: against the oracle and the spike times."""
+
+import itertools
+
+import keras
+import numpy as np
+import oracle
+import pytest
+from networks import conv_network, dense_network
+
+from relu2snn.mapping import Network, compare_values, measure, read, scale, to_keras, to_spiking
+from relu2snn.mapping.network import Conv2D
+from relu2snn.spiking import (
+    EARLY,
+    FORCED,
+    LATE,
+    ON_TIME,
+    membrane_potentials,
+    output_potentials,
+    raster,
+    spike_histogram,
+    spike_kinds,
+    spike_times,
+    spiking_layers,
+)
+
+LOW, HIGH = -1.0, 2.0
+NETWORKS = {
+    "dense": lambda: dense_network(0, sizes=(9, 8, 7)),
+    "same": lambda: conv_network(2, "after"),
+    "valid": lambda: conv_network(2, "after", padding="valid", pool_padding="valid"),
+    "strides": lambda: conv_network(2, "after", strides=(2, 3), kernel=(3, 2)),
+    "dilation": lambda: conv_network(2, "before", dilation=(2, 2)),
+}
+
+
+def converted(model: keras.Model, zeta: float, **noise: float) -> tuple[Network, keras.Model, np.ndarray]:
+    """The scaled network, its spiking network, and 20 images."""
+    network = scale(read(model, LOW, HIGH))
+    images = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
+    maxima = measure(network, [images]).layer_maxima.tolist()
+    return network, to_spiking(network, maxima, zeta, seed=7, **noise), images
+
+
+def inputs_of(model: keras.Model, layer: keras.layers.Layer, image: np.ndarray) -> np.ndarray:
+    """Spike times of a layer's inputs, which are compared with the oracle elsewhere."""
+    leads = keras.Model(model.inputs[0], {"leads": layer.input})(image[None])["leads"]
+    return layer.t_min - np.asarray(leads)[0]
+
+
+def neuron_of(network: Network, layer: keras.layers.Layer, neuron: tuple, times: np.ndarray) -> tuple:
+    """Weights, bias and input times of one neuron, from the scaled ReLU network."""
+    node = network.nodes[layer.name]
+    if not isinstance(node, Conv2D):
+        return node.kernel[:, neuron[0]], float(node.bias[neuron[0]]), times
+    options = node.strides, node.padding, node.dilation
+    field = oracle.receptive_field(times, node.kernel.shape[:2], neuron[:2], layer.t_min, *options)
+    bias = np.broadcast_to(node.bias, node.shape)[neuron]
+    return node.kernel[..., neuron[2]].ravel(), float(bias), field
+
+
+@pytest.mark.parametrize("alpha_noise", [0.0, 0.05])
+@pytest.mark.parametrize("zeta", [-0.7, 0.5])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_potentials_are_those_of_the_oracle(name: str, zeta: float, alpha_noise: float) -> None:
+    network, spiking, images = converted(NETWORKS[name](), zeta, alpha_noise=alpha_noise)
+    draw = np.random.default_rng(1)
+    seen = set()
+    for layer in spiking_layers(spiking):
+        times = inputs_of(spiking, layer, images[0])
+        every = list(np.ndindex(*layer.output.shape[1:]))
+        some = [every[k] for k in draw.permutation(len(every))[:12]]
+        spikes = spike_times(spiking, images[:1])[layer.name][0]
+        for neuron, trace in zip(some, membrane_potentials(spiking, images[0], layer.name, some), strict=True):
+            w, b, field = neuron_of(network, layer, neuron, times)
+            length = layer.t_max - layer.t_min
+            j, theta = oracle.translate(w, b, layer.t_start, layer.t_min, length)
+            assert trace.threshold == pytest.approx(theta, rel=1e-9, abs=1e-9)
+            alpha = float(np.asarray(layer.drive)[neuron[-1]])
+            assert (trace.times[0], trace.times[-1]) == (layer.t_start, pytest.approx(layer.t_max))
+            assert (np.diff(trace.times) > 0).all()
+            between = draw.uniform(layer.t_start, layer.t_max, 30)
+            for t in [*trace.times, *between]:
+                expected = oracle.potential(j, alpha, field, layer.t_start, t)
+                assert np.interp(t, trace.times, trace.potentials) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+            spike = oracle.fire(w, b, field, layer.t_start, layer.t_min, length, alpha)
+            assert trace.crossing == pytest.approx(spike, abs=1e-9)
+            assert trace.spike == pytest.approx(spikes[neuron], abs=1e-12)
+            expected_kind = EARLY if spike < layer.t_min - 1e-9 else ON_TIME if spike < layer.t_max - 1e-9 else FORCED
+            assert trace.kind == expected_kind
+            seen.add(trace.kind)
+    # Potentials that never cross early would not show that the first crossing counts.
+    assert seen >= ({EARLY, ON_TIME, FORCED} if zeta < 0 else {ON_TIME, FORCED})
+
+
+def test_a_potential_goes_on_after_an_early_spike_and_crosses_there_first() -> None:
+    _, spiking, images = converted(NETWORKS["dense"](), -0.7)
+    layers = spiking_layers(spiking)
+    traces = [trace for layer in layers for trace in membrane_potentials(spiking, images[0], layer.name, layer.units)]
+    early = [trace for trace in traces if trace.kind == EARLY]
+    assert early
+    for trace in early:
+        assert trace.t_start <= trace.crossing < trace.t_min < trace.times[-1]
+        assert np.interp(trace.crossing, trace.times, trace.potentials) == pytest.approx(trace.threshold, abs=1e-9)
+        assert (trace.potentials[trace.times < trace.crossing - 1e-9] < trace.threshold).all()
+
+
+def test_every_kind_of_spike_is_drawn_in_turn_and_the_seed_says_which() -> None:
+    _, spiking, images = converted(NETWORKS["same"](), -0.7)
+    layer = spiking_layers(spiking)[0]
+    leads = layer.t_max - spike_times(spiking, images[:1])[layer.name][0]
+    assert {0, 1, 2} == set(spike_kinds(leads, layer.before, layer.window).ravel())
+
+    def drawn(count: int, seed: int) -> list:
+        return [
+            (trace.kind, trace.neuron) for trace in membrane_potentials(spiking, images[0], layer.name, count, seed)
+        ]
+
+    assert [kind for kind, _ in drawn(3, 0)] == [EARLY, ON_TIME, FORCED]
+    assert [kind for kind, _ in drawn(5, 0)] == [EARLY, EARLY, ON_TIME, ON_TIME, FORCED]
+    assert drawn(5, 0) == drawn(5, 0) != drawn(5, 1)
+    # No neuron twice, and no more than there are.
+    everyone = drawn(10**6, 0)
+    assert len(set(everyone)) == len(everyone) == leads.size
+
+
+def test_noise_after_the_window_makes_spikes_late() -> None:
+    _, spiking, images = converted(dense_network(0, sizes=(200,)), 0.5, noise=0.05)
+    layer = spiking_layers(spiking)[0]
+    traces = membrane_potentials(spiking, images[0], layer.name, 200)
+    late = [trace for trace in traces if trace.kind == LATE]
+    assert 20 < len(late) < 180
+    assert all(trace.spike > layer.t_max >= trace.crossing for trace in late)
+    moved = np.array([trace.spike - trace.crossing for trace in traces])
+    assert np.std(moved) == pytest.approx(0.05, rel=0.3)
+
+
+def test_what_is_not_there_is_named() -> None:
+    _, spiking, images = converted(NETWORKS["same"](), 0.5)
+    name = spiking_layers(spiking)[0].name
+    with pytest.raises(ValueError, match=f"layer 'other': no spiking layer of that name; choose from {name}, "):
+        membrane_potentials(spiking, images[0], "other")
+    with pytest.raises(ValueError, match="layer 'other': no spiking layer"):
+        spike_histogram(spiking, [images], "other")
+    for neuron in ((7, 0, 0), (0, -1, 0), (0,)):
+        with pytest.raises(ValueError, match=rf"neuron .*: layer '{name}' has outputs of shape \(7, 8, 4\)"):
+            membrane_potentials(spiking, images[0], name, [neuron])
+
+
+@pytest.mark.parametrize("name", ["dense", "same"])
+def test_output_potentials_are_those_of_the_oracle_and_end_as_the_logits(name: str) -> None:
+    network, spiking, images = converted(NETWORKS[name](), 0.5)
+    output = output_potentials(spiking, images[0])
+    layer = spiking.get_layer(network.output)
+    times = inputs_of(spiking, layer, images[0])
+    node = network.nodes[network.output]
+    assert (output.times[0], output.times[-1]) == (layer.t_start, layer.t_min) == (output.t_start, output.t_min)
+    np.testing.assert_allclose(output.potentials[-1], np.asarray(spiking(images[:1]))[0], rtol=1e-9, atol=1e-9)
+    for t in [*output.times, *np.random.default_rng(0).uniform(layer.t_start, layer.t_min, 30)]:
+        for k in range(4):
+            drive = node.bias[k] / (layer.t_min - layer.t_start)
+            expected = oracle.potential(node.kernel[:, k], drive, times, layer.t_start, t)
+            assert np.interp(t, output.times, output.potentials[:, k]) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_the_highest_outputs_come_first_and_the_true_class_is_kept() -> None:
+    _, spiking, images = converted(NETWORKS["dense"](), 0.5)
+    whole = output_potentials(spiking, images[0])
+    order = np.argsort(-np.asarray(spiking(images[:1]))[0])
+    assert whole.highest(2).classes.tolist() == order[:2].tolist()
+    assert whole.highest(2, also=int(order[0])).classes.tolist() == order[:2].tolist()
+    kept = whole.highest(2, also=int(order[3]))
+    assert kept.classes.tolist() == order[[0, 1, 3]].tolist()
+    np.testing.assert_array_equal(kept.potentials, whole.potentials[:, order[[0, 1, 3]]])
+    assert kept.units == 4
+
+
+@pytest.mark.parametrize(("zeta", "noise"), [(0.5, 0.0), (-0.7, 0.0), (0.5, 0.02)])
+def test_a_histogram_counts_every_spike_once(zeta: float, noise: float) -> None:
+    _, spiking, images = converted(NETWORKS["same"](), zeta, noise=noise)
+    layer = spiking_layers(spiking)[1]
+    for each in spiking.layers:
+        if hasattr(each, "reseed"):
+            each.reseed(0)
+    times = spike_times(spiking, images)[layer.name]
+    found = spike_histogram(spiking, [images], layer.name, bins=10)
+    assert found.counts.sum() + found.at_end == times.size == found.neurons * found.images
+    assert (found.t_min, found.t_max) == (layer.t_min, layer.t_max)
+    assert {layer.t_min, layer.t_max} <= set(found.edges)
+    # Times that lie on an edge are t_max alone.
+    at_end = np.count_nonzero(np.abs(times - layer.t_max) < 1e-12)
+    assert found.at_end == (0 if noise else at_end)
+    for count, low, high in zip(found.counts, found.edges[:-1], found.edges[1:], strict=True):
+        inside = (times >= low) & (times < high) & (np.abs(times - layer.t_max) >= (0 if noise else 1e-12))
+        assert count == np.count_nonzero(inside)
+    assert found.before_end == np.count_nonzero(times < layer.t_max - 1e-12)
+    early = found.counts[found.edges[:-1] < layer.t_min - 1e-9].sum()
+    assert early == np.count_nonzero(times < layer.t_min)
+    assert (early > 0) == (zeta < 0)
+
+
+def test_batches_add_up() -> None:
+    _, spiking, images = converted(NETWORKS["same"](), -0.7)
+    name = spiking_layers(spiking)[0].name
+    whole, parts = (spike_histogram(spiking, batches, name) for batches in ([images], [images[:7], images[7:]]))
+    np.testing.assert_array_equal(whole.counts, parts.counts)
+    assert (whole.images, whole.at_end, whole.before_end) == (parts.images, parts.at_end, parts.before_end)
+
+
+def test_a_raster_shows_neurons_at_their_times_with_their_values() -> None:
+    network, spiking, images = converted(NETWORKS["same"](), -0.7)
+    times = {name: each[0].ravel() for name, each in spike_times(spiking, images[:1]).items()}
+    found = raster(spiking, images[0], neurons=20, seed=3)
+    assert found.layers == list(times)
+    assert found.sizes.tolist() == [each.size for each in times.values()]
+    counts = np.bincount(found.layer)
+    assert counts.tolist() == [min(20, each.size) for each in times.values()]
+    for layer, neuron, time, value in zip(found.layer, found.neuron, found.time, found.value, strict=True):
+        assert time == pytest.approx(times[found.layers[layer]][neuron], abs=1e-12)
+        assert value == pytest.approx(found.windows[layer][1] - time, abs=1e-12)
+    for first, second in itertools.pairwise(np.split(found.neuron, np.cumsum(counts)[:-1])):
+        assert (np.diff(first) > 0).all()
+        assert (np.diff(second) > 0).all()
+    assert (raster(spiking, images[0], 20, seed=4).neuron != found.neuron).any()
+    name = network.hidden()[0].name
+    given = raster(spiking, images[0], 20, seed=3, values={name: np.arange(found.sizes[1]).reshape(7, 8, 4)})
+    np.testing.assert_array_equal(given.value[given.layer == 1], given.neuron[given.layer == 1])
+    np.testing.assert_array_equal(given.value[given.layer != 1], found.value[found.layer != 1])
+
+
+def relu_values(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
+    model = to_keras(network)
+    names = {node.name: node.inputs[0] for node in network if type(node).__name__ == "ReLU"}
+    return {
+        source: np.asarray(keras.Model(model.inputs[0], {"value": model.get_layer(name).output})(images)["value"])
+        for name, source in names.items()
+    }
+
+
+@pytest.mark.parametrize("zeta", [60.0, -0.7])
+def test_decoded_values_are_compared_with_the_relu_networks(zeta: float) -> None:
+    network, spiking, images = converted(NETWORKS["same"](), zeta)
+    found = compare_values(network, spiking, [images[:8], images[8:]], len(images), points=90)
+    values, times = relu_values(network, images), spike_times(spiking, images)
+    assert found.layers == list(values)
+    assert found.images == 20
+    assert found.pairs == sum(value.size for value in values.values())
+    for index, name in enumerate(found.layers):
+        relu, decoded = values[name].ravel(), spiking.get_layer(name).t_max - times[name].ravel()
+        difference = np.abs(decoded - relu)
+        assert found.largest[index] == pytest.approx(difference.max(), abs=1e-12)
+        own = found.layer == index
+        assert 10 < own.sum() <= 31
+        # Each is one of the pairs, and the worst is among them.
+        for one, other in zip(found.relu[own], found.decoded[own], strict=True):
+            assert np.min(np.abs(relu - one) + np.abs(decoded - other)) < 1e-9
+        assert np.abs(found.decoded[own] - found.relu[own]).max() == found.largest[index]
+    assert (found.largest.max() < 1e-9) == (zeta > 0)
