@@ -27,6 +27,11 @@ _SCRIPT = """<script>
 for (const [key, value] of Object.entries(%s)) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
 if (!location.hash) location.replace("#" + %s);
 </script>"""
+# The pages give tables of a description no room between their columns.
+_STYLE = """<style>
+.note-editor-preview-content table { margin: 8px 0 16px; }
+.note-editor-preview-content :is(th, td) { padding: 2px 16px 2px 0; text-align: left; }
+</style>"""
 
 
 def main() -> None:
@@ -39,10 +44,10 @@ def main() -> None:
         if store.address.startswith(("http://", "https://")):
             print(f"These runs are on a server, which shows them: {store.shown_address}")
             return
-        port = _free_port(parser.parse_args().port)
         if store.database is not None and not store.database.is_file():
             raise UserError(f"{store.database}: nothing logged yet; run make quickstart first")
         require_database(store)
+        port = _free_port(parser.parse_args().port)
         with explained(store):
             app = _application(store)
         _serve(app, port)
@@ -103,7 +108,8 @@ def _application(store: Store) -> Any:
 
     def index(request: Request) -> HTMLResponse:
         script = _SCRIPT % (json.dumps(_CHOICES), json.dumps(_first_view(client)))
-        return HTMLResponse(page.replace("<head>", f"<head>{script}", 1), headers={"cache-control": "no-cache"})
+        head = f"<head>{script}{_STYLE}"
+        return HTMLResponse(page.replace("<head>", head, 1), headers={"cache-control": "no-cache"})
 
     # A store that cannot be used ends here.
     _first_view(client)

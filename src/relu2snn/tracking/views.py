@@ -22,6 +22,10 @@ _COLUMNS = (
 
 def results_view() -> str:
     """The value of the tag `VIEW_TAG`."""
-    state = {"selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS]}
+    state = {
+        "selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS],
+        # In pixels; as wide as a name with one or two changed values.
+        "columnWidths": {"attributes.`Run Name`": 320},
+    }
     # No date, so that the same view is the same text.
     return json.dumps({"name": "Results", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
