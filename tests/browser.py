@@ -8,12 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]"}
 LOCAL_SCHEMES = {"file", "data", "blob", "about"}
 # A slow machine's; a page that is right passes at once.
 TIMEOUT_MS = 30_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @contextlib.contextmanager
@@ -60,3 +61,10 @@ class Visit:
         self.page.screenshot(path=path)
         # Shown when the test fails.
         print(f"screenshot: {path}")
+
+
+def is_drawn(image: Locator) -> None:
+    """Wait until an image is seen and its file has arrived."""
+    expect(image).to_be_visible()
+    expect(image).to_have_js_property("complete", True)
+    assert image.evaluate("image => image.naturalWidth") > 100

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from mlflow_servers import postgresql, tracking_server
-from runs import EXPERIMENTS, ROOT, drop_images, snakemake, sweep
+from runs import EXPERIMENTS, OVERRIDES, ROOT, drop_images, make_report, snakemake, sweep
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -69,6 +69,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = snakemake(folder, experiments=EXPERIMENTS)
     assert run.returncode == 0, run.stderr[-3000:]
     return folder
+
+
+@pytest.fixture(scope="session")
+def report_file(finished: Path) -> Path:
+    """The report on that run."""
+    file = finished / "report.html"
+    run = make_report(finished, file, OVERRIDES, experiments=EXPERIMENTS)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "Missing metadata" not in run.stderr
+    return file
 
 
 @pytest.fixture(scope="session")

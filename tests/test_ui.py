@@ -13,12 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from browser import TIMEOUT_MS, Visit, chromium
+from browser import Visit, chromium, is_drawn
 from playwright.sync_api import Browser, Locator, expect
 from runs import ROOT, environment
 
 pytestmark = pytest.mark.workflow
-expect.set_options(timeout=TIMEOUT_MS)
 NAMES = ("fmnist_fc", "fmnist_lenet")
 
 
@@ -122,13 +121,6 @@ def row_of(visit: Visit, folder: Path, experiment: str) -> tuple[Locator, Callab
 def written(visit: Visit, value: float) -> str:
     """A number in the browser's own notation."""
     return visit.page.evaluate("value => String(value)", value)
-
-
-def is_drawn(image: Locator) -> None:
-    """Wait until an image is seen and its file has arrived."""
-    expect(image).to_be_visible()
-    expect(image).to_have_js_property("complete", True)
-    assert image.evaluate("image => image.naturalWidth") > 100
 
 
 def test_it_opens_on_the_runs_with_their_results_in_columns(visit: Visit, finished: Path) -> None:
