@@ -14,8 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 from browser import Visit, chromium, is_drawn
+from mlflow import MlflowClient
 from playwright.sync_api import Browser, Locator, expect
 from runs import ROOT, environment
+
+from relu2snn.ui import first_view
 
 pytestmark = pytest.mark.workflow
 NAMES = ("fmnist_fc", "fmnist_lenet")
@@ -185,6 +188,12 @@ def test_the_charts_show_every_run(visit: Visit, finished: Path) -> None:
             expect(bars.get_by_text(f"{columns(finished, name)[metric]:.2f}")).to_be_visible()
             expect(page.get_by_text(name).last).to_be_visible()
     visit.picture("charts")
+
+
+def test_with_several_suites_it_opens_on_their_list(client: MlflowClient) -> None:
+    for suite in ("one_of_two", "two_of_two"):
+        client.create_experiment(f"relu2snn/{suite}")
+    assert first_view(client) == "/experiments"
 
 
 def test_it_listens_on_this_machine_only(server: Server) -> None:

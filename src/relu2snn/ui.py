@@ -27,10 +27,11 @@ _SCRIPT = """<script>
 for (const [key, value] of Object.entries(%s)) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
 if (!location.hash) location.replace("#" + %s);
 </script>"""
-# The pages give tables of a description no room between their columns.
+# The pages give tables of a description no room between their columns, and cut off long commands.
 _STYLE = """<style>
 .note-editor-preview-content table { margin: 8px 0 16px; }
 .note-editor-preview-content :is(th, td) { padding: 2px 16px 2px 0; text-align: left; }
+.note-editor-preview-content pre { white-space: pre-wrap; }
 </style>"""
 
 
@@ -107,17 +108,17 @@ def _application(store: Store) -> Any:
     page = Path(pages.static_folder, "index.html").read_text()
 
     def index(request: Request) -> HTMLResponse:
-        script = _SCRIPT % (json.dumps(_CHOICES), json.dumps(_first_view(client)))
+        script = _SCRIPT % (json.dumps(_CHOICES), json.dumps(first_view(client)))
         head = f"<head>{script}{_STYLE}"
         return HTMLResponse(page.replace("<head>", head, 1), headers={"cache-control": "no-cache"})
 
     # A store that cannot be used ends here.
-    _first_view(client)
+    first_view(client)
     app.router.routes.insert(0, Route("/", index))
     return app
 
 
-def _first_view(client: Any) -> str:
+def first_view(client: Any) -> str:
     """The runs of the only suite, with their results in columns; the list of suites where there are more."""
     suites = [each for each in client.search_experiments() if each.name.startswith("relu2snn/")]
     if len(suites) != 1:
