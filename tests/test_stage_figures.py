@@ -43,7 +43,8 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     spiking.save(f"{paths.phase2('base')}/spiking.keras")
     np.savez(f"{paths.phase1}/predictions.npz", labels=original)
     np.savez(f"{paths.phase2('base')}/predictions.npz", labels=found)
-    write_json(f"{paths.phase1}/result.json", {"layers": measured.layers, "layer_maxima": maxima})
+    phase1 = {"layers": measured.layers, "layer_maxima": maxima, "calibration_images": IMAGES}
+    write_json(f"{paths.phase1}/result.json", phase1)
     result = {
         "images": IMAGES,
         "layers": tested.layers,

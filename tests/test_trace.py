@@ -1,6 +1,8 @@
 """Membrane potentials over time, rasters, histograms and decoded values: against the oracle and the spike times."""
 
 import itertools
+import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ import oracle
 import pytest
 from networks import conv_network, dense_network
 
-from relu2snn.mapping import Network, compare_values, measure, read, scale, to_keras, to_spiking
+from relu2snn.mapping import Network, compare_values, convert, measure, read, scale, to_keras, to_spiking
 from relu2snn.mapping.network import Conv2D
 from relu2snn.spiking import (
     EARLY,
@@ -24,6 +26,7 @@ from relu2snn.spiking import (
     spiking_layers,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
 LOW, HIGH = -1.0, 2.0
 NETWORKS = {
     "dense": lambda: dense_network(0, sizes=(9, 8, 7)),
@@ -226,6 +229,17 @@ def test_a_raster_shows_neurons_at_their_times_with_their_values() -> None:
     given = raster(spiking, images[0], 20, seed=3, values={name: np.arange(found.sizes[1]).reshape(7, 8, 4)})
     np.testing.assert_array_equal(given.value[given.layer == 1], given.neuron[given.layer == 1])
     np.testing.assert_array_equal(given.value[given.layer != 1], found.value[found.layer != 1])
+
+
+def test_the_readmes_example_draws_a_network_of_the_users(tmp_path, monkeypatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (example,) = (block for block in blocks if "plot_raster" in block)
+    model = NETWORKS["same"]()
+    images = np.random.default_rng(0).uniform(0, 1, (5, *model.input_shape[1:]))
+    names = {"model": model, "spiking": convert(model, images), "test_images": images}
+    monkeypatch.chdir(tmp_path)
+    exec(example, names)
+    assert {path.name for path in tmp_path.iterdir()} == {"raster.png", "raster.svg"}
 
 
 def relu_values(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -66,7 +66,12 @@ def draw(config: Experiment) -> Iterator[Drawing]:
 
 
 def _layer_maxima(phase1: dict[str, Any], phase2: dict[str, Any]) -> Drawing:
-    numbers = {"layers": phase1["layers"], "maxima": phase1["layer_maxima"], "windows": phase2["windows"]}
+    numbers = {
+        "layers": phase1["layers"],
+        "maxima": phase1["layer_maxima"],
+        "windows": phase2["windows"],
+        "images": phase1["calibration_images"],
+    }
     return "layer_maxima", figures.plot_layer_maxima(**numbers), numbers
 
 
