@@ -17,6 +17,7 @@ from relu2snn.spiking import (
     FORCED,
     LATE,
     ON_TIME,
+    SpikeHistogram,
     membrane_potentials,
     output_potentials,
     raster,
@@ -200,6 +201,14 @@ def test_a_histogram_counts_every_spike_once(zeta: float, noise: float) -> None:
     early = found.counts[found.edges[:-1] < layer.t_min - 1e-9].sum()
     assert early == np.count_nonzero(times < layer.t_min)
     assert (early > 0) == (zeta < 0)
+
+
+def test_spikes_within_rounding_of_the_end_stay_before_it() -> None:
+    _, spiking, _ = converted(NETWORKS["dense"](), 0.5)
+    histogram = SpikeHistogram.empty(spiking_layers(spiking)[1], bins=10)
+    histogram.add(np.array([[0.0, 1e-30, 1e-30, 1.0]], np.float32))
+    assert (histogram.at_end, histogram.before_end, histogram.counts.sum()) == (1, 3, 3)
+    assert histogram.counts[histogram.edges[:-1] < histogram.t_max].sum() == 3
 
 
 def test_batches_add_up() -> None:
