@@ -43,7 +43,7 @@ def plot_layer_maxima(
     figure, axes, numbers = _above_layers(layers)
     style: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.5}
     axes.plot(numbers, maxima, "o-", color=BLUE, label="largest ReLU output", **style)
-    lengths = [t_max - t_min for t_min, t_max in windows or []]
+    lengths = [t_max - t_min for t_min, t_max in ([] if windows is None else windows)]
     if windows is not None:
         axes.plot(numbers, lengths, "s--", color=VERMILLION, label="spiking window", **style)
         legend_above(axes)
