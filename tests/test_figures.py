@@ -44,6 +44,13 @@ def test_axes_name_layers_quantities_and_units():
     assert "1 = input window" in time_axis.get_ylabel()
 
 
+def test_how_many_images_the_maxima_are_over_is_written_in():
+    assert plot_layer_maxima(LENET, MAXIMA, WINDOWS, 60000).get_suptitle() == (
+        "largest outputs over 60,000 calibration images"
+    )
+    assert not plot_layer_maxima(LENET, MAXIMA, WINDOWS).get_suptitle()
+
+
 def test_without_windows_only_maxima_are_shown():
     figure = plot_layer_maxima(LENET, MAXIMA)
     assert list(lines(figure)) == ["largest ReLU output"]

@@ -187,6 +187,11 @@ def test_output_potentials_name_the_classes_that_matter(label, named):
     assert_within_column(figure)
 
 
+def test_a_network_of_one_output_has_no_second():
+    axes = plot_output_potentials(outputs(1)).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["predicted: 0"]
+
+
 def test_of_many_classes_the_highest_and_the_true_one_are_drawn():
     axes = plot_output_potentials(outputs(365), 7).axes[0]
     ends = sorted(line.get_ydata()[-1] for line in axes.get_lines()[:-1])

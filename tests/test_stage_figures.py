@@ -7,12 +7,23 @@ import numpy as np
 import pytest
 from networks import conv_network
 
+from relu2snn import figures
 from relu2snn.config import FIGURES, Paths, from_slice
 from relu2snn.datasets.arrays import ArraySet, prepare
 from relu2snn.errors import UserError
 from relu2snn.files import write_json
 from relu2snn.mapping import logits_model, measure, read, scale, to_keras, to_spiking
-from relu2snn.spiking import SpikingRun, membrane_potentials, output_potentials, spike_times
+from relu2snn.spiking import (
+    Decoding,
+    MembranePotential,
+    OutputPotentials,
+    Raster,
+    SpikeHistogram,
+    SpikingRun,
+    membrane_potentials,
+    output_potentials,
+    spike_times,
+)
 from relu2snn.stages.figures import run
 
 IMAGES = 20
@@ -43,7 +54,8 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     spiking.save(f"{paths.phase2('base')}/spiking.keras")
     np.savez(f"{paths.phase1}/predictions.npz", labels=original)
     np.savez(f"{paths.phase2('base')}/predictions.npz", labels=found)
-    write_json(f"{paths.phase1}/result.json", {"layers": measured.layers, "layer_maxima": maxima})
+    phase1 = {"layers": measured.layers, "layer_maxima": maxima, "calibration_images": IMAGES}
+    write_json(f"{paths.phase1}/result.json", phase1)
     result = {
         "images": IMAGES,
         "layers": tested.layers,
@@ -55,7 +67,7 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     return {"spiking": spiking, "images": images, "pixels": pixels, "run": tested, "labels": (original, found)}
 
 
-def draw(outputs: Path, **figures: Any) -> dict[str, Any]:
+def draw(outputs: Path, **changes: Any) -> dict[str, Any]:
     """Run the stage; returns the numbers it wrote."""
     settings = {"images": None, "batch": 8, "image": None, "layer": None, "neurons": 5, "traces": 4, "seed": 0}
     config = {
@@ -68,7 +80,7 @@ def draw(outputs: Path, **figures: Any) -> dict[str, Any]:
             "source": {"mean_bgr": []},
         },
         "phase2": {"noise": 0.0, "alpha_noise": 0.0, "window": "margin", "precision": "float64"},
-        "figures": {**settings, **figures},
+        "figures": {**settings, **changes},
     }
     run(from_slice(config), None)
     with np.load(outputs / SUITE / NAME / "figures" / "data.npz") as file:
@@ -140,6 +152,37 @@ def test_settings_choose_images_layer_neurons_and_traces(early: Any) -> None:
     assert np.bincount(numbers["raster.layer"]).tolist() == [3, 3, 3, 3]
     assert len({key.split(".")[1] for key in numbers if key.startswith("potentials.") and key[11].isdigit()}) == 2
     assert numbers["potentials.0.layer"] == made["run"].layers[1]
+
+
+def test_the_numbers_draw_the_figures_again(early: Any, tmp_path: Path) -> None:
+    numbers = draw(early[0])
+
+    def of(name: str, *without: str) -> dict[str, Any]:
+        own = {key.removeprefix(f"{name}."): value for key, value in numbers.items() if key.startswith(f"{name}.")}
+        return {key: value for key, value in own.items() if key not in without}
+
+    shown = ("image", "title", "label")
+    raster, output = of("raster"), of("output_potentials")
+    traces = [of(f"potentials.{number}") for number in range(4)]
+    again = {
+        "layer_maxima": figures.plot_layer_maxima(**of("layer_maxima")),
+        "certified": figures.plot_certified(**of("certified")),
+        "disagreement": figures.plot_disagreement(**of("disagreement")),
+        "spike_times": figures.plot_spike_times(SpikeHistogram(**of("spike_times"))),
+        "exactness": figures.plot_exactness(Decoding(**of("exactness"))),
+        "raster": figures.plot_raster(Raster(**of("raster", *shown)), str(raster["title"])),
+        "potentials": figures.plot_potentials(
+            [MembranePotential(**{**each, "kind": str(each["kind"])}) for each in traces], str(raster["title"])
+        ),
+        "output_potentials": figures.plot_output_potentials(
+            OutputPotentials(**of("output_potentials", *shown)), int(output["label"]), str(output["title"])
+        ),
+    }
+    assert set(again) == set(FIGURES)
+    for name, figure in again.items():
+        figures.save_figure(figure, tmp_path / name)
+        found = (early[0] / SUITE / NAME / "figures" / name).with_suffix(".png")
+        assert (tmp_path / name).with_suffix(".png").read_bytes() == found.read_bytes(), name
 
 
 def test_the_same_settings_give_the_same_bytes(early: Any) -> None:

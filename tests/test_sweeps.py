@@ -208,6 +208,9 @@ def test_a_sweep_is_drawn_with_its_spread_and_readable_axes(parameter: str, valu
         assert box.x1 <= shown.x1 + 1
     with pytest.raises(ValueError, match="accuracy has 1 entries"):
         plot_sweep(parameter, values, {"accuracy": points[:1]})
+    counted = plot_sweep(parameter, values, {"accuracy": points}, images=10000, trials=16)
+    assert counted.axes[0].get_ylabel() == "share of 10,000 test images"
+    assert counted.get_suptitle() == "mean and standard deviation of 16 trials"
 
 
 # By running the workflow on the suite smoke

@@ -1,6 +1,8 @@
 """Membrane potentials over time, rasters, histograms and decoded values: against the oracle and the spike times."""
 
 import itertools
+import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,13 +10,14 @@ import oracle
 import pytest
 from networks import conv_network, dense_network
 
-from relu2snn.mapping import Network, compare_values, measure, read, scale, to_keras, to_spiking
+from relu2snn.mapping import Network, compare_values, convert, measure, read, scale, to_keras, to_spiking
 from relu2snn.mapping.network import Conv2D
 from relu2snn.spiking import (
     EARLY,
     FORCED,
     LATE,
     ON_TIME,
+    SpikeHistogram,
     membrane_potentials,
     output_potentials,
     raster,
@@ -24,6 +27,7 @@ from relu2snn.spiking import (
     spiking_layers,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
 LOW, HIGH = -1.0, 2.0
 NETWORKS = {
     "dense": lambda: dense_network(0, sizes=(9, 8, 7)),
@@ -199,6 +203,14 @@ def test_a_histogram_counts_every_spike_once(zeta: float, noise: float) -> None:
     assert (early > 0) == (zeta < 0)
 
 
+def test_spikes_within_rounding_of_the_end_stay_before_it() -> None:
+    _, spiking, _ = converted(NETWORKS["dense"](), 0.5)
+    histogram = SpikeHistogram.empty(spiking_layers(spiking)[1], bins=10)
+    histogram.add(np.array([[0.0, 1e-30, 1e-30, 1.0]], np.float32))
+    assert (histogram.at_end, histogram.before_end, histogram.counts.sum()) == (1, 3, 3)
+    assert histogram.counts[histogram.edges[:-1] < histogram.t_max].sum() == 3
+
+
 def test_batches_add_up() -> None:
     _, spiking, images = converted(NETWORKS["same"](), -0.7)
     name = spiking_layers(spiking)[0].name
@@ -226,6 +238,17 @@ def test_a_raster_shows_neurons_at_their_times_with_their_values() -> None:
     given = raster(spiking, images[0], 20, seed=3, values={name: np.arange(found.sizes[1]).reshape(7, 8, 4)})
     np.testing.assert_array_equal(given.value[given.layer == 1], given.neuron[given.layer == 1])
     np.testing.assert_array_equal(given.value[given.layer != 1], found.value[found.layer != 1])
+
+
+def test_the_readmes_example_draws_a_network_of_the_users(tmp_path, monkeypatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (example,) = (block for block in blocks if "plot_raster" in block)
+    model = NETWORKS["same"]()
+    images = np.random.default_rng(0).uniform(0, 1, (5, *model.input_shape[1:]))
+    names = {"model": model, "spiking": convert(model, images), "test_images": images}
+    monkeypatch.chdir(tmp_path)
+    exec(example, names)
+    assert {path.name for path in tmp_path.iterdir()} == {"raster.png", "raster.svg"}
 
 
 def relu_values(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:

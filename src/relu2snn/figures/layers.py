@@ -24,13 +24,17 @@ _LAYERS = "hidden layer, first to last"
 
 
 def plot_layer_maxima(
-    layers: Sequence[str], maxima: Sequence[float], windows: Sequence[Sequence[float]] | None = None
+    layers: Sequence[str],
+    maxima: Sequence[float],
+    windows: Sequence[Sequence[float]] | None = None,
+    images: int | None = None,
 ) -> Figure:
     """The largest ReLU output X^(n) of each hidden layer and the length B^(n) of its spiking window.
 
     `layers` (n,) are names, first layer first; `maxima` (n,) in the arbitrary units of the ReLU outputs; `windows`
     (n, 2) are [t_min, t_max] in units of the input window. A ReLU output of 1 is a time of 1, so both share a scale
     (arXiv:2212.12522, B^(n) = (1 + ζ) X^(n)); it is logarithmic when the values span more than a factor of 50.
+    images: how many calibration images the maxima are over, if it is to be written in.
     Raises ValueError when the lengths differ.
     """
     for name, values in (("maxima", maxima), ("windows", windows)):
@@ -39,7 +43,7 @@ def plot_layer_maxima(
     figure, axes, numbers = _above_layers(layers)
     style: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.5}
     axes.plot(numbers, maxima, "o-", color=BLUE, label="largest ReLU output", **style)
-    lengths = [t_max - t_min for t_min, t_max in windows or []]
+    lengths = [t_max - t_min for t_min, t_max in ([] if windows is None else windows)]
     if windows is not None:
         axes.plot(numbers, lengths, "s--", color=VERMILLION, label="spiking window", **style)
         legend_above(axes)
@@ -49,6 +53,8 @@ def plot_layer_maxima(
     else:
         axes.set_ylim(0, 1.1 * max(shown, default=0) or 1)
     dress(axes, _LAYERS, "ReLU output (arbitrary units)")
+    if images is not None:
+        figure.suptitle(f"largest outputs over {images:,} calibration images", fontsize=LABEL)
     if windows is not None:
         # The same scale read as a time; both directions of the conversion are the identity.
         time_axis = axes.secondary_yaxis("right")

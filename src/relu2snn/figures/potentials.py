@@ -57,7 +57,8 @@ def plot_potentials(potentials: Sequence["MembranePotential"], title: str = "") 
         axes.yaxis.set_major_locator(MaxNLocator(3))
     panels[-1].set_xlabel(_TIME, fontsize=LABEL)
     figure.supylabel("membrane potential $V$ (arbitrary units)", fontsize=LABEL)
-    figure.suptitle(f"{potentials[0].layer}{', ' + title if title else ''}", fontsize=LABEL)
+    heading = f"{potentials[0].layer}, {title}" if title else potentials[0].layer
+    figure.suptitle(f"{heading}\nthreshold dashed, window shaded", fontsize=LABEL)
     return figure
 
 
@@ -70,8 +71,9 @@ def plot_output_potentials(output: "OutputPotentials", label: int | None = None,
     figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     axes = figure.add_subplot()
     shown = output.highest(CLASSES, label)
-    predicted, second = (int(each) for each in shown.classes[:2])
-    named = {predicted: (f"predicted: {predicted}", BLUE, "-"), second: (f"second: {second}", GREEN, "--")}
+    predicted, *second = shown.classes[:2].tolist()
+    named = {predicted: (f"predicted: {predicted}", BLUE, "-")}
+    named |= {each: (f"second: {each}", GREEN, "--") for each in second}
     if label == predicted:
         named[predicted] = (f"predicted and true: {label}", BLUE, "-")
     elif label is not None:

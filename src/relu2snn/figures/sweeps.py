@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LOGARITHMIC_FROM, VERMILLION, dress, legend_above
+from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LABEL, LOGARITHMIC_FROM, VERMILLION, dress, legend_above
 
 _PARAMETERS = {
     "zeta": "margin of the windows ζ",
@@ -15,12 +15,19 @@ _PARAMETERS = {
 }
 
 
-def plot_sweep(parameter: str, values: Sequence[float], spreads: Mapping[str, Sequence[Any]]) -> Figure:
+def plot_sweep(
+    parameter: str,
+    values: Sequence[float],
+    spreads: Mapping[str, Sequence[Any]],
+    images: int | None = None,
+    trials: int | None = None,
+) -> Figure:
     """Shares of the test images, such as accuracy and agreement, against a swept parameter.
 
     `values` (n,) ascend; `spreads` maps a name to n of {"mean", "std"} over trials, std None for a single trial, or to
     n of None, which is not drawn. Bars are one standard deviation. Values that span more than a factor of 50 stand on
-    a logarithmic axis, with 0 at its left end. Raises ValueError when the lengths differ.
+    a logarithmic axis, with 0 at its left end. images and trials: how many each mean is over, if it is to be written
+    in. Raises ValueError when the lengths differ.
     """
     figure = Figure(figsize=(COLUMN_WIDTH, 2.4), layout="constrained")
     axes = figure.add_subplot()
@@ -42,6 +49,10 @@ def plot_sweep(parameter: str, values: Sequence[float], spreads: Mapping[str, Se
             powers = range(math.ceil(math.log10(positive[0])), math.floor(math.log10(positive[-1])) + 1)
             axes.set_xticks([0.0, *(10.0**power for power in powers)])
     axes.set_ylim(-0.03, 1.05)
-    dress(axes, _PARAMETERS[parameter], "share of test images")
+    dress(
+        axes, _PARAMETERS[parameter], "share of test images" if images is None else f"share of {images:,} test images"
+    )
     legend_above(axes)
+    if trials is not None and trials > 1:
+        figure.suptitle(f"mean and standard deviation of {trials} trials", fontsize=LABEL)
     return figure

@@ -121,9 +121,11 @@ class SpikeHistogram:
         self.images += len(leads)
         self.before_end += int(np.count_nonzero(leads > 0))
         self.at_end += int(np.count_nonzero(leads == 0))
-        times = self.t_max - leads[leads != 0]
+        moved = np.asarray(leads[leads != 0], np.float64)
         # A spike is before t_max by its lead; rounding of its time must not move it across.
-        times = np.where(leads[leads != 0] > 0, np.minimum(times, np.nextafter(self.t_max, -np.inf)), times)
+        times = np.where(
+            moved > 0, np.minimum(self.t_max - moved, np.nextafter(self.t_max, -np.inf)), self.t_max - moved
+        )
         self.counts += np.histogram(np.clip(times, self.edges[0], self.edges[-1]), self.edges)[0]
 
 

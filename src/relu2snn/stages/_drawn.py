@@ -56,17 +56,23 @@ def draw(config: Experiment) -> Iterator[Drawing]:
     relu = {name: np.asarray(value[0]) for name, value in values(pixels[None], training=False).items()}
     del values, scaled
     title = f"test image {image}" + ("" if label is None else f", class {label}")
+    shown = {"image": image, "title": title, **({} if label is None else {"label": label})}
     spikes = raster(spiking, pixels, config.figures.neurons, config.figures.seed, relu)
-    yield "raster", figures.plot_raster(spikes, title), {"image": image, **asdict(spikes)}
+    yield "raster", figures.plot_raster(spikes, title), {**shown, **asdict(spikes)}
     traces = membrane_potentials(spiking, pixels, layer, config.figures.traces, config.figures.seed)
     numbers = {f"{number}.{key}": value for number, each in enumerate(traces) for key, value in asdict(each).items()}
-    yield "potentials", figures.plot_potentials(traces, title), {"image": image, **numbers}
+    yield "potentials", figures.plot_potentials(traces, title), {**shown, **numbers}
     output = output_potentials(spiking, pixels).highest(figures.CLASSES, label)
-    yield "output_potentials", figures.plot_output_potentials(output, label, title), {"image": image, **asdict(output)}
+    yield "output_potentials", figures.plot_output_potentials(output, label, title), {**shown, **asdict(output)}
 
 
 def _layer_maxima(phase1: dict[str, Any], phase2: dict[str, Any]) -> Drawing:
-    numbers = {"layers": phase1["layers"], "maxima": phase1["layer_maxima"], "windows": phase2["windows"]}
+    numbers = {
+        "layers": phase1["layers"],
+        "maxima": phase1["layer_maxima"],
+        "windows": phase2["windows"],
+        "images": phase1["calibration_images"],
+    }
     return "layer_maxima", figures.plot_layer_maxima(**numbers), numbers
 
 

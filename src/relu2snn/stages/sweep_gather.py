@@ -33,7 +33,8 @@ def run(config: Experiment, part: int | None = None) -> None:
     folder = Path(paths.sweep(name))
     write_csv(folder / "table.csv", point_rows(result), POINT_COLUMNS)
     shown = {key: [point[key] for point in points] for key in ("accuracy", "agreement")}
-    save_figure(plot_sweep(name, [point["value"] for point in points], shown), folder / name)
+    values, trials = [point["value"] for point in points], max(len(point["trials"]) for point in points)
+    save_figure(plot_sweep(name, values, shown, points[0]["images"], trials), folder / name)
     write_json(folder / "result.json", result)
 
 
