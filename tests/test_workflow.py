@@ -120,6 +120,8 @@ AGAIN = [
     ("phase2.noise=0.01", {"convert", "phase2", "gather", "figures", "track", "results"}),
     ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", "figures", "track", "results"}),
     ("tracking.lock_timeout=5", set()),
+    ("tracking.models=[]", {"track"}),
+    ("tracking.register=true", {"track"}),
 ]
 
 
