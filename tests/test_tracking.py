@@ -184,6 +184,14 @@ def test_other_weights_or_data_dropped_in_make_new_runs(tmp_path, tracking, chan
     assert (track(values)["parent"] == first["parent"]) == same
 
 
+def test_files_that_were_moved_update(tmp_path, tracking):
+    values = config_slice(tmp_path, "quickstart")
+    fake_results(values, trained=False, sha256="moved")
+    first = track(values)
+    moved = ["weights.root=elsewhere", "dataset.source.directory=elsewhere"]
+    assert track(config_slice(tmp_path, "quickstart", *moved)) == first
+
+
 def test_weights_trained_again_update(tmp_path, tracking):
     values = config_slice(tmp_path, "fake_retrained")
     fake_results(values)

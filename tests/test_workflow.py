@@ -86,6 +86,8 @@ AGAIN = [
     ("published.accuracy=0.5", {"provenance", "report_results", "report_runtimes"}),
     ("figures.neurons=5", {"figures", "track", "provenance", "report_results", "report_runtimes"}),
     ("tracking.lock_timeout=5", set()),
+    ("tracking.models=[]", {"track"}),
+    ("tracking.register=true", {"track"}),
 ]
 
 

@@ -86,7 +86,7 @@ def sweep_note(
     ]
     parts = [
         f"Phase 2 of `{result['experiment']}` with `phase2.{name}` at {len(rows)} values, mean ± standard deviation "
-        "over the trials. Each value is a run below this one, which charts can take together: "
+        "over the trials. Each value is a run below this one. Select them and *Compare*: "
         f"`phase2.{name}` on one axis, `accuracy` or `agreement` on the other.",
         table((name, "trials", "accuracy", "agreement", "certified", "latency"), points),
     ]

@@ -47,9 +47,13 @@ class Results:
         self._values = stage_slice(config, "track")
         # How results are shown is no part of what they are.
         del self._values["tracking"]
-        # Training is seeded but its file differs from run to run, so only a user's weights are told by their content.
+        # Images and weights are told by their content, wherever they stand; but trained ones, which are seeded, differ
+        # from run to run.
         self.identity = {
-            "config": self._values,
+            "config": {
+                key: value for key, value in self._values.items() if key not in ("outputs", "dataset", "weights")
+            },
+            "dataset": {key: value for key, value in self._values["dataset"].items() if key != "source"},
             "data": data["digest"],
             "weights": "trained" if self._trained else weights["sha256"],
         }

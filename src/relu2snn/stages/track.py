@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import cast
@@ -18,6 +19,10 @@ from relu2snn.stages._records import Results
 from relu2snn.tracking import Store, log_experiment
 
 _SHOWN_CHANGES = 3
+# Where files stand makes no other run; what they are does.
+_PLACES = re.compile(
+    r"weights\.(?!source$)|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)$"
+)
 
 
 def run(config: Experiment, part: int | None) -> None:
@@ -42,7 +47,7 @@ def run(config: Experiment, part: int | None) -> None:
 
 def run_name(config: Experiment, kind: str, changes: dict[str, str]) -> str:
     """The experiment, what of its values is not as in conf/, and whether its images are real."""
-    named = [f"{key.rpartition('.')[2]}={value}" for key, value in changes.items()]
+    named = [f"{key.rpartition('.')[2]}={value}" for key, value in changes.items() if not _PLACES.match(key)]
     more = ["…"] if len(named) > _SHOWN_CHANGES else []
     return " ".join([config.name, *named[:_SHOWN_CHANGES], *more, *([] if kind == "real" else [f"({kind})"])])
 

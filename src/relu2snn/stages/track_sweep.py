@@ -62,16 +62,17 @@ def _steps(name: str, result: Mapping[str, Any]) -> list[Metric]:
 
 def _point(sweep: Record, name: str, shown: str, phase2: Mapping[str, Any], point: Mapping[str, Any]) -> Record:
     """The run of one value: means over its trials, under phase 2's names for them, so that charts take both."""
-    metrics: list[Metric] = [
+    metrics: list[Metric] = []
+    for key in _METRICS:
+        spread = point[key] or {}
+        names = {"mean": key, "std": f"{key}_std"}
+        metrics += [(names[kind], spread[kind], 0) for kind in names if spread.get(kind) is not None]
+    metrics += [
         ("latency", point["latency"], 0),
         ("exact", float(all(trial["exact"] for trial in point["trials"])), 0),
         ("images", float(point["images"]), 0),
         ("trials", float(len(point["trials"])), 0),
     ]
-    for key in _METRICS:
-        spread = point[key] or {}
-        names = {"mean": key, "std": f"{key}_std"}
-        metrics += [(names[kind], spread[kind], 0) for kind in names if spread.get(kind) is not None]
     return replace(
         sweep,
         name=f"{name}={point['value']:g} {shown}",
