@@ -1,5 +1,6 @@
 """The figures of one experiment and the numbers that they show, one after the other, so that few are in memory."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -47,6 +48,8 @@ def draw(config: Experiment) -> Iterator[Drawing]:
     scaled = load_model(f"{paths.phase1}/scaled.keras")
     values = values_model(fold(read(scaled)), scaled)
     layer = _layer(config, phase2)
+    # Keras models are full of reference cycles: without this they hold copies of large weights on.
+    gc.collect()
     histogram, comparison, image = _pass(config, dataset, spiking, values, layer)
     yield "spike_times", figures.plot_spike_times(histogram), asdict(histogram)
     decoding = comparison.result()
@@ -55,9 +58,11 @@ def draw(config: Experiment) -> Iterator[Drawing]:
     pixels, label = _image(config, dataset, image)
     relu = {name: np.asarray(value[0]) for name, value in values(pixels[None], training=False).items()}
     del values, scaled
+    gc.collect()
     title = f"test image {image}" + ("" if label is None else f", class {label}")
     shown = {"image": image, "title": title, **({} if label is None else {"label": label})}
     spikes = raster(spiking, pixels, config.figures.neurons, config.figures.seed, relu)
+    gc.collect()
     yield "raster", figures.plot_raster(spikes, title), {**shown, **asdict(spikes)}
     traces = membrane_potentials(spiking, pixels, layer, config.figures.traces, config.figures.seed)
     numbers = {f"{number}.{key}": value for number, each in enumerate(traces) for key, value in asdict(each).items()}
