@@ -9,7 +9,7 @@ SUITE ?= quickstart
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
 	@$(BIN)/python -m relu2snn.stages.results suite=quickstart experiment=fmnist_fc
-	@echo "The table is outputs/quickstart/results.csv. To browse the runs:  make ui"
+	@echo "The table is outputs/quickstart/results.csv. To browse the runs and figures:  make ui    One file to send:  make report"
 
 smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files
 	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=smoke
