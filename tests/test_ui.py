@@ -59,7 +59,8 @@ class Server:
 
 def make_ui(port: str) -> list[str]:
     """The command in the environment of the tests, whatever it is."""
-    make = ["make", "--file", str(ROOT / "Makefile"), "--old-file", ".venv/runtime"]
+    # Below `make test`, make would say which folder it enters.
+    make = ["make", "--no-print-directory", "--file", str(ROOT / "Makefile"), "--old-file", ".venv/runtime"]
     return [*make, f"BIN={Path(sys.executable).parent}", "ui", f"PORT={port}"]
 
 
