@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from relu2snn.config.schema import Experiment, Phase2
 
 FIGURES = (
-    "layer_maxima",
-    "certified",
-    "spike_times",
     "exactness",
     "raster",
+    "spike_times",
     "potentials",
     "output_potentials",
+    "layer_maxima",
+    "certified",
     "disagreement",
 )
-"""The figures of every experiment: files <name>.png and <name>.svg in Paths.figures."""
+"""The figures of every experiment, in the order of reading: files <name>.png and <name>.svg in Paths.figures."""
 
 
 def variant_name(phase2: Phase2) -> str:

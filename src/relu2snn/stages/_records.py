@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config import Experiment, Paths, stage_slice, variant_name
+from relu2snn.config import FIGURES, Experiment, Paths, stage_slice, variant_name
 from relu2snn.files import read_json
 from relu2snn.stages._networks import networks
 from relu2snn.stages._note import experiment_note
@@ -62,7 +62,7 @@ class Results:
         """The run of the whole experiment, with what a list is sorted by, the figures and the networks."""
         children = self.children().values()
         figures = sorted(Path(self._paths.figures).glob("[!.]*"))
-        pictures = [figure for figure in figures if figure.suffix == ".png"]
+        pictures = [each for name in FIGURES if (each := Path(self._paths.figures, f"{name}.png")) in figures]
         sources = {"data": self._paths.dataset(self._config.dataset.name), "weights": self._paths.weights}
         return Record(
             name=self._name,
