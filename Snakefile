@@ -1,6 +1,6 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
-from relu2snn.config import FIGURES, model_files
+from relu2snn.config import FIGURES
 from relu2snn.config.workflow import (
     prepare_environment,
     print_missing,

@@ -62,12 +62,6 @@ rule track:
     input:
         rules.figures.input,
         rules.figures.output,
-        lambda wildcards: list(
-            model_files(
-                EXPERIMENTS[wildcards.experiment],
-                SELECTION.paths(wildcards.experiment),
-            ).values()
-        ),
         source=f"{PATHS.weights}/source.json",
     output:
         PATHS.tracked,

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_json
-from relu2snn.stages.track import git_commit
+from relu2snn.software import git_commit
 from relu2snn.tracking import Record, Store, log_experiment, log_sweep
 
 

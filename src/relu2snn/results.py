@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relu2snn.config import Paths
+from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
 
 Row = dict[str, Any]
@@ -56,23 +57,35 @@ def collect(outputs: str, suite: str) -> list[Row]:
     """The rows of every result of phase 2 under outputs/<suite>, by experiment and variant.
 
     A result whose data set, weights or phase 1 has left no file is skipped with a line on stderr.
+    Raises UserError when there are none.
     """
     rows = [row for file in _results(outputs, suite) if (row := _row(outputs, suite, file)) is not None]
+    if not rows:
+        folder = Paths(outputs, suite).suite_folder
+        raise UserError(f"{folder}: no results of phase 2 here; run snakemake for this suite first")
     return sorted(rows, key=lambda row: (row["experiment"], row["variant"]))
 
 
 def collect_sweeps(outputs: str, suite: str) -> list[Row]:
-    """The points of every sweep under outputs/<suite>, by experiment, sweep and value."""
+    """The points of every sweep under outputs/<suite>, by experiment, sweep and value.
+
+    Raises UserError when there are none.
+    """
     rows = []
-    for file in sorted(Path(Paths(outputs, suite).suite_folder).glob("*/sweep/*/result.json")):
+    folder = Paths(outputs, suite).suite_folder
+    for file in sorted(Path(folder).glob("*/sweep/*/result.json")):
         sweep = read_json(file)
-        paths = Paths(outputs, suite, file.parents[2].name)
-        kinds = {
-            "data": read_json(f"{paths.dataset(sweep['dataset'])}/source.json")["kind"],
-            "weights": read_json(f"{paths.weights}/source.json")["kind"],
-        }
-        rows += [{"experiment": sweep["experiment"], **row, **kinds} for row in point_rows(sweep)]
+        origin = kinds(Paths(outputs, suite, file.parents[2].name), sweep["dataset"])
+        rows += [{"experiment": sweep["experiment"], **row, **origin} for row in point_rows(sweep)]
+    if not rows:
+        raise UserError(f"{folder}: no results of a sweep here; run snakemake with sweep=NAME first")
     return rows
+
+
+def kinds(paths: Paths, dataset: str) -> dict[str, str]:
+    """The kinds of an experiment's data set and weights (real, sample, synthetic, trained, pretrained)."""
+    folders = {"data": paths.dataset(dataset), "weights": paths.weights}
+    return {name: read_json(f"{folder}/source.json")["kind"] for name, folder in folders.items()}
 
 
 def point_rows(sweep: Row) -> list[Row]:
@@ -143,8 +156,7 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
         "latency": phase2["latency"],
         "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
         "spiking_fraction": phase2["spiking_fraction"]["total"],
-        "data": read_json(data_file)["kind"],
-        "weights": read_json(weights_file)["kind"],
+        **kinds(paths, phase2["dataset"]),
     }
 
 

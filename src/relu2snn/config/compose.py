@@ -57,11 +57,7 @@ def compose_suite(name: str) -> Suite:
     Raises UserError when there is none or its file is wrong.
     """
     _require_known("suite", name)
-    path = CONF / "suite" / f"{name}.yaml"
-    try:
-        return cast(Suite, OmegaConf.merge(OmegaConf.structured(Suite), OmegaConf.load(path)))
-    except OmegaConfBaseException as error:
-        raise UserError(f"{path.name}: {_first_line(error)}") from None
+    return cast(Suite, _load(Suite, CONF / "suite" / f"{name}.yaml"))
 
 
 def compose_tracking() -> Tracking:
@@ -69,9 +65,12 @@ def compose_tracking() -> Tracking:
 
     Raises UserError when the file is wrong.
     """
-    path = CONF / "tracking" / "mlflow.yaml"
+    return cast(Tracking, _load(Tracking, CONF / "tracking" / "mlflow.yaml"))
+
+
+def _load(schema: type, path: Path) -> Any:
     try:
-        return cast(Tracking, OmegaConf.merge(OmegaConf.structured(Tracking), OmegaConf.load(path)))
+        return OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(path))
     except OmegaConfBaseException as error:
         raise UserError(f"{path.name}: {_first_line(error)}") from None
 

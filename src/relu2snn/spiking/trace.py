@@ -85,7 +85,9 @@ def membrane_potentials(
     for neuron in neurons:
         if len(neuron) != outputs.ndim or any(not 0 <= i < side for i, side in zip(neuron, outputs.shape, strict=True)):
             raise ValueError(f"neuron {tuple(neuron)}: layer {layer!r} has outputs of shape {outputs.shape}")
-    return [_trace(chosen, inputs, tuple(neuron), float(outputs[tuple(neuron)])) for neuron in neurons]
+    # Once for all neurons: a large kernel takes a gigabyte.
+    parameters = [np.asarray(each, np.float64) for each in (chosen.kernel, chosen.threshold, chosen.drive)]
+    return [_trace(chosen, parameters, inputs, tuple(neuron), float(outputs[tuple(neuron)])) for neuron in neurons]
 
 
 def output_potentials(model: keras.Model, image: Floats) -> OutputPotentials:
@@ -132,8 +134,10 @@ def _draw(leads: Floats, before: float, window: float, count: int, seed: int) ->
     return [tuple(int(i) for i in np.unravel_index(index, leads.shape)) for index in chosen]
 
 
-def _trace(layer: Any, inputs: Floats, neuron: tuple[int, ...], lead: float) -> MembranePotential:
-    kernel, threshold, drive = (np.asarray(each, np.float64) for each in (layer.kernel, layer.threshold, layer.drive))
+def _trace(
+    layer: Any, parameters: Sequence[Floats], inputs: Floats, neuron: tuple[int, ...], lead: float
+) -> MembranePotential:
+    kernel, threshold, drive = parameters
     grid, weights = as_grid(inputs[None], kernel)
     row, column, unit = neuron if len(neuron) == 3 else (0, 0, neuron[0])
     (top, _), (left, _) = layer.margins(grid.shape[1:3])

@@ -23,9 +23,9 @@ from relu2snn.spiking import (
     membrane_potentials,
     output_potentials,
     raster,
-    spike_kinds,
     spiking_layers,
 )
+from relu2snn.spiking.decide import is_early
 from relu2snn.stages._models import load_model
 
 Drawing = tuple[str, figures.Figure, dict[str, Any]]
@@ -141,7 +141,7 @@ def _pass(
         relu = values(pixels, training=False)
         comparison.add({name: np.asarray(value) for name, value in relu.items()}, leads)
         if chosen is None:
-            early = spike_kinds(leads[layer], hidden[layer].before, hidden[layer].window) == 0
+            early = is_early(leads[layer], hidden[layer].before, hidden[layer].window)
             found = np.flatnonzero(early.reshape(len(pixels), -1).any(axis=1))
             chosen = first + int(found[0]) if found.size else None
         first += len(pixels)

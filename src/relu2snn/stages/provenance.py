@@ -7,9 +7,8 @@ import yaml
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.files import write_json, write_text
 from relu2snn.report import page
-from relu2snn.software import software
+from relu2snn.software import git_commit, software
 from relu2snn.stages._app import stage_app
-from relu2snn.stages.track import git_commit
 
 
 def run(config: Experiment, part: int | None) -> None:

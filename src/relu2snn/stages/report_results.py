@@ -5,7 +5,6 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
 from relu2snn.report import SUMMARY_COLUMNS, results_page, software_page, summary
 from relu2snn.results import collect, write_csv
@@ -17,8 +16,6 @@ def run(config: Experiment, part: int | None) -> None:
     outputs, suite = config.outputs, config.suite.name
     paths = Paths(outputs, suite)
     rows = collect(outputs, suite)
-    if not rows:
-        raise UserError(f"{paths.suite_folder}: no results of phase 2 here; run snakemake for this suite first")
     # Results of an older call may have no provenance yet.
     names = dict.fromkeys(row["experiment"] for row in rows)
     folders = {name: Path(Paths(outputs, suite, name).provenance) for name in names}

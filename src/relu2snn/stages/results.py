@@ -1,7 +1,6 @@
 """Gathers the results of a suite into results.csv and prints them as a table."""
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.errors import UserError
 from relu2snn.results import collect, print_table, write_csv
 from relu2snn.stages._app import stage_app
 
@@ -10,8 +9,6 @@ def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/results.csv over all experiments that have results."""
     paths = Paths(config.outputs, config.suite.name)
     rows = collect(config.outputs, config.suite.name)
-    if not rows:
-        raise UserError(f"{paths.suite_folder}: no results of phase 2 here; run snakemake for this suite first")
     write_csv(paths.results, rows)
     print_table(rows)
 

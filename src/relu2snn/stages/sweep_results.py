@@ -1,7 +1,6 @@
 """Gathers the sweeps of a suite into sweeps.csv and prints them as a table."""
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.errors import UserError
 from relu2snn.results import SWEEP_COLUMNS, collect_sweeps, print_table, write_csv
 from relu2snn.stages._app import stage_app
 
@@ -10,8 +9,6 @@ def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/sweeps.csv over all sweeps that have results."""
     paths = Paths(config.outputs, config.suite.name)
     rows = collect_sweeps(config.outputs, config.suite.name)
-    if not rows:
-        raise UserError(f"{paths.suite_folder}: no results of a sweep here; run snakemake with sweep=NAME first")
     write_csv(paths.sweeps, rows, SWEEP_COLUMNS)
     print_table(rows, columns=SWEEP_COLUMNS)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +12,7 @@ from relu2snn.config import Experiment, Paths, changed_values, variant_name
 from relu2snn.config.schema import Tracking
 from relu2snn.config.workflow import TRACKING_VARIABLE
 from relu2snn.files import read_json, write_json
+from relu2snn.software import git_commit
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._note import suite_note
 from relu2snn.stages._records import Results
@@ -68,16 +68,6 @@ def run_tags(config: Experiment, data: str, weights: str) -> dict[str, str]:
     if commit:
         tags |= {"git_commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
     return tags
-
-
-def git_commit(folder: Path) -> str | None:
-    """The commit checked out around `folder`, with "-dirty" after local changes; None outside a git checkout."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip() or None
 
 
 def _command(config: Experiment, changes: dict[str, str]) -> list[str]:

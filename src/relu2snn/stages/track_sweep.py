@@ -11,7 +11,7 @@ from typing import Any
 
 from relu2snn.config import Experiment, Paths, changed_values, stage_slice
 from relu2snn.files import read_json, write_json
-from relu2snn.results import point_rows
+from relu2snn.results import kinds, point_rows
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._note import sweep_note
 from relu2snn.stages.track import run_name, run_tags, store
@@ -26,10 +26,7 @@ def run(config: Experiment, part: int | None) -> None:
     name = config.sweep.name
     file = Path(paths.sweep(name), "result.json")
     result = read_json(file)
-    kinds = (
-        read_json(f"{folder}/source.json")["kind"] for folder in (paths.dataset(config.dataset.name), paths.weights)
-    )
-    data, weights = kinds
+    data, weights = kinds(paths, config.dataset.name).values()
     values = stage_slice(config, "track_sweep")
     shown = run_name(config, data, changed_values(config, "track_sweep"))
     tags = {**run_tags(config, data, weights), "sweep": name}

@@ -46,14 +46,14 @@ def _convert(config: Experiment, source: Path | None, target: Path) -> str:
 
     # isort: split
     from relu2snn.networks.build import build
+    from relu2snn.stages._models import save_model
 
     model = build(config.model, config.dataset.image_shape, config.dataset.classes)
     if source:
         load_weights(model, source)
     else:
         load_imagenet(model, config.weights)
-    with atomic_path(target) as temporary:
-        model.save(temporary)
+    save_model(model, str(target))
     return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from relu2snn.config.changes import flatten
 from relu2snn.errors import UserError
 from relu2snn.tracking.models import Prepared, log_model, prepare
 from relu2snn.tracking.record import DataSet, Metric, Record
@@ -145,7 +146,8 @@ def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metric
 
     run_id, time = run.info.run_id, int(record.time * 1000)
     named = {**tags, **({_NOTE_TAG: record.note(run_id)} if record.note else {})}
-    params = [Param(*param) for param in _flatten(record.params)]
+    values = flatten(record.params)
+    params = [Param(key, value if isinstance(value, str) else json.dumps(value)) for key, value in values]
     points = [Point(name, value, time, step) for name, value, step in metrics]
     # As few transactions as MLflow's limits allow: on SQLite each of them waits for the disk.
     client.log_batch(run_id, points[:_METRICS], params[:_PARAMS], [RunTag(*tag) for tag in named.items()])
@@ -198,14 +200,6 @@ def _unlogged(client: Any, run_id: str, metrics: Sequence[Metric]) -> list[Metri
         for point in sorted(client.get_metric_history(run_id, name), key=lambda point: point.timestamp):
             shown[name, point.step] = point.value
     return [(name, value, step) for name, value, step in metrics if shown.get((name, step)) != value]
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
