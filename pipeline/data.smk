@@ -27,4 +27,4 @@ rule data:
     params:
         slice=lambda wildcards: slice_text(SELECTION.dataset(wildcards.dataset), "data"),
     shell:
-        "python -m relu2snn.stages.data --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.data --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -25,7 +25,7 @@ rule pass_order:
             SELECTION.dataset(wildcards.dataset), "pass_order"
         ),
     shell:
-        "python -m relu2snn.stages.pass_order --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.pass_order --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 # Parts of the test images, and after the last of them the calibration images.
@@ -50,7 +50,7 @@ rule pass_part:
             SELECTION.dataset(wildcards.dataset), "pass_part"
         ),
     shell:
-        "python -m relu2snn.stages.pass_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.pass_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule pass_images:
@@ -78,4 +78,4 @@ rule pass_images:
             SELECTION.dataset(wildcards.dataset), "photographs"
         ),
     shell:
-        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log:q}"

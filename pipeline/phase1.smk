@@ -22,7 +22,7 @@ rule phase1:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase1"),
     shell:
-        "python -m relu2snn.stages.phase1 --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.phase1 --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 # Only windows that certify need it: one more pass over the calibration images.
@@ -45,4 +45,4 @@ rule bounds:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "bounds"),
     shell:
-        "python -m relu2snn.stages.bounds --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.bounds --slice {params.slice:q} 2>&1 | tee {log:q}"

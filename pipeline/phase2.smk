@@ -24,7 +24,7 @@ rule convert:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "convert"),
     shell:
-        "python -m relu2snn.stages.convert --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.convert --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule phase2:
@@ -48,7 +48,7 @@ rule phase2:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase2"),
     shell:
-        "python -m relu2snn.stages.phase2 --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.phase2 --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule gather:
@@ -74,4 +74,4 @@ rule gather:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "gather"),
     shell:
-        "python -m relu2snn.stages.gather --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.gather --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -25,7 +25,7 @@ rule places365_sample:
             SELECTION.dataset(wildcards.dataset), "places365_sample"
         ),
     shell:
-        "python -m relu2snn.stages.places365_sample --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.places365_sample --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule places365_labels:
@@ -50,7 +50,7 @@ rule places365_labels:
             SELECTION.dataset(wildcards.dataset), "places365_labels"
         ),
     shell:
-        "python -m relu2snn.stages.places365_labels --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.places365_labels --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 # Which engine runs it is no part of the slice: the result is the same, so another engine makes nothing again.
@@ -71,7 +71,7 @@ rule places365_image:
     params:
         slice=slice_text(next(iter(EXPERIMENTS.values())), "places365_image"),
     shell:
-        "python -m relu2snn.stages.places365_image --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.places365_image --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule places365_weights:
@@ -95,7 +95,7 @@ rule places365_weights:
             EXPERIMENTS[wildcards.experiment], "places365_weights"
         ),
     shell:
-        "python -m relu2snn.stages.places365_weights --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.places365_weights --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 # Parts of the validation images, and after the last of them the training sample.
@@ -129,7 +129,7 @@ rule places365_part:
             SELECTION.dataset(wildcards.dataset), "places365_part"
         ),
     shell:
-        "python -m relu2snn.stages.places365_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.places365_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule places365:
@@ -159,4 +159,4 @@ rule places365:
             SELECTION.dataset(wildcards.dataset), "photographs"
         ),
     shell:
-        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -31,7 +31,7 @@ rule provenance:
             EXPERIMENTS[wildcards.experiment], "provenance"
         ),
     shell:
-        "python -m relu2snn.stages.provenance --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.provenance --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule report_results:
@@ -64,7 +64,7 @@ rule report_results:
     params:
         slice=slice_text(next(iter(EXPERIMENTS.values())), "report_results"),
     shell:
-        "python -m relu2snn.stages.report_results --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.report_results --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule report_sweeps:
@@ -90,7 +90,7 @@ rule report_sweeps:
     params:
         slice=slice_text(next(iter(EXPERIMENTS.values())), "report_sweeps"),
     shell:
-        "python -m relu2snn.stages.report_sweeps --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.report_sweeps --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 # After every job that computes, so that all of them are listed.
@@ -118,4 +118,4 @@ rule report_runtimes:
     params:
         slice=slice_text(next(iter(EXPERIMENTS.values())), "report_runtimes"),
     shell:
-        "python -m relu2snn.stages.report_runtimes --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.report_runtimes --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -55,7 +55,7 @@ rule figures:
         variant=lambda wildcards: SELECTION.variant(wildcards.experiment),
         zeta=lambda wildcards: EXPERIMENTS[wildcards.experiment].phase2.zeta,
     shell:
-        "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule track:
@@ -77,7 +77,7 @@ rule track:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "track"),
     shell:
-        "python -m relu2snn.stages.track --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.track --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule results:
@@ -100,4 +100,4 @@ rule results:
     params:
         slice=slice_text(next(iter(EXPERIMENTS.values())), "results"),
     shell:
-        "python -m relu2snn.stages.results --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.results --slice {params.slice:q} 2>&1 | tee {log:q}"

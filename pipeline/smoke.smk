@@ -21,7 +21,7 @@ rule smoke_places365:
         mem_mb=1000,
         runtime=10,
     shell:
-        "python {input.script:q} places365 data/smoke/places365 2>&1 | tee {log}"
+        "python {input.script:q} places365 data/smoke/places365 2>&1 | tee {log:q}"
 
 
 rule smoke_pass:
@@ -41,4 +41,4 @@ rule smoke_pass:
         mem_mb=1000,
         runtime=10,
     shell:
-        "python {input.script:q} pass data/smoke/pass 2>&1 | tee {log}"
+        "python {input.script:q} pass data/smoke/pass 2>&1 | tee {log:q}"

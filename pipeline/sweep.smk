@@ -31,7 +31,7 @@ rule sweep_point:
             "sweep_point",
         ),
     shell:
-        "python -m relu2snn.stages.sweep_point --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.sweep_point --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule sweep_gather:
@@ -67,7 +67,7 @@ rule sweep_gather:
             SELECTION.sweeps[wildcards.experiment, wildcards.sweep], "sweep_gather"
         ),
     shell:
-        "python -m relu2snn.stages.sweep_gather --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.sweep_gather --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule track_sweep:
@@ -90,7 +90,7 @@ rule track_sweep:
             SELECTION.sweeps[wildcards.experiment, wildcards.sweep], "track_sweep"
         ),
     shell:
-        "python -m relu2snn.stages.track_sweep --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.track_sweep --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule sweep_results:
@@ -113,4 +113,4 @@ rule sweep_results:
     params:
         slice=slice_text(next(iter(EXPERIMENTS.values())), "sweep_results"),
     shell:
-        "python -m relu2snn.stages.sweep_results --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.sweep_results --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -20,7 +20,7 @@ rule train:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "train"),
     shell:
-        "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule weights:
@@ -42,4 +42,4 @@ rule weights:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),
     shell:
-        "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log}"
+        "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log:q}"

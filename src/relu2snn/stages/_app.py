@@ -4,10 +4,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
 from relu2snn.config.workflow import publish_places
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, machine_error, one_line
 
 Run = Callable[[Experiment, int | None], None]
 
@@ -15,16 +16,22 @@ Run = Callable[[Experiment, int | None], None]
 def stage_app(stage: str, run: Run) -> None:
     """Run `run(config, part)` with the slice of the config that `stage` may read, and exit.
 
-    A UserError becomes one line on stderr and exit status 1.
+    A UserError, a full disk and a lack of memory become one line on stderr and exit status 1.
     """
     try:
         config, part = _read_command_line(stage)
         run(config, part)
     except UserError as error:
-        print(f"relu2snn {stage}: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(stage, str(error))
+    except (OSError, MemoryError) as error:
+        _end(stage, machine_error(error) or one_line(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(stage: str, text: str) -> NoReturn:
+    print(f"relu2snn {stage}: {text}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
