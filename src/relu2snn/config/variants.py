@@ -159,7 +159,7 @@ def _known_files() -> dict[str, Any]:
 
 def masked(config: Experiment, values: Any) -> Any:
     """A slice of `config` that tells files by their content, since a path must not re-run a job."""
-    tokens = {}
+    tokens: dict[str, str] = {}
     for key, digest in config.run.files.items():
         path, token = str(OmegaConf.select(cast(DictConfig, config), key)), _TOKEN + digest
         tokens |= {path: token, f"{key}={override_text(path)}": f"{key}={token}"}

@@ -29,9 +29,8 @@ def run(config: Experiment, part: int | None = None) -> None:
     perturbed = bool(settings.noise or settings.alpha_noise)
     if early.any():
         where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
-        print(
-            f"phase 2 {config.name}, {config.run.phase2}: not exact, {early.sum()} spikes came before their window: {where}"
-        )
+        title = f"phase 2 {config.name}, {config.run.phase2}"
+        print(f"{title}: not exact, {early.sum()} spikes came before their window: {where}")
     with atomic_path(f"{paths.phase2}/predictions.npz") as temporary:
         np.savez(temporary, labels=np.concatenate(labels))
     write_json(

@@ -34,10 +34,8 @@ def run(config: Experiment, part: int | None) -> None:
         tags=run_tags(config, data["kind"], weights["kind"], config.run.overrides),
         command=_command(config),
     )
-    about = suite_note(config.suite.name)
-    logged = log_experiment(
-        store(config), config.suite.name, results.identity, results.parent(), results.children(), about
-    )
+    suite, runs = config.suite.name, (results.parent(), results.children())
+    logged = log_experiment(store(config), suite, results.identity, *runs, suite_note(suite))
     write_json(paths.tracked, logged)
 
 
