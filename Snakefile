@@ -55,6 +55,12 @@ def paths_at(pattern, wildcards):
     return Paths.of(SELECTION.at(pattern, wildcards))
 
 
+def shown_name(wildcards):
+    """An experiment in the report, with its variant where the call has several."""
+    name, variant = wildcards.experiment, wildcards.variant
+    return name if SELECTION.single(name) else f"{name}, {variant}"
+
+
 report: "pipeline/report/workflow.rst"
 
 

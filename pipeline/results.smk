@@ -23,7 +23,7 @@ rule figures:
                 f"{PATHS.figures}/{name}.{suffix}",
                 caption=f"report/{name}.rst",
                 category="Figures",
-                subcategory="{experiment}",
+                subcategory=shown_name,
                 labels={
                     "figure": name.replace("_", " ").capitalize(),
                     "format": FORMATS[suffix],

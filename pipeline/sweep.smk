@@ -46,7 +46,7 @@ rule sweep_gather:
                 f"{PATHS.sweep}/{{sweep}}.{suffix}",
                 caption="report/sweep.rst",
                 category="Robustness",
-                subcategory="{experiment}",
+                subcategory=shown_name,
                 labels={"sweep": "{sweep}", "format": FORMATS[suffix]},
             )
             for suffix in FORMATS

@@ -3,6 +3,7 @@
 import glob
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ class Selection:
     sweeps: list[Experiment] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     _folders: dict[str, Experiment] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def outputs(self) -> str:
@@ -57,6 +59,7 @@ class Selection:
         if folder in self._folders:
             return
         chosen.append(config)
+        self._counts[config.name] += not sweep
         folders = [paths.sweep, paths.points] if sweep else []
         folders += [paths.dataset, paths.train, paths.weights, paths.phase1, paths.phase2]
         folders += [paths.figures, paths.provenance]
@@ -94,6 +97,10 @@ class Selection:
         anything = re.sub(r"\{\w+\}", "*", glob.escape(pattern))
         found = (path for path in glob.iglob(anything) if f"{self.suite.name}/datasets/" not in path)
         return sorted({*own, *found})
+
+    def single(self, experiment: str) -> bool:
+        """Whether the call has one run of an experiment."""
+        return self._counts[experiment] == 1
 
     def datasets(self, *formats: str) -> str:
         """A regular expression for the data sets of `formats`, name/variant; it matches nothing if there are none."""
