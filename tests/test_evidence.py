@@ -1,4 +1,4 @@
-"""Evidence belongs to the run that computes it: whatever else happens to the network, a run counts what it alone saw."""
+"""Evidence belongs to the run that computes it: whatever happens to the network, a run counts what it alone saw."""
 
 import threading
 from collections.abc import Callable

@@ -34,8 +34,8 @@ def to_spiking(
     present in the dynamics only. precision: "float64" or "float32", of the network's weights and times. A
     layer that was never active (X = 0) gets the window of X = 1.
 
-    Raises ValueError for a zeta ≤ −1 or not finite, an S_i ≥ 1, a wrong number of maxima or a negative or non-finite one,
-    weights that are not finite, and windows or thresholds too large for the numbers of `precision`.
+    Raises ValueError for a zeta ≤ −1 or not finite, an S_i ≥ 1, a wrong number of maxima or a negative or non-finite
+    one, weights that are not finite, and windows or thresholds too large for the numbers of `precision`.
     """
     hidden = network.hidden()
     maxima = [float(value) for value in layer_maxima]

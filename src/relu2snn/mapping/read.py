@@ -124,7 +124,8 @@ def _plain(model: Any) -> None:
     if not getattr(model, "inputs", None) or not type(model).call.__module__.startswith("keras."):
         kind = f"model {getattr(model, 'name', '?')!r} ({type(model).__name__})"
         raise UnsupportedLayerError(
-            f"{kind}: it has a call of its own or no fixed input; build it as keras.Sequential or keras.Model(inputs, outputs)"
+            f"{kind}: it has a call of its own or no fixed input; "
+            "build it as keras.Sequential or keras.Model(inputs, outputs)"
         )
 
 

@@ -1,12 +1,13 @@
 """Whether a spiking network is that of a ReLU network: its weights are the folded ones, up to a scale per neuron.
 
-Each neuron stands for one ReLU. From J and ϑ come back the weights Ŵ_ij = J_ij / (1 + Σ_j J_ij) and the bias b̂_i. With W, b
-the folded ReLU network's and factors f > 0, one for each neuron (channel), it must hold that
+Each neuron stands for one ReLU. From J and ϑ come back the weights Ŵ_ij = J_ij / (1 + Σ_j J_ij) and the bias b̂_i.
+With W, b the folded ReLU network's and factors f > 0, one for each neuron (channel), it must hold that
 
     Ŵ_ij = f_i W_ij / f_j,   b̂_i = f_i b_i,   f = 1 for the input and the output:
 
-the ReLU is positively homogeneous, so that then, and for all inputs, the neuron's ReLU is f_i times the original's. This says
-which ReLU a neuron computes also where it is silent for every image at hand. Neurons in another order are another network.
+the ReLU is positively homogeneous, so that then, and for all inputs, the neuron's ReLU is f_i times the original's.
+This says which ReLU a neuron computes also where it is silent for every image at hand. Neurons in another order are
+another network.
 """
 
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def difference(network: Network, spiking: keras.Model) -> str | None:
 def _kind(node: Node, hidden: set[str]) -> type:
     if isinstance(node, Dense) and node.name not in hidden:
         return PotentialReadout
-    kinds = {
+    kinds: dict[type, type] = {
         UnitRange: SpikeEncoder,
         Dense: SpikingDense,
         Conv2D: SpikingConv2D,
@@ -89,6 +90,7 @@ def _names(layers: list[Any]) -> str:
 
 def _settings(node: Any, layer: Any) -> str | None:
     """What differs of the values that are not weights."""
+    pairs: dict[str, tuple[Any, Any]]
     match node:
         case UnitRange():
             pairs = {"low": (node.low, layer.low), "high": (node.high, layer.high)}

@@ -1,4 +1,4 @@
-"""Verifying that a spiking network is the ReLU network it is said to be: by its weights, its values and its evidence."""
+"""Verifying that a spiking network computes a ReLU network: by its weights, its values and its evidence."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -67,14 +67,14 @@ class Verification:
 def verify(model: keras.Model, spiking: keras.Model, images: Array, batch: int = 64) -> Verification:
     """Compare a spiking network with the ReLU network it came from on images (n, h, w, c).
 
-    It is exact when (1) its weights are those of the ReLU network, folded and scaled, so that each neuron stands for one
-    of its ReLUs, in the same place, also where no image makes it spike; (2) no neuron spiked early, and rounding stays
-    below its limit, so that each has computed what it stands for; (3) the logits are those of the ReLU network, run by
-    Keras' own layers, within `TOLERANCES`, for every image. What fails is in `reasons`.
+    It is exact when (1) its weights are those of the ReLU network, folded and scaled, so that each neuron stands for
+    one of its ReLUs, in the same place, also where no image makes it spike; (2) no neuron spiked early, and rounding
+    stays below its limit, so that each has computed what it stands for; (3) the logits are those of the ReLU network,
+    run by Keras' own layers, within `TOLERANCES`, for every image. What fails is in `reasons`.
 
     Raises ValueError when there are no images or they do not fit, when `model` is not a ReLU network that can be mapped
-    or `spiking` not a spiking network with its input and outputs, and for numbers that are not finite, with the batch and
-    the image, or the layer and the weight.
+    or `spiking` not a spiking network with its input and outputs, and for numbers that are not finite, with the batch
+    and the image, or the layer and the weight.
     """
     _check_arguments(model, spiking)
     encoding = encoder(spiking)
@@ -144,6 +144,5 @@ def _check_logits(logits: Array, number: int, batch: int, what: str) -> None:
     wrong = ~np.isfinite(logits).all(axis=-1)
     if wrong.any():
         first = int(np.argmax(wrong))
-        raise ValueError(
-            f"batch {number}, image {number * batch + first}: {what} gives {logits[first][~np.isfinite(logits[first])][0]}"
-        )
+        value = logits[first][~np.isfinite(logits[first])][0]
+        raise ValueError(f"batch {number}, image {number * batch + first}: {what} gives {value}")

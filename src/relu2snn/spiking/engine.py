@@ -33,7 +33,8 @@ class Fired(NamedTuple):
 
 def evidence_of(counts: Any, deviation: Any) -> Evidence:
     """The evidence that `Fired` holds as tensors."""
-    return Evidence(*(int(count) for count in counts), float(deviation))
+    spikes, binned, simulated, early = (int(count) for count in counts)
+    return Evidence(spikes, binned, simulated, early, float(deviation))
 
 
 def fire(layer: Any, leads: Any, parameters: list[Any], constants: Constants, coarse: Any = False) -> Fired:

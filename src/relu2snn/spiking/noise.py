@@ -16,7 +16,7 @@ def noise_state(seed: int, part: int) -> NDArray[np.int64]:
 
 def batch_seed(state: NDArray[np.int64], batch: int) -> NDArray[np.int32]:
     """The seed (2,) of the draws of batch number `batch`: what keras.random.SeedGenerator gives from `state` on."""
-    return ((state + np.array([0, batch])) % _LARGEST).astype(np.int32)
+    return np.asarray((state + np.array([0, batch])) % _LARGEST, np.int32)
 
 
 def disturb(leads: Any, noise: float, seed: Any) -> Any:

@@ -24,9 +24,9 @@ Floats = NDArray[np.float64]
 class Outcome(NamedTuple):
     """What a batch of images (b, h, w, c) gave.
 
-    logits (b, units). evidence and spikes, by spiking layer: what became of its pairs, and its spikes before t_max, with
-    the noise. peaks: the largest lead of the encoder, by size, and of every spiking layer, before noise. leads: those of
-    the layers that were asked for, in the shapes of their outputs.
+    logits (b, units). evidence and spikes, by spiking layer: what became of its pairs, and its spikes before t_max,
+    with the noise. peaks: the largest lead of the encoder, by size, and of every spiking layer, before noise. leads:
+    those of the layers that were asked for, in the shapes of their outputs.
     """
 
     logits: Floats
@@ -94,9 +94,7 @@ class Simulation:
             found = self._step(tf.constant(images, self._dtype), tf.constant(seeds, tf.int32), tf.constant(coarse))
             self._batch += 1
             counts, deviations = found["counts"].numpy(), found["deviations"].numpy()
-            evidence = {
-                name: evidence_of(*each) for name, each in zip(self.layers, zip(counts, deviations), strict=True)
-            }
+            evidence = {name: evidence_of(counts[place], deviations[place]) for place, name in enumerate(self.layers)}
             for name, blocks in self._blocks.items():
                 pairs = self.neurons[name] * len(images)
                 blocks.learn((evidence[name].binned + evidence[name].simulated) / max(pairs, 1))
