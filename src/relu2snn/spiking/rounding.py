@@ -16,10 +16,10 @@ Sums of n terms lose at most n u of the sum of their sizes in whatever order the
 Stability of Numerical Algorithms, section 4.2). This is about one layer and its own inputs, as the certificate is. As a
 share of the layer's largest value it is the layer's `rounding`, and a run is exact only while that is below `LIMITS`.
 
-Measured on FC, LeNet5 and a VGG 16 of an eighth of the width, trained on real images, largest layer each: in float64 the
-bound is 4e−11 to 4e−10 at ζ = 0.5, 1e−8 to 1e−7 at 1e3, 1e−5 to 1e−4 at 1e6 and above 1 at 1e12, where values decoded
-from the whole network differ from the ReLUs' by 1e−14, 1e−11, 1e−8 and 1e−2 of the layer's largest; in float32 it is 4e−4
-to 2e−3 at ζ = 0.5, at most 2e−2 at 1e3 and above 7 at 1e6, where they differ by 1e−6, 1e−3 and 0.8.
+Measured on FC, LeNet5 and a VGG 16 of an eighth of the width, trained on real images, worst layer of each: in float64
+the bound is 4e−11 to 4e−10 at ζ = 0.5, 1e−8 to 1e−7 at 1e3, 1e−5 to 1e−4 at 1e6 and above 1 at 1e12, where the values
+that the whole network decodes differ from the ReLUs' by at most 2e−14, 1e−11, 1e−8 and 1e−2 of the layer's largest; in
+float32 it is 4e−4 to 2e−3 at ζ = 0.5, 2e−2 at 1e3 and above 7 at 1e6, where they differ by 1e−6, 1e−3 and 0.8.
 """
 
 from dataclasses import dataclass
