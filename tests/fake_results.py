@@ -93,6 +93,7 @@ def fake_results(values, trained=True, labelled=True, **changes):
             "exact": False,
             "certified": {"total": 0.875, "layers": [0.75, 1.0]},
             "simulated": {"total": 2, "layers": [2, 0]},
+            "not_exact": [f"1 spikes came before their window: 1 in {LAYERS[0]}"],
             "early_spikes": {"total": 1, "layers": [1, 0]},
             "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
             "seconds": 30.0,

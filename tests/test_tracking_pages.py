@@ -48,7 +48,8 @@ def test_a_description_has_the_table_the_layers_and_the_figures(tmp_path: Path, 
     fake_results(values, agreement=0.999)
     logged = track(values)
     note = client.get_run(logged["parent"]).data.tags["mlflow.note.content"]
-    assert "**999 of 1,000 images** of `fmnist_sample`; **not exact**: 1 spikes came before their window." in note
+    early = "1 spikes came before their window: 1 in conv2d"
+    assert f"**999 of 1,000 images** of `fmnist_sample`; **not exact**: {early}." in note
     assert "a sample of the real ones" in note
     lines = note.splitlines()
     assert "| accuracy | 0.8750 | 0.8750 | 0.8750 |" in lines

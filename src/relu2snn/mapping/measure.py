@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from relu2snn.mapping.network import Array, Conv2D, Network, ReLU, Weighted
 from relu2snn.mapping.write import to_keras
+from relu2snn.spiking.network import check_images
 
 
 class Measurement:
@@ -38,7 +39,11 @@ class Measurement:
         self._step = step
 
     def add(self, images: Array) -> Array:
-        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
+        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes).
+
+        Raises ValueError for a pixel that is not finite, naming the image by its number in this pass.
+        """
+        check_images(np.asarray(images), self.images)
         logits, maxima, nonzero = self._step(tf.constant(images, tf.float64))
         self.images += len(images)
         self.layer_maxima = np.maximum(self.layer_maxima, [float(value) for value in maxima])
@@ -69,6 +74,8 @@ def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
 
     Windows B^(n) = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method:
     "Certificate").
+
+    Raises ValueError for a pixel that is not finite, naming the image by its number in this pass.
     """
     model, hidden = to_keras(network), network.hidden()
     layers = [model.get_layer(node.name) for node in hidden]
@@ -85,7 +92,10 @@ def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
         ]
 
     largest: Array = np.zeros(len(hidden))
+    seen = 0
     for images in batches:
+        check_images(np.asarray(images), seen)
+        seen += len(images)
         largest = np.maximum(largest, [float(value) for value in step(tf.constant(images, tf.float64))])
     return largest
 

@@ -26,7 +26,8 @@ class Blocks:
     """Whether a layer's slack is summed for blocks of 2 x 2 positions, at a quarter of the cost.
 
     Neighbours are alike in large images and not in small ones, so it is tried once, after a batch that left next to
-    nothing open, and given up where it leaves too much. What is proved changes, the spike times do not.
+    nothing open, and given up where it leaves too much. What is proved changes, the spike times do not. Each run learns
+    for itself, from its own batches.
     """
 
     active: bool = False

@@ -14,6 +14,11 @@ from keras import ops
 from relu2snn.spiking.neurons import NO_MARGINS, Margins, NoisyLayer, SpikingLayer
 
 
+def clip_start(leads: Any) -> Any:
+    """Leads of the input window whose times are clipped at 0 from below."""
+    return ops.minimum(leads, 1.0)
+
+
 @keras.saving.register_keras_serializable(package="relu2snn")
 class SpikeEncoder(NoisyLayer):
     """Images as spike times: a pixel x in [low, high], brought to x' in [0, 1], spikes at t = 1 − x'.
@@ -27,9 +32,13 @@ class SpikeEncoder(NoisyLayer):
         self.low, self.high = float(low), float(high)
         self.t_min, self.t_max = 0.0, 1.0
 
+    def encode(self, images: Any) -> Any:
+        """The leads of images, before any noise."""
+        return (images - self.low) / (self.high - self.low)
+
     def call(self, images: Any) -> Any:
-        leads = (images - self.low) / (self.high - self.low)
-        return ops.minimum(self.disturb(leads), 1.0) if self.generator else leads
+        leads = self.encode(images)
+        return clip_start(self.disturb(leads)) if self.generator else leads
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -160,9 +169,13 @@ class PotentialReadout(keras.layers.Layer):
         self.drive = self.add_weight(name="drive", shape=(self.units,), initializer="zeros")
 
     def call(self, leads: Any) -> Any:
+        return self.read(leads, self.kernel, self.drive)
+
+    def read(self, leads: Any, kernel: Any, drive: Any) -> Any:
+        """The potentials at t_min for weights W and drive α."""
         # Noise can delay a spike past the read-out: it has not arrived and counts nothing.
         arrived = ops.maximum(leads, 0.0)
-        return self.drive * (self.t_min - self.t_start) + ops.matmul(arrived, self.kernel)
+        return drive * (self.t_min - self.t_start) + ops.matmul(arrived, kernel)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.units)

@@ -5,6 +5,7 @@ import relu2snn.stages._tensorflow  # noqa: F401
 # isort: split
 from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import open_dataset
+from relu2snn.errors import UserError
 from relu2snn.files import write_json
 from relu2snn.mapping import measure_bounds
 from relu2snn.progress import progress
@@ -23,7 +24,10 @@ def run(config: Experiment, part: int | None = None) -> None:
         -(-dataset.count("train") // size),
         f"bounds {config.name}",
     )
-    bounds = measure_bounds(network, (images for images, _ in batches))
+    try:
+        bounds = measure_bounds(network, (images for images, _ in batches))
+    except ValueError as error:
+        raise UserError(f"{config.dataset.name}, train images: {error}") from None
     write_json(
         f"{paths.phase1}/bounds.json",
         {"layers": [layer.name for layer in network.hidden()], "layer_bounds": bounds.tolist()},

@@ -1,5 +1,7 @@
 """Gather the parts of a phase 2 run, weighed by their images: result.json and predictions.npz of the variant."""
 
+from typing import Any
+
 import numpy as np
 
 from relu2snn.config import Experiment, Paths
@@ -26,11 +28,10 @@ def run(config: Experiment, part: int | None = None) -> None:
         np.sum([part[key] for part in parts], axis=0) for key in ("spikes", "certified", "simulated", "early_spikes")
     )
     deviation = np.max([part["largest_deviation"] for part in parts], axis=0)
-    perturbed = bool(settings.noise or settings.alpha_noise)
-    if early.any():
-        where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
-        title = f"phase 2 {config.name}, {config.run.phase2}"
-        print(f"{title}: not exact, {early.sum()} spikes came before their window: {where}")
+    rounding = np.max([part["rounding"] for part in parts], axis=0)
+    reasons = _reasons(parts, early.tolist())
+    if reasons:
+        print(f"phase 2 {config.name}, {config.run.phase2}: not exact, {'; '.join(reasons)}")
     with atomic_path(f"{paths.phase2}/predictions.npz") as temporary:
         np.savez(temporary, labels=np.concatenate(labels))
     write_json(
@@ -49,17 +50,30 @@ def run(config: Experiment, part: int | None = None) -> None:
             "layers": parts[0]["layers"],
             "windows": parts[0]["windows"],
             "spiking_fraction": {"total": float(spikes.sum() / neurons.sum()), "layers": (spikes / neurons).tolist()},
-            # Every pair was certified, or simulated and found not to spike early: each neuron computed its ReLU.
-            "exact": not perturbed and not early.any(),
+            # Each neuron computed its ReLU, as far as the precision goes; else why that is not proved.
+            "exact": not reasons,
+            "not_exact": reasons,
             "certified": {"total": float(certified.sum() / neurons.sum()), "layers": (certified / neurons).tolist()},
             "simulated": {"total": int(simulated.sum()), "layers": simulated.tolist()},
             "early_spikes": {"total": int(early.sum()), "layers": early.tolist()},
             "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},
+            "rounding": {"total": float(rounding.max()), "layers": rounding.tolist()},
             "window": settings.window,
             "precision": settings.precision,
             "seconds": sum(part["seconds"] for part in parts),
         },
     )
+
+
+def _reasons(parts: list[dict[str, Any]], early: list[int]) -> list[str]:
+    """Why a run is not exact, by what its parts say: of each kind of reason the first, of early spikes the sum."""
+    found: dict[str, str] = {}
+    for part in parts:
+        found = {**part["not_exact"], **found}
+    if any(early):
+        where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
+        found["early"] = f"{sum(early)} spikes came before their window: {where}"
+    return list(found.values())
 
 
 def main() -> None:

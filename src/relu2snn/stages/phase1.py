@@ -8,6 +8,8 @@ import relu2snn.stages._tensorflow  # noqa: F401
 
 # isort: split
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -44,15 +46,17 @@ def run(config: Experiment, part: int | None = None) -> None:
     calibration, test = Measurement(network, scaled), Measurement(network, scaled)
     del network
     save_model(scaled, f"{paths.phase1}/scaled.keras")
-    for images, _ in _batches(dataset, "train", config, "calibration"):
-        calibration.add(images)
+    with _images_named(config, "train"):
+        for images, _ in _batches(dataset, "train", config, "calibration"):
+            calibration.add(images)
 
     reference = _predictor(original)
     del original
     original_labels, scaled_labels = [], []
-    for images, _ in _batches(dataset, "test", config, "test"):
-        original_labels.append(reference(images))
-        scaled_labels.append(test.add(images).argmax(axis=-1))
+    with _images_named(config, "test"):
+        for images, _ in _batches(dataset, "test", config, "test"):
+            scaled_labels.append(test.add(images).argmax(axis=-1))
+            original_labels.append(reference(images))
     before, after = np.concatenate(original_labels), np.concatenate(scaled_labels)
     truth = dataset.labels("test")
 
@@ -75,6 +79,15 @@ def run(config: Experiment, part: int | None = None) -> None:
             "seconds": time.perf_counter() - started,
         },
     )
+
+
+@contextmanager
+def _images_named(config: Experiment, split: Split) -> Iterator[None]:
+    """Say which data set an image that is not finite belongs to."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{config.dataset.name}, {split} images: {error}") from None
 
 
 def _batches(dataset: Dataset, split: Split, config: Experiment, description: str):  # type: ignore[no-untyped-def]

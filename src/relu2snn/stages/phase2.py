@@ -51,7 +51,10 @@ def simulate(config: Experiment, part: int) -> None:
     with np.load(f"{paths.phase1}/predictions.npz") as file:
         reference = file["labels"][start:stop]
 
-    spiking = SpikingRun(model, part)
+    try:
+        spiking = SpikingRun(model, part)
+    except ValueError as error:
+        raise UserError(f"{paths.phase2}/spiking.keras: {error}") from None
     labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {config.run.phase2}, part {part}")
     truth = dataset.labels("test")
 
@@ -72,6 +75,8 @@ def simulate(config: Experiment, part: int) -> None:
             "simulated": spiking.simulated.tolist(),
             "early_spikes": spiking.early.tolist(),
             "largest_deviation": spiking.deviation.tolist(),
+            "rounding": spiking.rounding.tolist(),
+            "not_exact": spiking.reasons,
             "seconds": time.perf_counter() - started,
         },
     )
@@ -80,12 +85,18 @@ def simulate(config: Experiment, part: int) -> None:
 def classify(
     spiking: SpikingRun, dataset: Dataset, config: Experiment, start: int, stop: int, title: str
 ) -> NDArray[np.int64]:
-    """The classes that the network predicts for the test images [start, stop), by batches of phase2.batch."""
+    """The classes that the network predicts for the test images [start, stop), by batches of phase2.batch.
+
+    Raises UserError for an image that is not finite.
+    """
     size = config.phase2.batch
     batches = dataset.batches("test", size, config.dataset.preprocess, start, stop)
-    found = [
-        spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
-    ]
+    try:
+        found = [
+            spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
+        ]
+    except ValueError as error:
+        raise UserError(f"{config.dataset.name}, test images from {start} on: {error}") from None
     return np.concatenate(found)
 
 

@@ -41,7 +41,7 @@ def run(config: Experiment, part: int | None = None) -> None:
         seed = trial_seed(config.phase2.seed, trial)
         perturb(model, seed, config.phase2.alpha_noise)
         title = f"sweep {config.name}, {config.sweep.name}={value}, trial {trial} of {config.sweep.trials}"
-        found, counts = _run_trial(spiking, dataset, config, title)
+        found, counts, exact = _run_trial(spiking, dataset, config, title)
         count = len(found)
         labels.append(found)
         trials.append(
@@ -50,7 +50,7 @@ def run(config: Experiment, part: int | None = None) -> None:
                 "accuracy": None if truth is None else float(np.mean(found == truth[:count])),
                 "agreement": float(np.mean(found == reference[:count])),
                 **_shares(spiking, count, counts),
-                "exact": not (config.phase2.noise or config.phase2.alpha_noise or counts["early"]),
+                "exact": exact,
             }
         )
     name = paths.point(value)
@@ -70,11 +70,11 @@ def run(config: Experiment, part: int | None = None) -> None:
 
 def _run_trial(
     spiking: SpikingRun, dataset: Dataset, config: Experiment, title: str
-) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Predicted classes and the sums of the counts over parts, whose noise starts anew as in phase 2."""
+) -> tuple[NDArray[np.int64], dict[str, Any], bool]:
+    """Predicted classes, the sums of the counts over parts, whose noise starts anew as in phase 2, and exactness."""
     total = dataset.count("test")
     images = min(config.sweep.images or total, total)
-    labels, counts = [], {"spikes": 0, "certified": 0, "early": 0}
+    labels, counts, exact = [], {"spikes": 0, "certified": 0, "early": 0}, True
     for part in range(config.dataset.parts):
         start, stop = part_range(total, part, config.dataset.parts, config.dataset.part_images)
         if start >= images:
@@ -82,7 +82,8 @@ def _run_trial(
         spiking.start(part)
         labels.append(classify(spiking, dataset, config, start, min(stop, images), title))
         counts = {name: count + int(getattr(spiking, name).sum()) for name, count in counts.items()}
-    return np.concatenate(labels), counts
+        exact = exact and spiking.exact
+    return np.concatenate(labels), counts, exact
 
 
 def _shares(spiking: SpikingRun, images: int, counts: dict[str, int]) -> dict[str, Any]:
