@@ -2,6 +2,8 @@
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
 from relu2snn.config import FIGURES
 from relu2snn.config.workflow import (
+    begin_workflow,
+    make_halves_again,
     prepare_environment,
     print_missing,
     select_or_exit,
@@ -28,6 +30,7 @@ THREADS = max(1, CORES // len(EXPERIMENTS))
 POINTS = sum(len(SELECTION.points(*sweep)) for sweep in SELECTION.sweeps)
 SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
+begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(next(iter(EXPERIMENTS.values())))
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
@@ -62,6 +65,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        lambda wildcards: make_halves_again(workflow),
         PATHS.results,
         PATHS.page("runtimes"),
         [SELECTION.paths(name).tracked for name in EXPERIMENTS],

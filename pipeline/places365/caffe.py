@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def reason(error: cv2.error) -> str:
     return " ".join(str(error.err or error).split())
 
 
+def end_with_input() -> None:
+    """End this process, from a thread, when standard input closes: who has started it is gone."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -135,7 +147,10 @@ def main() -> int:
     for command in (weights, images):
         command.add_argument("--size", type=int, nargs=2, required=True, metavar=("H", "W"))
         command.add_argument("--output", type=Path, required=True)
+        command.add_argument("--end-with-input", action="store_true")
     given = parser.parse_args()
+    if given.end_with_input:
+        end_with_input()
     size = (given.size[0], given.size[1])
     try:
         if given.command == "weights":

@@ -72,9 +72,22 @@ def run_script(engine: str, arguments: Sequence[str], inputs: Iterable[Path], ou
         mounts.append(f"--volume={output.resolve()}:{output.absolute()}")
         # Podman without root already runs as the user.
         user = [] if engine == "podman" else [f"--user={os.getuid()}:{os.getgid()}"]
-        command = [engine, "run", "--rm", "--init", "--network=none", f"--workdir={Path.cwd()}", *user, *mounts, name]
+        command = [
+            engine,
+            "run",
+            "--rm",
+            "--init",
+            "--interactive",
+            "--network=none",
+            f"--workdir={Path.cwd()}",
+            *user,
+            *mounts,
+            name,
+        ]
     sys.stderr.flush()
-    status = subprocess.run([*command, *arguments], check=False).returncode
+    # The script ends when this pipe closes, so with this process, however that ends; an engine's container, too.
+    with subprocess.Popen([*command, *arguments, "--end-with-input"], stdin=subprocess.PIPE) as process:
+        status = process.wait()
     if status == _MISTAKE:
         sys.exit(1)
     if status:

@@ -1,14 +1,26 @@
 """Result files: written to a temporary name, then renamed, so that none is ever seen half-written."""
 
+import contextlib
 import json
 import os
+import re
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from relu2snn.errors import UserError
+from relu2snn.processes import Process
+
+_PREFIX = ".partial-"
+_WRITER = re.compile(re.escape(_PREFIX) + r"(\d+-\w+-\w+)-")
+# The longest name of a file is 255 bytes.
+_LONGEST = 100
+# What a writer on another machine has not touched for so long is no writer's any more.
+_SECONDS = 7 * 24 * 3600
 
 
 @contextmanager
@@ -18,8 +30,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffixes of `path`, since Keras and numpy choose the format by them.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix="-" + target.name, dir=target.parent)
+    prefix, suffix = _temporary_name(target)
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     # mkstemp makes files only the owner can read; a result file follows the user's umask.
@@ -31,6 +43,43 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`, on the same disk, that is removed at the end."""
+    prefix, suffix = _temporary_name(Path(path))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=Path(path).parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_name(target: Path) -> tuple[str, str]:
+    """How the temporary name of `target` begins and ends; its folder is made, and what the dead left there removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target.parent)
+    return f"{_PREFIX}{Process.this()}-", f"-{target.name[-_LONGEST:]}"
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove the temporary files and folders whose writers are dead; of other machines, those that are a week old."""
+    with os.scandir(folder) as entries:
+        left = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
+    for path in left:
+        with contextlib.suppress(OSError):
+            if _is_left(path):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_left(path: Path) -> bool:
+    named = _WRITER.match(path.name)
+    writer = Process.parse(named[1]) if named else None
+    if writer is None:
+        return True
+    lives = writer.lives()
+    return not lives if lives is not None else time.time() - path.stat().st_mtime > _SECONDS
 
 
 def write_text(path: str | Path, text: str) -> None:

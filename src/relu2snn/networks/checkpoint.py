@@ -52,4 +52,6 @@ class Checkpoint:
         return epochs[: int(model.optimizer.iterations) // steps]
 
     def remove(self) -> None:
+        # The state first: one without its history, as a kill might leave it, could not be restored.
+        self._state.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice, written
 from relu2snn.config.workflow import publish_places
 from relu2snn.errors import UserError, machine_error, one_line
+from relu2snn.locks import locked
+from relu2snn.stages import _ending
 
 Run = Callable[[Experiment, int | None], None]
 
@@ -16,17 +18,21 @@ Run = Callable[[Experiment, int | None], None]
 def stage_app(stage: str, run: Run) -> None:
     """Run `run(config, part)` with the slice of the config that `stage` may read, and exit.
 
-    A UserError, a full disk and a lack of memory become one line on stderr and exit status 1.
+    It runs alone on what it writes, and ends with the workflow that has started it. A UserError, a full disk and a
+    lack of memory become one line on stderr and exit status 1; a signal one line and 128 + its number.
     """
+    _ending.begin(stage)
     try:
         config, part = _read_command_line(stage)
-        run(config, part)
+        _ending.running()
+        with locked(written(stage, config, part), config.outputs):
+            run(config, part)
     except UserError as error:
         _end(stage, str(error))
     except (OSError, MemoryError) as error:
         _end(stage, machine_error(error) or one_line(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except _ending.Ended:
+        _ending.leave()
 
 
 def _end(stage: str, text: str) -> NoReturn:

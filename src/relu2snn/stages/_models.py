@@ -1,7 +1,6 @@
 """Model files of the stages."""
 
 import gc
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import keras
 import relu2snn.mapping
 import relu2snn.spiking  # noqa: F401
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path
+from relu2snn.files import atomic_path, temporary_folder
 from relu2snn.mapping import Network, fold, read
 
 
@@ -23,10 +22,7 @@ def load_model(path: str) -> keras.Model:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; run the stage that makes it first")
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix=".partial-", dir=Path(path).parent) as folder,
-            zipfile.ZipFile(path) as archive,
-        ):
+        with temporary_folder(path) as folder, zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
             return keras.saving.load_model(folder, compile=False)
     except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
@@ -47,8 +43,8 @@ def save_model(model: keras.Model, path: str) -> None:
 
     `model.save` would put the file together in memory: twice the weights more.
     """
-    with atomic_path(path) as temporary, tempfile.TemporaryDirectory(prefix=".partial-", dir=temporary.parent) as each:
-        folder = Path(each, "model")
+    with atomic_path(path) as temporary, temporary_folder(path) as each:
+        folder = each / "model"
         keras.saving.save_model(model, folder, zipped=False)
         with zipfile.ZipFile(temporary, "w") as archive:
             for file in sorted(folder.rglob("*")):
