@@ -49,7 +49,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def temporary_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`, on the same disk, that is removed at the end."""
     prefix, suffix = _temporary_name(Path(path))
-    folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=Path(path).parent))
+    # Keras takes a folder whose name has the suffix of a file for that file.
+    folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix.replace(".", "_"), dir=Path(path).parent))
     try:
         yield folder
     finally:
