@@ -1,7 +1,9 @@
 """The command line that all stages share: a config slice from the workflow, or Hydra overrides by hand."""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -29,15 +31,28 @@ def stage_app(stage: str, run: Run) -> None:
             run(config, part)
     except UserError as error:
         _end(stage, str(error))
-    except (OSError, MemoryError) as error:
-        _end(stage, machine_error(error) or one_line(error))
     except _ending.Ended:
         _ending.leave()
+    except Exception as error:
+        line = machine_error(error)
+        if line is None and not isinstance(error, OSError):
+            raise
+        _say(stage, line or one_line(error))
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        # HDF5 crashes at the end of a process in which it could not write a file.
+        os._exit(1)
 
 
 def _end(stage: str, text: str) -> NoReturn:
-    print(f"relu2snn {stage}: {text}", file=sys.stderr)
+    _say(stage, text)
     sys.exit(1)
+
+
+def _say(stage: str, text: str) -> None:
+    # Where there is no space for the log either, only the exit status is left to say it.
+    with contextlib.suppress(OSError):
+        print(f"relu2snn {stage}: {text}", file=sys.stderr, flush=True)
 
 
 def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
