@@ -25,6 +25,8 @@ FOLDER = ".locks"
 # For a holder that is just leaving; and for one that ends because its workflow was killed.
 _MOMENT, _ENDING = 1.0, 60.0
 
+_LONGEST = 80
+
 _workflow_locks: list[int] = []
 
 
@@ -83,7 +85,8 @@ def _description(name: str) -> dict[str, Any]:
         "target": name,
         "pid": os.getpid(),
         "host": platform.node(),
-        "command": " ".join(sys.orig_argv[1:4]),
+        # As far as it names the stage.
+        "command": " ".join(" ".join(sys.orig_argv[1:4]).split())[:_LONGEST],
         "process": str(Process.this()),
         "started_by": str(starter() or ""),
     }

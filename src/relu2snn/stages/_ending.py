@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import NoReturn
 
@@ -15,7 +16,7 @@ from relu2snn.processes import starter, watch
 from relu2snn.progress import unfinished
 
 # How long a stage may take to tidy up, in seconds, before it is ended as it stands.
-_PATIENCE = 10.0
+_PATIENCE = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _REASONS = {
     signal.SIGINT: "interrupted",
@@ -47,6 +48,7 @@ def begin(stage: str | None = None) -> None:
         return
     _State.stage = name
     _State.stderr = os.dup(2)
+    _hurry()
     for number in _SIGNALS:
         # What nohup or a shell's & has told to ignore stays ignored.
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -88,11 +90,28 @@ def _heed(number: int, frame: FrameType | None) -> None:
         signal.signal(each, signal.SIG_IGN)
     if not _State.running:
         leave()
-    # Where a library swallows the exception, or never comes back.
-    timer = threading.Timer(_PATIENCE, leave)
-    timer.daemon = True
-    timer.start()
     raise Ended
+
+
+def _hurry() -> None:
+    """End the process some seconds after a signal, whatever the main thread does: a library may swallow the exception,
+    or not return, and then Python does not even call the handler.
+    """
+    ending, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        number = 0
+        # Other signals than ours come here, too.
+        while number not in _SIGNALS:
+            number = os.read(ending, 1)[0]
+        time.sleep(_PATIENCE)
+        _State.reason = _State.reason or _REASONS[signal.Signals(number)]
+        _State.status = 128 + number
+        leave()
+
+    threading.Thread(target=wait, name="hurry", daemon=True).start()
 
 
 def _own_stage() -> str:
