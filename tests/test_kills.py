@@ -193,11 +193,12 @@ def test_a_writer_waits_for_one_whose_workflow_is_gone(tmp_path: Path) -> None:
         variables = {STARTER_VARIABLE: str(Process.parse(str(workflow.pid)))}
         holding = HOLDING.format(targets=targets, seconds=4)
         with program(holding, tmp_path, **variables) as orphan:
-            with pytest.raises(UserError, match=f"process {orphan.pid} "), locked(targets, tmp_path / "outputs"):
+            target = tmp_path / targets[0]
+            with pytest.raises(UserError, match=f"process {orphan.pid} "), locked([target], tmp_path / "outputs"):
                 pass
             workflow.kill()
             workflow.wait()
-            with locked([tmp_path / "outputs" / "train"], tmp_path / "outputs"):
+            with locked([target], tmp_path / "outputs"):
                 assert orphan.wait() == 0
 
 
@@ -268,12 +269,14 @@ from relu2snn.stages import _ending
 _ending.begin("train")
 _ending.running()
 threading.Timer(0.1, print, ["ready"], {"flush": True}).start()
-ctypes.CDLL(None).sleep(1000)
+mutex = ctypes.create_string_buffer(64)
+for _ in range(2):
+    ctypes.CDLL(None).pthread_mutex_lock(mutex)
 """
 
 
 def test_a_stage_that_a_library_does_not_give_back_ends_too(tmp_path: Path) -> None:
-    # The interpreter's lock is free while it sleeps, as in TensorFlow, but no handler of a signal is called.
+    # The interpreter's lock is free while it waits, as in TensorFlow, but no handler of a signal is called.
     with program(STUCK, tmp_path) as process:
         process.terminate()
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
@@ -362,9 +365,9 @@ def test_a_plain_call_goes_on_where_a_kill_left_locks_and_halves_but_unlocks_nob
         lock.write_text(half + "\n")
         marker.write_text('{"external_jobid": null}')
 
-    kill_halfway()
     entering = "from relu2snn.locks import enter_workflow\nenter_workflow()\nprint(1, flush=True)\ninput()"
     with program(entering, tmp_path):
+        kill_halfway()
         refused = snakemake(tmp_path, "--until", "data", experiments="fmnist_fc", overrides=TINY)
         assert refused.returncode != 0
         assert "LockException" in refused.stderr + refused.stdout
