@@ -12,7 +12,6 @@ from typing import Any
 
 from relu2snn.errors import UserError, machine_fault
 
-
 _PREFIX = ".partial-"
 
 
