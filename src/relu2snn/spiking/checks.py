@@ -9,9 +9,9 @@ from typing import Any
 
 def natural(name: str, value: Any) -> int:
     """`value` as a whole number of at least 1; raises ValueError for others."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 1 or value % 1:
+    if not _number(value) or value < 1 or value % 1:
         raise ValueError(f"{name}={value!r}: must be a whole number, at least 1")
-    return int(float(value))
+    return int(value)
 
 
 def pair(name: str, value: Any) -> tuple[int, int]:
@@ -32,7 +32,7 @@ def increasing(**values: Any) -> tuple[float, ...]:
 
 def finite(name: str, value: Any) -> float:
     """`value` as a finite number; raises ValueError for others."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not _number(value):
         raise ValueError(f"{name}={value!r}: must be a finite number")
     return float(value)
 
@@ -49,3 +49,12 @@ def outputs(shape: Any, rank: int) -> tuple[Any, ...]:
     if len(shape) != rank or any(side is None or side < 1 for side in shape[1:]):
         raise ValueError(f"a layer of the shape {tuple(shape)}: needs {rank - 1} sides, at least 1, beside the batch")
     return tuple(shape)
+
+
+def _number(value: Any) -> bool:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
