@@ -9,6 +9,7 @@ from keras import ops
 
 from relu2snn.spiking.bounds import Blocks, gaps, over_blocks
 from relu2snn.spiking.certificate import UNDERFLOW, Constants, closed_form, derive, slack_type
+from relu2snn.spiking.checks import finite, increasing
 from relu2snn.spiking.decide import Evidence, Neurons, decide, is_early
 from relu2snn.spiking.events import Floats, simulate_conv2d
 
@@ -24,7 +25,9 @@ class NoisyLayer(keras.layers.Layer):
 
     def __init__(self, noise: float = 0.0, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.noise, self.seed = float(noise), int(seed)
+        self.noise, self.seed = finite("noise", noise), int(seed)
+        if self.noise < 0 or self.seed < 0:
+            raise ValueError(f"noise={noise}, seed={seed}: must not be negative")
         self.generator = keras.random.SeedGenerator(self.seed) if self.noise else None
         # The event simulation runs outside the graph, which XLA cannot compile.
         self.supports_jit = False
@@ -60,9 +63,7 @@ class SpikingLayer(NoisyLayer):
 
     def __init__(self, t_start: float, t_min: float, t_max: float, **options: Any) -> None:
         super().__init__(**options)
-        self.t_start, self.t_min, self.t_max = float(t_start), float(t_min), float(t_max)
-        if not self.t_start < self.t_min < self.t_max:
-            raise ValueError(f"t_start={t_start}, t_min={t_min}, t_max={t_max}: need t_start < t_min < t_max")
+        self.t_start, self.t_min, self.t_max = increasing(t_start=t_start, t_min=t_min, t_max=t_max)
         self.certify = True
         self.evidence = Evidence()
         self.constants: Constants | None = None
