@@ -17,14 +17,14 @@ import psutil
 import pytest
 from runs import ROOT, command, drop_images, environment, jobs, snakemake
 
-from relu2snn.config import STAGES, compose_experiment, compose_suite, from_slice, stage_slice, written
+from relu2snn.config import STAGES, Paths, compose_experiment, compose_suite, from_slice, stage_slice, written
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, temporary_folder, write_json
 from relu2snn.locks import enter_workflow, locked
 from relu2snn.processes import STARTER_VARIABLE, Process, watch
 
 TINY = "dataset.source.train_images=300 dataset.source.test_images=60 model.width=0.05 train.batch=64 train.epochs=60"
-TRAIN = "outputs/paper/fmnist_fc/train"
+PATHS = Paths.of(compose_experiment("fmnist_fc", compose_suite("paper"), TINY.split()))
 # Longer than anything here takes; a test that waits for it has failed.
 PATIENCE = 120
 
@@ -137,7 +137,7 @@ with locked({targets!r}, "outputs"):
 
 def test_a_second_writer_is_refused_in_one_line_and_a_dead_one_locks_nobody_out(tmp_path: Path) -> None:
     drop_images(tmp_path / "data" / "raw" / "fmnist")
-    target = "outputs/paper/datasets/fmnist"
+    target = PATHS.dataset
     with program(HOLDING.format(targets=[target], seconds=PATIENCE), tmp_path) as holder:
         refused = subprocess.run(stage("data"), cwd=tmp_path, capture_output=True, text=True, check=False)
         assert refused.returncode == 1
@@ -164,7 +164,10 @@ def test_parts_are_written_side_by_side_but_not_beside_a_run_of_all_of_them(tmp_
     config.outputs = str(tmp_path)
     first, second, whole = (written("phase2", config, part) for part in (0, 1, None))
     with locked(first, tmp_path), locked(second, tmp_path):
-        with pytest.raises(UserError, match=f"phase2/base/parts/0: process {os.getpid()} on "), locked(whole, tmp_path):
+        with (
+            pytest.raises(UserError, match=f"phase2/dataset.parts=2/parts/0: process {os.getpid()} on "),
+            locked(whole, tmp_path),
+        ):
             pass
         # Nothing of the refused one stays locked.
         with locked(written("gather", config, None), tmp_path):
@@ -301,8 +304,8 @@ def stamp(folder: Path) -> int:
 def trained(folder: Path) -> tuple[list, list]:
     import keras
 
-    history = json.loads((folder / TRAIN / "history.json").read_text())["epochs"]
-    weights = keras.models.load_model(folder / TRAIN / "trained.keras", compile=False).get_weights()
+    history = json.loads((folder / PATHS.train / "history.json").read_text())["epochs"]
+    weights = keras.models.load_model(folder / PATHS.train / "trained.keras", compile=False).get_weights()
     return [[epoch["loss"], epoch["test_accuracy"]] for epoch in history], weights
 
 
@@ -329,7 +332,7 @@ def test_whoever_is_killed_nothing_runs_on_and_the_same_call_goes_on(prepared: P
                 # A by-hand run beside it.
                 beside = subprocess.run(stage("train"), cwd=killed, capture_output=True, text=True, check=False)
                 assert beside.returncode == 1, beside.stderr
-                assert f"relu2snn train: {TRAIN}: process " in beside.stderr
+                assert f"relu2snn train: {PATHS.train}: process " in beside.stderr
                 assert run.poll() is None, "training was done before Snakemake could be killed"
                 run.kill()
             else:
@@ -338,7 +341,7 @@ def test_whoever_is_killed_nothing_runs_on_and_the_same_call_goes_on(prepared: P
                         process.kill()
             assert run.wait(PATIENCE) != 0
         wait_for(lambda: not running_in(killed), "nothing runs any more")
-        assert not (killed / TRAIN / "trained.keras").exists()
+        assert not (killed / PATHS.train / "trained.keras").exists()
     for folder in (undisturbed, killed):
         done = snakemake(folder, "--until", "train", experiments="fmnist_fc", overrides=TINY)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -356,8 +359,9 @@ def test_a_plain_call_goes_on_where_a_kill_left_locks_and_halves_but_unlocks_nob
 ) -> None:
     copy_of(prepared, tmp_path)
     folder = tmp_path / ".snakemake"
-    half = "outputs/paper/datasets/fmnist/test_labels.npy"
+    half = f"{PATHS.dataset}/test_labels.npy"
     marker = folder / "incomplete" / base64.urlsafe_b64encode(half.encode()).decode()
+    assert len(marker.name) < 255, "Snakemake puts longer names into folders"
     lock = folder / "locks" / "0.output.lock"
 
     def kill_halfway() -> None:

@@ -112,19 +112,17 @@ def enter_workflow(folder: str | Path = ".snakemake") -> bool:
     entered. Returns whether there were any.
     """
     folder = Path(folder)
-    folder.mkdir(exist_ok=True)
-    handle = os.open(folder / "relu2snn.lock", os.O_RDWR | os.O_CREAT, 0o666)
     stale: list[Path] = []
-    try:
+    # Where a folder cannot be written, or its file system has no flock, Snakemake's own advice is left: --unlock.
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        handle = os.open(folder / "relu2snn.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        # Kept until this process ends, and its children do not get it.
+        _workflow_locks.append(handle)
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             stale = sorted(folder.glob("locks/*.lock"))
             for path in stale:
                 path.unlink(missing_ok=True)
         fcntl.flock(handle, fcntl.LOCK_SH)
-    except OSError:
-        # A file system without flock: Snakemake's own advice, --unlock, is left.
-        os.close(handle)
-        return bool(stale)
-    _workflow_locks.append(handle)
     return bool(stale)
