@@ -130,3 +130,12 @@ def test_tracked_files_name_no_registry_and_no_folder_of_a_machine() -> None:
     for name in files:
         content = (ROOT / name).read_bytes()
         assert not [word for word in words if word.encode() in content], name
+
+
+def test_temporary_names_are_made_at_one_place_which_sweeps_them() -> None:
+    for path in FILES:
+        text = path.read_text()
+        if path.name != "files.py":
+            assert "mkdtemp" not in text, path
+            assert "mkstemp" not in text, path
+            assert ".partial-" not in text, path
