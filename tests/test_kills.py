@@ -20,10 +20,10 @@ from runs import ROOT, command, drop_images, environment, jobs, snakemake
 from relu2snn.config import STAGES, Paths, compose_experiment, compose_suite, from_slice, stage_slice, written
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, temporary_folder, write_json
-from relu2snn.locks import enter_workflow, locked
+from relu2snn.locks import enter_workflow, locked, require_free
 from relu2snn.processes import STARTER_VARIABLE, Process, watch
 
-TINY = "dataset.source.train_images=300 dataset.source.test_images=60 model.width=0.05 train.batch=64 train.epochs=60"
+TINY = "dataset.source.train_images=300 dataset.source.test_images=60 model.width=0.05 train.batch=64 train.epochs=40"
 PATHS = Paths.of(compose_experiment("fmnist_fc", compose_suite("paper"), TINY.split()))
 # Longer than anything here takes; a test that waits for it has failed.
 PATIENCE = 120
@@ -190,6 +190,16 @@ def test_every_stage_locks_what_it_writes_below_its_outputs(name: str) -> None:
     assert (len(part) < len(targets)) == name.endswith(("_part", "phase2"))
 
 
+def test_results_are_not_removed_while_they_are_written(tmp_path: Path) -> None:
+    held = tmp_path / "outputs" / "suite" / "a" / "phase2" / "base" / "parts" / "0"
+    with program(HOLDING.format(targets=[str(held)], seconds=PATIENCE), tmp_path) as holder:
+        for folder in (held, held.parents[1]):
+            with pytest.raises(UserError, match=f"parts/0: process {holder.pid} on "):
+                require_free([folder], tmp_path / "outputs")
+        require_free([held.parent / "1", held.parents[2] / "zeta=0.3"], tmp_path / "outputs")
+    require_free([held], tmp_path / "outputs")
+
+
 def test_a_writer_waits_for_one_whose_workflow_is_gone(tmp_path: Path) -> None:
     targets = ["outputs/train"]
     with program("import time; print(1, flush=True); time.sleep(1000)", tmp_path) as workflow:
@@ -296,6 +306,11 @@ def start(folder: Path, **variables: str) -> subprocess.Popen[str]:
     )
 
 
+def programs_of(run: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The stages that Snakemake runs."""
+    return [each for each in psutil.Process(run.pid).children(recursive=True) if each.cmdline()[:1] == ["python"]]
+
+
 def stamp(folder: Path) -> int:
     """When the last epoch was saved."""
     return max((path.stat().st_mtime_ns for path in folder.rglob("state.weights.h5")), default=0)
@@ -329,24 +344,26 @@ def test_whoever_is_killed_nothing_runs_on_and_the_same_call_goes_on(prepared: P
                 starter.kill()
                 starter.wait()
             elif victim == "Snakemake":
-                # A by-hand run beside it.
+                # A run by hand beside it, while the job is held up so that it cannot be done too soon.
+                (job,) = programs_of(run)
+                job.suspend()
                 beside = subprocess.run(stage("train"), cwd=killed, capture_output=True, text=True, check=False)
                 assert beside.returncode == 1, beside.stderr
-                assert f"relu2snn train: {PATHS.train}: process " in beside.stderr
-                assert run.poll() is None, "training was done before Snakemake could be killed"
+                assert f"relu2snn train: {PATHS.train}: process {job.pid} on " in beside.stderr
                 run.kill()
+                job.resume()
             else:
-                for process in psutil.Process(run.pid).children(recursive=True):
-                    if process.cmdline()[:1] == ["python"]:
-                        process.kill()
+                (job,) = programs_of(run)
+                job.kill()
             assert run.wait(PATIENCE) != 0
         wait_for(lambda: not running_in(killed), "nothing runs any more")
         assert not (killed / PATHS.train / "trained.keras").exists()
-    for folder in (undisturbed, killed):
-        done = snakemake(folder, "--until", "train", experiments="fmnist_fc", overrides=TINY)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert set(jobs(done.stdout + done.stderr)) == {"train"}
-        assert not leftovers(folder)
+    done = snakemake(killed, "--until", "train", experiments="fmnist_fc", overrides=TINY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert set(jobs(done.stdout + done.stderr)) == {"train"}
+    alone = subprocess.run(stage("train"), cwd=undisturbed, capture_output=True, text=True, check=False)
+    assert alone.returncode == 0, alone.stderr[-3000:]
+    assert not leftovers(killed) + leftovers(undisturbed)
     (losses, weights), (expected_losses, expected_weights) = trained(killed), trained(undisturbed)
     assert losses == expected_losses
     for found, expected in zip(weights, expected_weights, strict=True):

@@ -45,6 +45,23 @@ def locked(targets: Iterable[str | Path], root: str | Path) -> Iterator[None]:
         yield
 
 
+def require_free(folders: Iterable[str | Path], root: str | Path) -> None:
+    """Raise UserError, naming the process, when one holds a target that is, or lies in, one of `folders`."""
+    places = {Path(os.path.abspath(each)) for each in folders}
+    for holder in sorted(Path(root, FOLDER).glob("*.json")):
+        found = _read(holder)
+        target = Path(root, str(found.get("target", "")))
+        absolute = Path(os.path.abspath(target))
+        if places.isdisjoint({absolute, *absolute.parents}):
+            continue
+        lock = FileLock(holder.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise _refusal(found, target) from None
+        lock.release()
+
+
 @contextlib.contextmanager
 def _locked(folder: Path, name: str, target: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,11 +90,15 @@ def _wait(lock: FileLock, holder: Path, target: Path) -> None:
         with contextlib.suppress(Timeout):
             lock.acquire(timeout=_ENDING)
             return
+    raise _refusal(found, target)
+
+
+def _refusal(found: dict[str, Any], target: Path) -> UserError:
     who, way_out = "another process", "wait until it is done"
     if "pid" in found:
         who = f"process {found['pid']} on {found['host']} ({found['command']})"
         way_out += f", or end it there with: kill {found['pid']}"
-    raise UserError(f"{target}: {who} is writing here; {way_out}; then run this again")
+    return UserError(f"{target}: {who} is writing here; {way_out}; then run this again")
 
 
 def _description(name: str) -> dict[str, Any]:
