@@ -435,6 +435,17 @@ def test_a_script_in_its_own_process_ends_with_the_stage_that_started_it(tmp_pat
         wait_for(lambda: not running_in(tmp_path), "the script has ended")
 
 
+def test_the_script_that_makes_small_files_ends_with_its_workflow(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "make_smoke_data.py"), "places365", "made", "--width=1"]
+    with program("print(1, flush=True); input()", tmp_path) as workflow:
+        variables = environment() | {STARTER_VARIABLE: str(workflow.pid)}
+        process = subprocess.Popen([*script, "--images=100000"], cwd=tmp_path, env=variables)
+        wait_for((tmp_path / "made").exists, "the script has begun")
+        workflow.kill()
+        workflow.wait()
+        assert process.wait(PATIENCE) == 1
+
+
 def test_make_names_itself_to_snakemake() -> None:
     shown = subprocess.run(
         ["make", "-n", "-C", str(ROOT), "quickstart", "smoke"], capture_output=True, text=True, check=True

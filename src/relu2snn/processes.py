@@ -71,6 +71,13 @@ def starter() -> Process | None:
     return Process.parse(os.environ.get(STARTER_VARIABLE, ""))
 
 
+def end_with_starter() -> None:
+    """From now on, end this process at once, with status 1, when the one that the environment names is gone."""
+    process = starter()
+    if process is not None:
+        watch(process, lambda: os._exit(1))
+
+
 def publish() -> None:
     """Name this process as the one that the programs it starts end with."""
     os.environ[STARTER_VARIABLE] = str(Process.this())

@@ -17,7 +17,7 @@ from relu2snn.config.slices import stage_slice
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError
 from relu2snn.locks import enter_workflow
-from relu2snn.processes import publish, starter, watch
+from relu2snn.processes import end_with_starter, publish
 
 
 def select_or_exit(
@@ -46,18 +46,12 @@ def begin_workflow(*, main: bool, below: bool) -> None:
     started it to run one job; its jobs end with the first.
     """
     if main:
-        _end_with_starter()
+        # Its jobs end with it, and what it leaves is what a kill leaves.
+        end_with_starter()
         if enter_workflow():
             print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
     if not below:
         publish()
-
-
-def _end_with_starter() -> None:
-    process = starter()
-    if process is not None:
-        # Its jobs end with it, and what it leaves is what a kill leaves.
-        watch(process, lambda: os._exit(1))
 
 
 def make_halves_again(workflow: Any) -> list[str]:
