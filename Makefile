@@ -3,16 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 SUITE ?= quickstart
+# Snakemake and its jobs end when make is gone, however it was ended.
+RUN := RELU2SNN_STARTED_BY=$$PPID $(BIN)/snakemake --profile pipeline/profiles/local --quiet rules
 
 .PHONY: quickstart smoke test lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
-	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
+	$(RUN) --config suite=quickstart
 	@$(BIN)/python -m relu2snn.stages.results suite=quickstart experiment=fmnist_fc
 	@echo "The table is outputs/quickstart/results.csv. To browse the runs and figures:  make ui    One file to send:  make report"
 
 smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files
-	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=smoke
+	$(RUN) --config suite=smoke
 
 test: .venv/dev
 	$(BIN)/python -m pytest

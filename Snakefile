@@ -9,6 +9,8 @@ from relu2snn.config import (
 )
 from relu2snn.config.selection import made_weights, named
 from relu2snn.config.workflow import (
+    begin_workflow,
+    make_halves_again,
     overrides_text,
     prepare_environment,
     print_missing,
@@ -45,6 +47,7 @@ THREADS = max(1, CORES // len(RUNS))
 POINTS = sum(len(sweep_values(each)) for each in SELECTION.sweeps)
 SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
+begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
@@ -91,6 +94,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        lambda wildcards: make_halves_again(workflow),
         PATHS.results,
         PATHS.page("runtimes"),
         [each.tracked for each in RUNS],

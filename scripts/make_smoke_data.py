@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from relu2snn.processes import end_with_starter
+
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "data" / "sample" / "photographs"
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DENSE = (4096, 4096)
@@ -222,4 +224,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # As a job of the workflow.
+    end_with_starter()
     main()

@@ -199,7 +199,7 @@ def test_another_network_with_caffes_weights_is_refused(run: Path, tmp_path: Pat
     assert "layer conv1_1 has weights of the shapes (3, 3, 3, 8) (8,)" in line
     assert "needs (3, 3, 3, 4) (4,)" in line
     (tmp_path / NPZ).write_bytes((run / NPZ).read_bytes()[:1000])
-    assert "damaged, or not a .npz" in the_line(stage("weights", "places365_vgg", tmp_path))
+    assert "not a readable dictionary of Caffe's weights (" in the_line(stage("weights", "places365_vgg", tmp_path))
     assert not list((tmp_path / "outputs").rglob("original.keras"))
 
 

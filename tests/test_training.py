@@ -262,10 +262,21 @@ def test_history_ahead_of_the_state_is_cut(dataset: ArrayDataset, tmp_path: Path
     assert epochs[1]["loss"] != saved[0]["loss"]
 
 
-def test_damaged_checkpoint_is_named(dataset: ArrayDataset, tmp_path: Path) -> None:
-    state = interrupt(tmp_path, dataset, recipe(), "key") / "state.weights.h5"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"checkpoint-key: damaged checkpoint .*; delete this folder") as caught:
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("state.weights.h5", lambda data: data[:1000], r"state.weights.h5: not a readable checkpoint \("),
+        ("history.json", lambda data: data[:30], r"history.json: not a readable history of a checkpoint \("),
+        ("history.json", lambda data: b"\xff" + data, r"history.json: not a readable history of a checkpoint \("),
+        ("history.json", lambda data: b'{"epochs": [{}]}', r"history.json: not a readable history of a checkpoint \("),
+    ],
+)
+def test_damaged_checkpoint_is_named(
+    dataset: ArrayDataset, tmp_path: Path, file: str, damage: Any, message: str
+) -> None:
+    damaged = interrupt(tmp_path, dataset, recipe(), "key") / file
+    damaged.write_bytes(damage(damaged.read_bytes()))
+    with pytest.raises(UserError, match=rf"{message}.*\); delete the folder .*checkpoint-key to train from") as caught:
         train(FC, recipe(), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key")
     assert "\n" not in str(caught.value)
 

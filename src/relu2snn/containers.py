@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from relu2snn.errors import UserError
@@ -56,7 +56,7 @@ def build(engine: str) -> str | None:
     return name
 
 
-def run_script(engine: str, arguments: Sequence[str], inputs: Iterable[Path], output: Path) -> None:
+def run_script(engine: str, arguments: Sequence[str], inputs: Collection[Path], output: Path) -> None:
     """Run the script with `arguments`; inside a container it can read `inputs` and write into the folder `output`.
 
     Files and folders have the same paths inside as outside, so arguments and messages need no translation.
@@ -72,13 +72,30 @@ def run_script(engine: str, arguments: Sequence[str], inputs: Iterable[Path], ou
         mounts.append(f"--volume={output.resolve()}:{output.absolute()}")
         # Podman without root already runs as the user.
         user = [] if engine == "podman" else [f"--user={os.getuid()}:{os.getgid()}"]
-        command = [engine, "run", "--rm", "--init", "--network=none", f"--workdir={Path.cwd()}", *user, *mounts, name]
+        command = [
+            engine,
+            "run",
+            "--rm",
+            "--init",
+            "--interactive",
+            "--network=none",
+            f"--workdir={Path.cwd()}",
+            *user,
+            *mounts,
+            name,
+        ]
     sys.stderr.flush()
-    status = subprocess.run([*command, *arguments], check=False).returncode
+    # The script ends when this pipe closes, so with this process, however that ends; an engine's container, too.
+    with subprocess.Popen([*command, *arguments, "--end-with-input"], stdin=subprocess.PIPE) as process:
+        status = process.wait()
     if status == _MISTAKE:
         sys.exit(1)
     if status:
-        raise UserError(f"{FOLDER / 'caffe.py'}: ended with status {status} (container.engine={engine}), see above")
+        given = ", ".join(sorted(map(str, inputs)))
+        raise UserError(
+            f"{FOLDER / 'caffe.py'}: ended with status {status} (container.engine={engine}), see above; "
+            f"it was to read {given}"
+        )
 
 
 def _mounts(inputs: Iterable[Path]) -> Iterator[tuple[Path, Path]]:

@@ -20,6 +20,7 @@ from rich.table import Table
 from relu2snn.config.variants import BASE
 from relu2snn.errors import UserError, one_line
 from relu2snn.files import read_json
+from relu2snn.locks import require_free
 from relu2snn.results import finished_paths, result_files
 
 # What belongs to the run of that name alone.
@@ -146,7 +147,7 @@ def show(outputs: str, suites: list[str]) -> None:
 def remove(outputs: str, name: str, dry: bool = False) -> None:
     """Remove the run that is called `name`, or say what would be removed.
 
-    Raises UserError when there is no such run.
+    Raises UserError when there is no such run, and when a process is writing there.
     """
     suite = name.partition("/")[0]
     runs = find_runs(outputs, suite) if suite in _suites(outputs) else []
@@ -157,6 +158,7 @@ def remove(outputs: str, name: str, dry: bool = False) -> None:
         raise UserError(f"{name}: no such run; {hint}python -m relu2snn.runs list has all")
     paths = removable(run, runs)
     size = _size(paths)
+    require_free(paths, outputs)
     for path in paths:
         print(f"{'would remove' if dry else 'removed'} {path}")
         if not dry:

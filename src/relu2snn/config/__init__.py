@@ -5,6 +5,7 @@ from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
+from relu2snn.config.targets import written
 
 __all__ = [
     "FIGURES",
@@ -24,4 +25,5 @@ __all__ = [
     "sweep_point",
     "sweep_values",
     "trial_seed",
+    "written",
 ]

@@ -16,6 +16,8 @@ from relu2snn.config.selection import Missing, Selection, select
 from relu2snn.config.slices import stage_slice
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError
+from relu2snn.locks import enter_workflow
+from relu2snn.processes import end_with_starter, publish
 
 
 def select_or_exit(
@@ -35,6 +37,31 @@ def select_or_exit(
         print(f"relu2snn: {error}", file=sys.stderr, flush=True)
         # Snakemake would report SystemExit with a traceback of the Snakefile.
         os._exit(1)
+
+
+def begin_workflow(*, main: bool, below: bool) -> None:
+    """Let jobs end with this Snakemake, and Snakemake with what has started it; forget the locks of killed runs.
+
+    main: whether this is the process that the user has called. below: whether another Snakemake of this machine has
+    started it to run one job; its jobs end with the first.
+    """
+    if main:
+        # Its jobs end with it, and what it leaves is what a kill leaves.
+        end_with_starter()
+        if enter_workflow():
+            print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
+    if not below:
+        publish()
+
+
+def make_halves_again(workflow: Any) -> list[str]:
+    """Let Snakemake make again what a killed run left half-done, as --rerun-incomplete does; an input of no files.
+
+    Jobs write under temporary names, so what they have left can always be made again. Snakemake has its settings ready
+    only after it has read the Snakefile, so this is called from there when the jobs are listed.
+    """
+    workflow.dag_settings.force_incomplete = True
+    return []
 
 
 def slice_text(experiment: Experiment, stage: str) -> str:

@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from relu2snn.config.schema import Model, Preprocess, Train
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, write_json
+from relu2snn.files import write_json
 from relu2snn.networks.batches import Batches, LabelledImages
 from relu2snn.networks.build import build
 from relu2snn.networks.checkpoint import Checkpoint
 from relu2snn.progress import progress
+from relu2snn.saved.keras_files import save_model
 
 # Several steps in one call to TensorFlow: the calls cost as much as a small network's arithmetic.
 _STEPS_PER_CALL = 32
@@ -65,8 +66,7 @@ def train(
 
     trained = build(model_config, image_shape, classes)
     trained.set_weights(model.get_weights())
-    with atomic_path(folder / "trained.keras") as temporary:
-        trained.save(temporary)
+    save_model(trained, folder / "trained.keras")
     write_json(folder / "history.json", {"epochs": epochs})
     checkpoint.remove()
     return epochs

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from relu2snn.spiking.certificate import Constants, derive
+from relu2snn.spiking.checks import finite, increasing
 from relu2snn.spiking.engine import fire
 from relu2snn.spiking.noise import noise_state
 
@@ -24,7 +25,9 @@ class NoisyLayer(keras.layers.Layer):
 
     def __init__(self, noise: float = 0.0, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.noise, self.seed = float(noise), int(seed)
+        self.noise, self.seed = finite("noise", noise), int(seed)
+        if self.noise < 0 or self.seed < 0:
+            raise ValueError(f"noise={noise}, seed={seed}: must not be negative")
         self.generator = keras.random.SeedGenerator(self.seed) if self.noise else None
         # The event simulation runs outside the graph, which XLA cannot compile.
         self.supports_jit = False
@@ -57,12 +60,7 @@ class SpikingLayer(NoisyLayer):
 
     def __init__(self, t_start: float, t_min: float, t_max: float, **options: Any) -> None:
         super().__init__(**options)
-        self.t_start, self.t_min, self.t_max = float(t_start), float(t_min), float(t_max)
-        if not self.t_start < self.t_min < self.t_max < float("inf"):
-            raise ValueError(
-                f"layer {self.name!r}: t_start={t_start}, t_min={t_min}, t_max={t_max}: "
-                "need t_start < t_min < t_max, all finite"
-            )
+        self.t_start, self.t_min, self.t_max = increasing(t_start=t_start, t_min=t_min, t_max=t_max)
 
     def add_parameters(self, kernel_shape: tuple[int, ...], threshold_shape: tuple[int, ...]) -> None:
         self.kernel = self.add_weight(name="kernel", shape=kernel_shape, initializer="zeros")

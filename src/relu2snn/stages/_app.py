@@ -1,15 +1,19 @@
 """The command line that all stages share: a config slice from the workflow, or Hydra overrides by hand."""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice, written
 from relu2snn.config.places import publish_places
 from relu2snn.config.variants import unmasked
 from relu2snn.errors import UserError, machine_error, one_line
+from relu2snn.locks import locked
+from relu2snn.stages import _ending
 
 Run = Callable[[Experiment, int | None], None]
 
@@ -17,22 +21,39 @@ Run = Callable[[Experiment, int | None], None]
 def stage_app(stage: str, run: Run) -> None:
     """Run `run(config, part)` with the slice of the config that `stage` may read, and exit.
 
-    A UserError, a full disk and a lack of memory become one line on stderr and exit status 1.
+    It runs alone on what it writes, and ends with the workflow that has started it. A UserError, a full disk and a
+    lack of memory become one line on stderr and exit status 1; a signal one line and 128 + its number.
     """
+    _ending.begin(stage)
     try:
         config, part = _read_command_line(stage)
-        run(config, part)
+        _ending.running()
+        with locked(written(stage, config, part), config.outputs):
+            run(config, part)
     except UserError as error:
         _end(stage, str(error))
-    except (OSError, MemoryError) as error:
-        _end(stage, machine_error(error) or one_line(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except _ending.Ended:
+        _ending.leave()
+    except Exception as error:
+        line = machine_error(error)
+        if line is None and not isinstance(error, OSError):
+            raise
+        _say(stage, line or one_line(error))
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        # HDF5 crashes at the end of a process in which it could not write a file.
+        os._exit(1)
 
 
 def _end(stage: str, text: str) -> NoReturn:
-    print(f"relu2snn {stage}: {text}", file=sys.stderr)
+    _say(stage, text)
     sys.exit(1)
+
+
+def _say(stage: str, text: str) -> None:
+    # Where there is no space for the log either, only the exit status is left to say it.
+    with contextlib.suppress(OSError):
+        print(f"relu2snn {stage}: {text}", file=sys.stderr, flush=True)
 
 
 def _read_command_line(stage: str) -> tuple[Experiment, int | None]:

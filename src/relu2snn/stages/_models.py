@@ -1,37 +1,25 @@
 """Model files of the stages."""
 
 import gc
-import tempfile
-import zipfile
-from pathlib import Path
 
 import keras
 
 # Importing the library registers its layers, so that saved networks load again.
 import relu2snn.mapping
 import relu2snn.spiking  # noqa: F401
-from relu2snn.errors import UserError
-from relu2snn.files import atomic_path
 from relu2snn.mapping import Network, fold, read
+from relu2snn.saved import keras_files
+from relu2snn.saved.keras_files import save_model
+
+__all__ = ["load_model", "load_network", "save_model"]
 
 
 def load_model(path: str) -> keras.Model:
-    """Load a `.keras` file made by an earlier stage, unpacked beside it: Keras would read all of it into memory first.
+    """Load a `.keras` file made by an earlier stage.
 
     Raises UserError when it is missing or damaged.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; run the stage that makes it first")
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix=".partial-", dir=Path(path).parent) as folder,
-            zipfile.ZipFile(path) as archive,
-        ):
-            archive.extractall(folder)
-            return keras.saving.load_model(folder, compile=False)
-    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: not a readable Keras model ({reason}); delete it and run again") from None
+    return keras_files.load_model(path, "delete it and run the stage that makes it again")
 
 
 def load_network(path: str) -> Network:
@@ -40,16 +28,3 @@ def load_network(path: str) -> Network:
     # A Keras model is full of reference cycles: without this it holds its weights on beside the network's.
     gc.collect()
     return network
-
-
-def save_model(model: keras.Model, path: str) -> None:
-    """Save a model as `.keras`, atomically.
-
-    `model.save` would put the file together in memory: twice the weights more.
-    """
-    with atomic_path(path) as temporary, tempfile.TemporaryDirectory(prefix=".partial-", dir=temporary.parent) as each:
-        folder = Path(each, "model")
-        keras.saving.save_model(model, folder, zipped=False)
-        with zipfile.ZipFile(temporary, "w") as archive:
-            for file in sorted(folder.rglob("*")):
-                archive.write(file, file.relative_to(folder))

@@ -1,8 +1,6 @@
 """Preprocesses one part of Places365 as Caffe does: train.tsv or test.tsv to parts/<part>.npy, float32."""
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
@@ -11,7 +9,7 @@ from relu2snn.containers import run_script
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
 from relu2snn.datasets.photographs import part_file
-from relu2snn.files import write_json
+from relu2snn.files import temporary_folder, write_json
 from relu2snn.stages._app import stage_app
 
 
@@ -36,12 +34,8 @@ def preprocess(config: Experiment, part: int) -> None:
     target.with_suffix(".json").unlink(missing_ok=True)
     root = Path(dataset.source.directory)
     height, width, _ = dataset.image_shape
-    # A job that was killed may have left gigabytes.
-    for stale in target.parent.glob(f".partial-{part}-*"):
-        shutil.rmtree(stale)
     # The container may write into this folder and nowhere else.
-    with tempfile.TemporaryDirectory(prefix=f".partial-{part}-", dir=target.parent) as name:
-        work = Path(name)
+    with temporary_folder(target) as work:
         write_manifest(work / "list.tsv", Manifest(chosen))
         arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
         numbers = ["--size", str(height), str(width), "--mean", *map(str, dataset.source.mean_bgr)]

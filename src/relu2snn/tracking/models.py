@@ -3,13 +3,12 @@
 import hashlib
 import importlib.metadata
 import json
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from relu2snn.files import temporary_folder
 from relu2snn.tracking.record import Model
 
 CONTENT_TAG = "relu2snn.content"
@@ -70,8 +69,8 @@ def _create(client: Any, experiment_id: str, run_id: str, prepared: Prepared) ->
     model = prepared.model
     tags = {**model.tags, CONTENT_TAG: prepared.content}
     logged = client.create_logged_model(experiment_id, model.name, run_id, tags, _params(model))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "model")
+    with temporary_folder(model.file) as temporary:
+        folder = temporary / "model"
         mlflow.pyfunc.save_model(
             folder,
             loader_module=model.loader,
