@@ -154,7 +154,8 @@ def _require_harmless(config: Any) -> None:
                 raise ValueError("it holds a Lambda layer, which may run any code")
             ours = str(item.get("registered_name")).startswith("relu2snn>")
             if module is not None and not ours and not (isinstance(module, str) and _MODULES.fullmatch(module)):
-                raise ValueError(f"it names {module}.{name}, which is no layer of Keras")
+                named = item.get("config") if name == "function" else name
+                raise ValueError(f"it names {module}.{named}, which is no layer of Keras")
 
 
 def _require_size(config: bytes, size: int) -> None:
