@@ -243,23 +243,3 @@ def test_a_process_on_a_full_disk_ends_with_one_line_and_no_crash(made: Made, di
     assert "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("relu2snn ")]
     assert line.endswith(LINE)
-
-
-def test_hdf5_that_meets_a_full_disk_all_the_same_ends_the_stage_with_status_1(disk: Disk, tmp_path: Path) -> None:
-    """Another process may take the space that was there; HDF5 then crashes when the process ends."""
-    code = """
-import sys, numpy, h5py
-from relu2snn.files import atomic_path
-from relu2snn.stages import _app
-def run(config, part):
-    with atomic_path("outputs/state.h5") as temporary, h5py.File(temporary, "w") as file:
-        for number in range(300):
-            file[f"layer{number}/vars/0"] = numpy.ones(200)
-sys.argv = ["train", "experiment=fmnist_fc"]
-_app.stage_app("train", run)
-"""
-    disk.leave(300_000)
-    done = subprocess.run([sys.executable, "-c", code], cwd=disk.folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    assert f"relu2snn train: outputs/state.h5: {LINE}" in done.stderr.splitlines()
-    assert not list((disk.folder / "outputs").iterdir())

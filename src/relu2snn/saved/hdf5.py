@@ -52,10 +52,8 @@ class Group:
         return item
 
 
-def read_hdf5(path: str | Path, *, skip: Sequence[str] = (), start: int = 0, size: int | None = None) -> Group:
-    """Read HDF5, but for the groups `skip` of its root: numbers only, little-endian.
-
-    It is the whole file, or `size` bytes of it from `start` on.
+def read_hdf5(path: str | Path, *, skip: Sequence[str] = ()) -> Group:
+    """Read an HDF5 file, but for the groups `skip` of its root: numbers only, little-endian.
 
     A file that names other files (external links or storage, virtual arrays) or other objects (soft links), declares
     more than it has, hangs its parser or crashes it is refused, in memory and time bounded by the file's size.
@@ -63,9 +61,7 @@ def read_hdf5(path: str | Path, *, skip: Sequence[str] = (), start: int = 0, siz
     Raises ValueError, ChildError, KeyError or OSError: to be used within `relu2snn.errors.reading`.
     """
     root = Group()
-    path = Path(path)
-    size = path.stat().st_size if size is None else size
-    for place, item in _items(path, start, size, skip):
+    for place, item in hdf5_items(path, skip=skip):
         if not place:
             assert isinstance(item, Group)
             root = item
@@ -75,7 +71,15 @@ def read_hdf5(path: str | Path, *, skip: Sequence[str] = (), start: int = 0, siz
     return root
 
 
-def _items(path: Path, start: int, size: int, skip: Sequence[str]) -> Iterator[tuple[str, Group | NDArray[Any]]]:
+def hdf5_items(
+    path: str | Path, *, skip: Sequence[str] = (), start: int = 0, size: int | None = None
+) -> Iterator[tuple[str, Group | NDArray[Any]]]:
+    """The groups, each before what is in it, and arrays of `read_hdf5` one by one, with their places.
+
+    They are those of the whole file, or of `size` bytes of it from `start` on.
+    """
+    path = Path(path)
+    size = path.stat().st_size if size is None else size
     numbers = [start, size, _SECONDS + size // _SPEED, _MEMORY]
     arguments = [str(path.absolute()), *map(str, numbers), *skip]
     with child(_SCRIPT, arguments, _WALL + size / _WALL_SPEED) as output:

@@ -7,17 +7,18 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from relu2snn.errors import UserError, reading
 from relu2snn.files import atomic_path, require_space, temporary_folder
 from relu2snn.saved.archives import member, stored
-from relu2snn.saved.hdf5 import Group, read_hdf5
+from relu2snn.saved.hdf5 import Group, hdf5_items
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _CONFIG_BYTES = 1 << 26
@@ -43,22 +44,10 @@ def load_model(path: str | Path, way_out: str) -> keras.Model:
             config = member(archive, _CONFIG, _CONFIG_BYTES)
             start, size = stored(archive, _WEIGHTS)
         _require_size(config, size)
-        saved = read_hdf5(path, skip=("optimizer",), start=start, size=size)
         model = _deserialize(config)
-        fill(model, saved)
+        _fill(model, hdf5_items(path, skip=("optimizer",), start=start, size=size))
     require_finite(model, path, way_out)
     return model
-
-
-def fill(model: keras.Model, saved: Group) -> None:
-    """Put the weights of a file of Keras 3 into a model, layer by layer; raises ValueError or KeyError otherwise."""
-    for place, layer in _layers(model, ""):
-        if not layer.weights:
-            continue
-        arrays = saved.group(f"{place}/vars").members
-        if len(arrays) != len(layer.weights):
-            raise ValueError(f"{len(arrays)} arrays for layer {layer.name}, which has {len(layer.weights)}")
-        layer.load_own_variables(arrays)
 
 
 def require_finite(model: keras.Model, path: str | Path, way_out: str) -> None:
@@ -99,13 +88,39 @@ def load_state(model: keras.Model, path: str | Path) -> None:
 
     To be used within `relu2snn.errors.reading`: raises ValueError, KeyError or OSError for a damaged file.
     """
-    saved = read_hdf5(path)
     model.optimizer.build(model.trainable_variables)
-    arrays = saved.group("optimizer/vars").members
+    others = _fill(model, hdf5_items(path))
+    above = "optimizer/vars/"
+    arrays = {place.removeprefix(above): array for place, array in others.items() if place.startswith(above)}
     if len(arrays) != len(model.optimizer.variables):
         raise ValueError(f"{len(arrays)} arrays for an optimizer that has {len(model.optimizer.variables)}")
-    fill(model, saved)
     model.optimizer.load_own_variables(arrays)
+
+
+def _fill(model: keras.Model, items: Iterable[tuple[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Put the arrays of a file of Keras 3 into a model, a layer at a time; returns those of no layer by their places.
+
+    Raises ValueError or KeyError for arrays that are not the layers' own.
+    """
+    layers = {f"{place}/vars": layer for place, layer in _layers(model, "") if layer.weights}
+    arrays: dict[str, dict[str, NDArray[Any]]] = {above: {} for above in layers}
+    others = {}
+    for place, item in items:
+        above, _, name = place.rpartition("/")
+        if isinstance(item, Group):
+            continue
+        if above not in layers:
+            others[place] = item
+        elif above not in arrays:
+            raise ValueError(f"{place} is one array too many for layer {layers[above].name}")
+        else:
+            arrays[above][name] = item
+            if len(arrays[above]) == len(layers[above].weights):
+                layers[above].load_own_variables(arrays.pop(above))
+    if arrays:
+        missing = next(iter(arrays))
+        raise ValueError(f"{len(arrays[missing])} arrays of {len(layers[missing].weights)} for {layers[missing].name}")
+    return others
 
 
 def _layers(model: keras.Model, above: str) -> Iterator[tuple[str, Any]]:
@@ -154,7 +169,8 @@ def _require_harmless(config: Any) -> None:
                 raise ValueError("it holds a Lambda layer, which may run any code")
             ours = str(item.get("registered_name")).startswith("relu2snn>")
             if module is not None and not ours and not (isinstance(module, str) and _MODULES.fullmatch(module)):
-                raise ValueError(f"it names {module}.{name}, which is no layer of Keras")
+                named = item.get("config") if name == "function" else name
+                raise ValueError(f"it names {module}.{named}, which is no layer of Keras")
 
 
 def _require_size(config: bytes, size: int) -> None:

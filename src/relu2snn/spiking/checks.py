@@ -6,24 +6,26 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
+_LONGEST = 40
+
 
 def natural(name: str, value: Any) -> int:
     """`value` as a whole number of at least 1; raises ValueError for others."""
     if not _number(value) or value < 1 or value % 1:
-        raise ValueError(f"{name}={value!r}: must be a whole number, at least 1")
+        raise ValueError(f"{name}={_shown(value)}: must be a whole number, at least 1")
     return int(value)
 
 
 def pair(name: str, value: Any) -> tuple[int, int]:
     """`value` as two whole numbers of at least 1, for rows and columns; raises ValueError for others."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise ValueError(f"{name}={value!r}: must be two whole numbers, rows and columns")
+        raise ValueError(f"{name}={_shown(value)}: must be two whole numbers, rows and columns")
     return natural(f"{name}[0]", value[0]), natural(f"{name}[1]", value[1])
 
 
 def increasing(**values: Any) -> tuple[float, ...]:
     """Finite numbers, each larger than the one before; raises ValueError for others."""
-    shown = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    shown = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
     numbers = [finite(name, value) for name, value in values.items()]
     if any(not first < second for first, second in itertools.pairwise(numbers)):
         raise ValueError(f"{shown}: need {' < '.join(values)}")
@@ -33,14 +35,14 @@ def increasing(**values: Any) -> tuple[float, ...]:
 def finite(name: str, value: Any) -> float:
     """`value` as a finite number; raises ValueError for others."""
     if not _number(value):
-        raise ValueError(f"{name}={value!r}: must be a finite number")
+        raise ValueError(f"{name}={_shown(value)}: must be a finite number")
     return float(value)
 
 
 def padding(value: Any) -> str:
     """ "valid" or "same"; raises ValueError for others."""
     if value not in ("valid", "same"):
-        raise ValueError(f"padding={value!r}: must be valid or same")
+        raise ValueError(f"padding={_shown(value)}: must be valid or same")
     return str(value)
 
 
@@ -58,3 +60,8 @@ def _number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relu2snn.files import temporary_folder
+from relu2snn.errors import reading
+from relu2snn.files import temporary_folder, writing
 from relu2snn.tracking.record import Model
 
 CONTENT_TAG = "relu2snn.content"
@@ -29,7 +30,10 @@ class Prepared:
 def prepare(model: Model) -> Prepared:
     """Read a model's file; no store is needed for that."""
     digest = hashlib.sha256()
-    with zipfile.ZipFile(model.file) as archive:
+    with (
+        reading(model.file, "Keras model", "delete it and run the workflow again"),
+        zipfile.ZipFile(model.file) as archive,
+    ):
         # Keras writes the date into metadata.json.
         for name in sorted(set(archive.namelist()) - {"metadata.json"}):
             digest.update(name.encode())
@@ -71,17 +75,18 @@ def _create(client: Any, experiment_id: str, run_id: str, prepared: Prepared) ->
     logged = client.create_logged_model(experiment_id, model.name, run_id, tags, _params(model))
     with temporary_folder(model.file) as temporary:
         folder = temporary / "model"
-        mlflow.pyfunc.save_model(
-            folder,
-            loader_module=model.loader,
-            data_path=str(model.file),
-            model_config=dict(model.settings),
-            mlflow_model=Description(logged.artifact_location, run_id, model_id=logged.model_id),
-            signature=_signature(model),
-            input_example=model.example,
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
-            metadata={**model.tags, "relu2snn": importlib.metadata.version("relu2snn")},
-        )
+        with writing(temporary):
+            mlflow.pyfunc.save_model(
+                folder,
+                loader_module=model.loader,
+                data_path=str(model.file),
+                model_config=dict(model.settings),
+                mlflow_model=Description(logged.artifact_location, run_id, model_id=logged.model_id),
+                signature=_signature(model),
+                input_example=model.example,
+                pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
+                metadata={**model.tags, "relu2snn": importlib.metadata.version("relu2snn")},
+            )
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
