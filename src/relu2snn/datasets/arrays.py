@@ -55,7 +55,7 @@ def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet) -> None:
             "published": arrays.published,
             "train_images": len(arrays.train_images),
             "test_images": len(arrays.test_images),
-            "digests": digests,
+            "arrays": digests,
             "digest": _digest_of(digests),
         },
     )
@@ -75,10 +75,10 @@ class ArrayDataset(Dataset):
             if self.kind not in KINDS:
                 raise ValueError("no kind of data")
             self.digest: str = source["digest"]
-            digests = source["digests"]
+            digests = source["arrays"]
             if set(digests) != set(_ARRAYS) or _digest_of(digests) != self.digest:
                 raise ValueError("its digests do not belong together")
-        self._arrays = {key: _open(Path(folder) / f"{key}.npy", digests[key]) for key in _ARRAYS}
+        self._arrays = {key: open_array(Path(folder) / f"{key}.npy", digests[key]) for key in _ARRAYS}
         for split in ("train", "test"):
             images, labels = self._arrays[f"{split}_images"], self._arrays[f"{split}_labels"]
             if images.ndim != 4 or labels.shape != images.shape[:1]:
@@ -103,7 +103,8 @@ class ArrayDataset(Dataset):
         return labels
 
 
-def _open(path: Path, digest: str) -> Any:
+def open_array(path: Path, digest: str) -> NDArray[Any]:
+    """A prepared array, memory-mapped; raises UserError when it is missing, damaged or not the one of this digest."""
     with reading(path, ".npy file", _AGAIN):
         array = map_array(path)
         if file_digest(path) != digest:
@@ -113,4 +114,4 @@ def _open(path: Path, digest: str) -> Any:
 
 def _digest_of(digests: Mapping[str, str]) -> str:
     """One digest of a whole data set, which depends on its arrays only."""
-    return hashlib.sha256("".join(f"{key} {digests[key]}\n" for key in _ARRAYS).encode()).hexdigest()
+    return hashlib.sha256("".join(digests[key] for key in _ARRAYS).encode()).hexdigest()

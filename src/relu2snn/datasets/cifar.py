@@ -83,7 +83,11 @@ def locate_cifar(folder: Path, format: str) -> tuple[Path, ...]:
 
 
 def read_cifar(
-    files: tuple[Path, ...], format: str, counts: tuple[int, int], digests: Mapping[str, str] | None = None
+    files: tuple[Path, ...],
+    format: str,
+    *,
+    counts: tuple[int, int] = (50_000, 10_000),
+    digests: Mapping[str, str] | None = None,
 ) -> list[NDArray[Any]]:
     """Training images uint8 (n, 32, 32, 3) and labels (n,), test images and labels, from what `locate_cifar` found.
 

@@ -3,10 +3,13 @@
 import io
 import pickle
 import reprlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_LONGEST_NAME = 80
 
 
 class ForbiddenError(Exception):
@@ -37,9 +40,29 @@ class _Bytes:
         """Byte order and alignment say nothing about bytes."""
 
 
+class _Instructions(dict[int, Any]):
+    """The instructions of a pickle that a batch, by whatever protocol, is made of."""
+
+    _NAMES = (
+        "PROTO FRAME STOP MARK POP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING "
+        "SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_LIST "
+        "LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL "
+        "STACK_GLOBAL REDUCE BUILD PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET"
+    )
+
+    def __init__(self, known: Mapping[int, Any]) -> None:
+        codes = [getattr(pickle, name)[0] for name in self._NAMES.split()]
+        super().__init__({code: known[code] for code in codes})
+
+    def __missing__(self, code: int) -> Any:
+        raise ValueError(f"the instruction 0x{code:02x}, which is in no batch")
+
+
 # The one in C makes room for as many objects as a damaged pickle claims to have: all of the memory.
 class _BatchUnpickler(pickle._Unpickler):
     """Makes dictionaries, lists, numbers, strings and arrays of bytes, and refuses all else before it is called."""
+
+    dispatch = _Instructions(pickle._Unpickler.dispatch)
 
     def __init__(self, content: bytes) -> None:
         self._file = io.BytesIO(content)
@@ -58,7 +81,7 @@ class _BatchUnpickler(pickle._Unpickler):
         try:
             return known[module, name]
         except KeyError:
-            raise ForbiddenError(f"{module}.{name}") from None
+            raise ForbiddenError(f"{module}.{name}"[:_LONGEST_NAME]) from None
 
     def persistent_load(self, pid: Any) -> Any:
         raise ForbiddenError("a persistent object")

@@ -86,7 +86,8 @@ def _read(
     if source.format in LAYOUTS:
         if len(files) == 1:
             require_file(files[0], digests)
-        return read_cifar(files, source.format, (source.train_images, source.test_images), digests)
+        counts = source.train_images, source.test_images
+        return read_cifar(files, source.format, counts=counts, digests=digests)
     if len(files) == 1:
         return read_npz(files[0], dict(zip(NPZ_KEYS, checks, strict=True)))
     return [read_idx(path, ndim, check=check) for path, ndim, check in zip(files, (3, 1, 3, 1), checks, strict=True)]

@@ -58,9 +58,9 @@ def read_header(file: BinaryIO) -> Header:
             # That Python 2 wrote the header is nothing to tell a user.
             warnings.simplefilter("ignore")
             shape, by_columns, dtype = parse(head)
-    # Python's parser says so of brackets that are too deep; no memory is short.
-    except MemoryError:
-        raise ValueError("brackets without end in its header") from None
+    # Python's parser answers damage with as many exceptions as it has stages; MemoryError is one for deep brackets.
+    except Exception:
+        raise ValueError("its header says no type and shape") from None
     if dtype.kind not in "biuf":
         raise ValueError(f"{'Object arrays' if dtype.hasobject else f'arrays of {dtype}'} are not numbers")
     if any(type(length) is not int or length < 0 for length in shape):
