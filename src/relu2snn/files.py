@@ -67,10 +67,10 @@ def read_text(path: str | Path) -> str:
     Raises OSError, and ValueError when it is not text or has more than 64 MiB.
     """
     with Path(path).open("rb") as file:
-        content = file.read(_LONGEST_TEXT + 1)
-    if len(content) > _LONGEST_TEXT:
-        raise ValueError(f"more than {_LONGEST_TEXT} bytes")
-    return content.decode("utf-8")
+        size = os.fstat(file.fileno()).st_size
+        if size > _LONGEST_TEXT:
+            raise ValueError(f"{size} bytes are too many")
+        return file.read().decode("utf-8")
 
 
 def _no_number(name: str) -> NoReturn:
