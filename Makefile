@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 SUITE ?= quickstart
+COUNT ?= 20000
+SEED ?= 0
 
-.PHONY: quickstart smoke test lint bench ui report clean
+.PHONY: quickstart smoke test fuzz lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
@@ -16,6 +18,9 @@ smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+fuzz: .venv/dev ## COUNT damaged files over all readers of files; each must be read as it was, or refused in one line
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,5 +1,10 @@
 """The readers of networks: Keras 2 and 3, spiking networks, Caffe."""
 
+# Imported once, in the parent: in every child it would take seconds. The parent computes nothing with it, since
+# TensorFlow's threads do not survive a fork.
+import relu2snn.stages._tensorflow  # noqa: F401
+
+# isort: split
 import contextlib
 import importlib.util
 import os
@@ -9,10 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import h5py
+import keras
+import numpy as np
+
 from fuzz.reader import Reader, digest
+from relu2snn import convert
 from relu2snn.containers import run_script
 from relu2snn.errors import UserError
 from relu2snn.networks.weights import load_weights
+from relu2snn.stages._models import load_model, save_model
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SIDE = 6
@@ -21,32 +32,28 @@ _SIDE = 6
 @cache
 def _network() -> Any:
     """A small network with every kind of layer that files hold weights of."""
-    import keras
-
     keras.utils.set_random_seed(0)
     layers = keras.layers
     start = keras.Input((_SIDE, _SIDE, 1))
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(2, 3, padding="same", name="conv1_1")(start)))
+    x = layers.Conv2D(2, 3, padding="same", name="conv2d")(start)
+    x = layers.ReLU()(layers.BatchNormalization(name="batch_normalization")(x))
     x = layers.Flatten()(layers.MaxPooling2D(2)(x))
-    return keras.Model(start, layers.Dense(3, activation="softmax", name="fc8")(x))
+    # Keras 3 finds the weights of a file by these names.
+    return keras.Model(start, layers.Dense(3, activation="softmax", name="dense")(x))
 
 
 @cache
 def _plain() -> Any:
     """The same without batch normalisation, which Caffe's dictionary does not have."""
-    import keras
-
     keras.utils.set_random_seed(0)
     layers = keras.layers
     start = keras.Input((_SIDE, _SIDE, 1))
-    x = layers.ReLU()(layers.Conv2D(2, 3, padding="same", name="conv1_1")(start))
-    return keras.Model(start, layers.Dense(3, activation="softmax", name="fc8")(layers.Flatten()(x)))
+    x = layers.ReLU()(layers.Conv2D(2, 3, padding="same")(start))
+    return keras.Model(start, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
 
 
 def _make_keras2(folder: Path, whole: bool) -> None:
     """HDF5 in the layout of Keras 2."""
-    import h5py
-
     model = _network()
     with h5py.File(folder / ("whole.h5" if whole else "weights.h5"), "w") as file:
         if whole:
@@ -68,8 +75,6 @@ def _make_keras3(folder: Path, name: str) -> None:
 
 
 def _make_dictionary(folder: Path) -> None:
-    import numpy as np
-
     (conv, conv_bias), (dense, dense_bias) = (layer.get_weights() for layer in _plain().layers if layer.weights)
     arrays = {"conv1_1/weight": conv.transpose(3, 2, 0, 1), "conv1_1/bias": conv_bias}
     np.savez(folder / "weights.npz", **arrays, **{"fc8/weight": dense.T, "fc8/bias": dense_bias})
@@ -82,18 +87,11 @@ def _read_weights(folder: Path, name: str, plain: bool = False) -> str:
 
 
 def _make_spiking(folder: Path) -> None:
-    import numpy as np
-
-    from relu2snn import convert
-    from relu2snn.stages._models import save_model
-
     images = np.random.RandomState(0).random((8, _SIDE, _SIDE, 1))
     save_model(convert(_network(), images), str(folder / "spiking.keras"))
 
 
 def _read_model(folder: Path) -> str:
-    from relu2snn.stages._models import load_model
-
     model = load_model(str(folder / "spiking.keras"))
     return digest(model.to_json(), *model.get_weights())
 
@@ -109,8 +107,6 @@ def _script() -> ModuleType:
 
 
 def _make_caffe(folder: Path) -> None:
-    import numpy as np
-
     script = _script()
     random = np.random.RandomState(0)
     shapes = {"conv1_1": (2, 3, 3, 3), "fc6": (4, 32), "fc8": (3, 4)}
@@ -121,8 +117,6 @@ def _make_caffe(folder: Path) -> None:
 
 def _read_caffe(folder: Path) -> str:
     """By the script, as the stage runs it; what it says on stderr is the message."""
-    import numpy as np
-
     output = folder / "out.npz"
     arguments = [f"--prototxt={folder / 'net.prototxt'}", f"--caffemodel={folder / 'net.caffemodel'}"]
     try:
