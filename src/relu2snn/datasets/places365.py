@@ -2,7 +2,6 @@
 
 import os
 import re
-import reprlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,8 @@ from relu2snn.files import read_text
 TRAIN, VALIDATION, LABELS = "train", "val_256", "places365_val.txt"
 
 _SUFFIXES = (".jpg", ".jpeg")
+# How much of a wrong line a message shows.
+_SHOWN = 100
 
 
 def sample_training(folder: str | Path, count: int, per_class: int, seed: int) -> Manifest:
@@ -79,11 +80,10 @@ def read_labels(folder: str | Path, count: int, classes: int) -> Manifest:
         expected = f"Places365_val_{number:08d}.jpg"
         words = line.split()
         if len(words) != 2 or not re.fullmatch("[0-9]{1,9}", words[1]):
-            raise UserError(f"{file}, line {number}: {reprlib.repr(line)} is not 'name label'; fetch the file again")
+            raise UserError(f"{file}, line {number}: {line[:_SHOWN]!r} is not 'name label'; fetch the file again")
         if words[0] != expected:
-            raise UserError(
-                f"{file}, line {number}: {reprlib.repr(words[0])} where {expected} should be; fetch the file again"
-            )
+            shown = words[0][:_SHOWN] if words[0].isprintable() else ascii(words[0][:_SHOWN])
+            raise UserError(f"{file}, line {number}: {shown} where {expected} should be; fetch the file again")
         if int(words[1]) >= classes:
             raise UserError(f"{file}, line {number}: label {words[1]} is not in 0..{classes - 1}")
         if expected not in there:
