@@ -304,10 +304,13 @@ def test_the_crc_of_a_packed_member_is_compared(tmp_path: Path) -> None:
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
-    images = RANDOM.integers(0, 256, (6, 4, 3, 1), dtype=np.uint8)
+    return write_prepared(tmp_path / "tiny", RANDOM.integers(0, 256, (6, 4, 3, 1), dtype=np.uint8))
+
+
+def write_prepared(folder: Path, images: np.ndarray) -> Path:
     labels = np.arange(6)
-    prepare(tmp_path / "tiny", "tiny", "real", ArraySet(images, labels, images[:4], labels[:4], "here", []))
-    return tmp_path / "tiny"
+    prepare(folder, "tiny", "real", ArraySet(images, labels, images[:4], labels[:4], "here", []))
+    return folder
 
 
 @pytest.mark.parametrize("name", ["train_images", "train_labels", "test_images", "test_labels"])
@@ -326,8 +329,7 @@ def test_every_byte_of_a_prepared_array_counts(prepared: Path, name: str) -> Non
 
 
 def test_arrays_of_another_preparation_are_refused(prepared: Path, tmp_path: Path) -> None:
-    images, labels = np.zeros((6, 4, 3, 1), np.uint8), np.arange(6)
-    prepare(tmp_path / "other", "tiny", "real", ArraySet(images, labels, images[:4], labels[:4], "there", []))
+    write_prepared(tmp_path / "other", np.zeros((6, 4, 3, 1), np.uint8))
     (tmp_path / "other" / "train_images.npy").replace(prepared / "train_images.npy")
     text = the_line(lambda: open_dataset(prepared), prepared / "train_images.npy")
     assert "not those that were prepared" in text

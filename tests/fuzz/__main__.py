@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes at a time (default: 2)"
     )
-    parser.add_argument("--only", nargs="+", metavar="READER", help="some readers; files leaves out those of networks")
+    parser.add_argument("--only", nargs="+", metavar="READER", help="names of readers, or the groups files, networks")
     parser.add_argument("--failures", type=Path, default=Path("outputs/fuzz"), help="where failures are saved")
     given = parser.parse_args()
     readers = chosen(given.only)
@@ -41,18 +41,18 @@ def main() -> int:
 
 
 def chosen(names: list[str] | None) -> list[Reader]:
-    """The readers of these names; all if there are none. Those of networks take seconds to import."""
-    if names == ["files"]:
-        return FILES
-    known = {reader.name: reader for reader in FILES}
-    if not names or not set(names) <= set(known):
+    """The readers of these names, or of the groups files and networks; all if there are none."""
+    groups = {"files": FILES}
+    if not names or not set(names) <= {"files", *(reader.name for reader in FILES)}:
+        # Takes seconds to import.
         from fuzz.networks import READERS as NETWORKS
 
-        known |= {reader.name: reader for reader in NETWORKS}
+        groups["networks"] = NETWORKS
+    known = {reader.name: [reader] for group in groups.values() for reader in group} | groups
     unknown = [name for name in names or [] if name not in known]
     if unknown:
         sys.exit(f"python -m fuzz: no reader called {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in names or known]
+    return [reader for name in names or groups for reader in known[name]]
 
 
 def fuzz(
