@@ -3,10 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 SUITE ?= quickstart
+COUNT ?= 20000
+SEED ?= 0
 # Snakemake and its jobs end when make is gone, however it was ended.
 RUN := RELU2SNN_STARTED_BY=$$PPID $(BIN)/snakemake --profile pipeline/profiles/local --quiet rules
 
-.PHONY: quickstart smoke test lint bench ui report clean
+.PHONY: quickstart smoke test fuzz lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
@@ -18,6 +20,9 @@ smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+fuzz: .venv/dev ## COUNT damaged files over all readers of files; each must be read as it was, or refused in one line
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -246,7 +246,7 @@ def test_a_truncated_part_is_named(run: Path, tmp_path: Path) -> None:
     truncate(tmp_path / "parts" / "1.npy")
     data = open_dataset(tmp_path)
     next(data.batches("test", 3, RANGE))
-    with pytest.raises(UserError, match=r"parts/1.npy: not a whole .npy file .* delete it and run again"):
+    with pytest.raises(UserError, match=r"parts/1.npy: not a readable .npy file .* delete it and run again"):
         next(data.batches("test", 4, RANGE))
 
 

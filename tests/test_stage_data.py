@@ -51,7 +51,7 @@ def test_corrupt_gzip_is_one_line_and_leaves_nothing(tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     done = run_stage(tmp_path / "outputs", f"dataset.source.directory={raw}")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"relu2snn data: {path}: truncated or corrupt gzip (")
+    assert done.stderr.startswith(f"relu2snn data: {path}: not a readable idx file: truncated or corrupt gzip (")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "outputs").exists()
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -11,9 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from relu2snn.errors import UserError, machine_fault
+from relu2snn.errors import UserError, machine_fault, reading
 from relu2snn.processes import Process
 
 _PREFIX = ".partial-"
@@ -22,6 +23,8 @@ _WRITER = re.compile(re.escape(_PREFIX) + r"(\d+-\w+-\w+)-")
 _LONGEST = 100
 # What a writer on another machine has not touched for so long is no writer's any more.
 _SECONDS = 7 * 24 * 3600
+_LONGEST_TEXT = 1 << 26
+_MOST_DIGITS = 20
 
 
 @contextmanager
@@ -129,13 +132,49 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file as `write_json` writes it: finite numbers, whole ones of at most 64 bits, no key twice.
 
-    Raises UserError when the file is missing or is not JSON.
+    Raises UserError when the file is missing, is not such a JSON, or has more than 64 MiB.
     """
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that makes it first") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not a JSON file ({error}); delete it and run the workflow again") from None
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file; run the stage that makes it first")
+    with reading(path, "JSON file", "delete it and run the workflow again"):
+        return json.loads(
+            read_text(path), parse_constant=_no_number, parse_int=_whole, parse_float=_finite, object_pairs_hook=_unique
+        )
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file in UTF-8.
+
+    Raises OSError, and ValueError when it is not text or has more than 64 MiB.
+    """
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LONGEST_TEXT:
+            raise ValueError(f"{size} bytes are too many")
+        return file.read().decode("utf-8")
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS or abs(int(digits)) >= 2**63:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number that is not finite")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key that is given twice")
+    return values

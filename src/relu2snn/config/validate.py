@@ -1,6 +1,7 @@
 """Range checks: the rules that stand beside the fields of the schema, applied to a composed config."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, cast
@@ -61,6 +62,11 @@ def _check_together(config: Any) -> None:
     source = config.dataset.source
     if source.made_from and source.kind != "synthetic":
         raise UserError(f"dataset.source.kind={source.kind}: files that are made are synthetic; set it to synthetic")
+    for name, digest in source.published.digests.items():
+        if not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", digest):
+            raise UserError(
+                f"dataset.source.published.digests: {name!r} is {digest!r}; give an MD5 or a SHA-256 in hex"
+            )
     preprocess = config.dataset.preprocess
     if not preprocess.low < preprocess.high:
         raise UserError(

@@ -12,6 +12,8 @@ from relu2snn.errors import UserError
 
 Split = Literal["train", "test"]
 
+KINDS = ("real", "sample", "synthetic")
+
 _TOLERANCE = 1e-9
 
 
@@ -19,7 +21,7 @@ class Dataset(ABC):
     """A prepared data set; images stay on disk and are read as they are used.
 
     Attributes:
-        kind: "real", "sample" or "synthetic".
+        kind: one of KINDS.
         digest: SHA-256 of its contents, in hexadecimal.
     """
 

@@ -5,25 +5,38 @@ images; the part after the last holds the training images, which calibrate.
 """
 
 import hashlib
+import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.datasets.dataset import Dataset, Split
+from relu2snn.datasets.dataset import KINDS, Dataset, Split
 from relu2snn.datasets.images import decode_rgb, resize_bgr
-from relu2snn.datasets.manifest import read_manifest
-from relu2snn.errors import UserError
+from relu2snn.datasets.manifest import Manifest, read_manifest
+from relu2snn.datasets.npy import map_array
+from relu2snn.errors import UserError, reading
 from relu2snn.files import atomic_path, read_json, write_json
 
 Pixels = NDArray[np.float32]
+
+_AGAIN = "run the stage photographs again"
+_DELETE = "delete it and run again"
+_LIST = "fetch it again, or list the images anew"
 
 
 def part_file(folder: str | Path, part: int, suffix: str) -> Path:
     """A file of one part of a prepared data set."""
     return Path(folder, "parts", f"{part}{suffix}")
+
+
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes: what `<part>.json` says of its part, a .npy or .tsv."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def prepare_photographs(
@@ -44,10 +57,8 @@ def prepare_photographs(
     """
     folder = Path(folder)
     (folder / "source.json").unlink(missing_ok=True)
-    found = [read_json(part_file(folder, part, ".json")) for part in range(parts + 1)]
-    digest = hashlib.sha256("".join(part["sha256"] for part in found).encode())
+    found = [_read_part(part_file(folder, part, ".json")) for part in range(parts + 1)]
     if labels is not None:
-        digest.update(np.array(labels, np.int64).tobytes())
         with atomic_path(folder / "test_labels.npy") as temporary:
             np.save(temporary, np.array(labels, np.int64), allow_pickle=False)
     source = {
@@ -61,7 +72,7 @@ def prepare_photographs(
         "parts": found,
         "train_images": found[-1]["images"],
         "test_images": sum(part["images"] for part in found[:-1]),
-        "digest": digest.hexdigest(),
+        "digest": _digest_of_all(found, labels),
     }
     write_json(folder / "source.json", source)
     return source
@@ -77,24 +88,31 @@ class PhotographDataset(Dataset):
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
-        source = read_json(self._folder / "source.json")
-        self.kind: str = source["kind"]
-        self.digest: str = source["digest"]
-        self._labelled: bool = source["labelled"]
-        self._decode: dict[str, Any] | None = source["decode"]
-        numbers = range(len(source["parts"]))
+        path = self._folder / "source.json"
+        source = read_json(path)
+        with reading(path, "description of prepared photographs", _AGAIN):
+            self.kind: str = source["kind"]
+            self.digest: str = source["digest"]
+            self._decode = None if source["decode"] is None else _Decode(**source["decode"])
+            self._sha256 = [str(part["sha256"]) for part in source["parts"]]
+            self._images = [operator.index(part["images"]) for part in source["parts"]]
+            self._labels = self._read_labels() if source["labelled"] else None
+            if self.kind not in KINDS or _digest_of_all(source["parts"], self._labels) != self.digest:
+                raise ValueError("its parts and labels are not those that were prepared")
+        numbers = range(len(self._images))
         self._parts: dict[str, Sequence[int]] = {"test": numbers[:-1], "train": numbers[-1:]}
-        self._images = [part["images"] for part in source["parts"]]
-        self._manifests: dict[int, list[str]] = {}
+        self._checked: dict[int, Manifest | None] = {}
 
     def count(self, split: Split) -> int:
         return sum(self._images[part] for part in self._parts[split])
 
     def labels(self, split: Split) -> NDArray[np.int64] | None:
-        if split == "train" or not self._labelled:
-            return None
-        labels: NDArray[np.int64] = np.load(self._folder / "test_labels.npy", allow_pickle=False)
-        return labels
+        return None if split == "train" else self._labels
+
+    def _read_labels(self) -> NDArray[np.int64]:
+        path = self._folder / "test_labels.npy"
+        with reading(path, ".npy file", _AGAIN):
+            return np.array(map_array(path), np.int64)
 
     def pixels(self, split: Split, start: int, stop: int) -> Pixels:
         pieces = []
@@ -110,27 +128,77 @@ class PhotographDataset(Dataset):
     def _read(self, part: int, start: int, stop: int) -> Pixels:
         if self._decode is None:
             return self._read_array(part, start, stop)
-        if part not in self._manifests:
-            self._manifests[part] = read_manifest(part_file(self._folder, part, ".tsv")).paths
-        root, size = Path(self._decode["root"]), self._decode["size"]
-        mean = np.array(self._decode["mean_bgr"], np.float32)
-        return np.stack([_photograph(root / name, size) - mean for name in self._manifests[part][start:stop]])
+        if part not in self._checked:
+            path = self._check(part, ".tsv")
+            self._checked[part] = read_manifest(path)
+        manifest = self._checked[part]
+        assert manifest is not None
+        root, size = Path(self._decode.root), self._decode.size
+        mean = np.array(self._decode.mean_bgr, np.float32)
+        digests = manifest.digests or []
+        listed = list(zip(manifest.paths, digests, strict=True))[start:stop]
+        return np.stack([_photograph(root / name, size, digest) - mean for name, digest in listed])
 
     def _read_array(self, part: int, start: int, stop: int) -> Pixels:
         path = part_file(self._folder, part, ".npy")
-        try:
+        with reading(path, ".npy file", _DELETE):
             # Mapped anew each time: pages of a part that were read would otherwise count as this process's memory.
-            images = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path}: not a whole .npy file ({reason}); delete it and run again") from None
-        if len(images) != self._images[part]:
-            raise UserError(f"{path}: {len(images)} images instead of {self._images[part]}; delete it and run again")
+            images = map_array(path)
+            if len(images) != self._images[part]:
+                raise ValueError(f"{len(images)} images instead of {self._images[part]}")
+        if part not in self._checked:
+            self._check(part, ".npy")
+            self._checked[part] = None
         return np.array(images[start:stop])
 
+    def _check(self, part: int, suffix: str) -> Path:
+        """The file of a part; raises UserError when it is missing or not the one that was prepared."""
+        path = part_file(self._folder, part, suffix)
+        with reading(path, "part of a data set", _DELETE):
+            if digest_of(path) != self._sha256[part]:
+                raise ValueError("its contents are not those that were prepared")
+        return path
 
-def _photograph(path: Path, size: Sequence[int]) -> Pixels:
-    image, reason = decode_rgb(path)
+
+@dataclass(frozen=True)
+class _Decode:
+    """Where photographs stand, and what becomes of them."""
+
+    root: str
+    size: Sequence[int]
+    mean_bgr: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.root, str)
+            or [len(self.size), len(self.mean_bgr)] != [2, 3]
+            or min(self.size) < 1
+            or sum(self.mean_bgr) < 0
+        ):
+            raise ValueError("says not how to decode its photographs")
+
+
+def _read_part(path: Path) -> dict[str, Any]:
+    part: dict[str, Any] = read_json(path)
+    with reading(path, "description of a part", _DELETE):
+        if not isinstance(part["sha256"], str) or part["images"] < 1:
+            raise ValueError("neither its images nor their digest are in it")
+        return part
+
+
+def _photograph(path: Path, size: Sequence[int], digest: str) -> Pixels:
+    with reading(path, "file", _LIST):
+        content = path.read_bytes()
+    image, reason = decode_rgb(content)
     if image is None:
-        raise UserError(f"{path}: {reason} now, but not when it was listed; fetch it again, or list the images anew")
+        raise UserError(f"{path}: {reason} now, but not when it was listed; {_LIST}")
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise UserError(f"{path}: not the photograph that was listed; {_LIST}")
     return resize_bgr(image, size)
+
+
+def _digest_of_all(parts: Sequence[Any], labels: Sequence[int] | NDArray[np.int64] | None) -> str:
+    digest = hashlib.sha256("".join(part["sha256"] for part in parts).encode())
+    if labels is not None:
+        digest.update(np.array(labels, np.int64).tobytes())
+    return digest.hexdigest()

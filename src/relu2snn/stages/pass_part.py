@@ -6,7 +6,7 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import read_manifest, write_manifest
 from relu2snn.datasets.pass_images import take
-from relu2snn.datasets.photographs import part_file
+from relu2snn.datasets.photographs import digest_of, part_file
 from relu2snn.files import write_json
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
@@ -37,7 +37,7 @@ def choose(config: Experiment, part: int) -> None:
     target = part_file(folder, part, ".tsv")
     write_manifest(target, taken.manifest)
     skipped = {"unreadable": taken.unreadable, "not_rgb": taken.not_rgb}
-    write_json(target.with_suffix(".json"), {"images": count, "skipped": skipped, "sha256": taken.sha256})
+    write_json(target.with_suffix(".json"), {"images": count, "skipped": skipped, "sha256": digest_of(target)})
     print(
         f"{title}: {count} images from position {start} on, "
         f"skipped {taken.unreadable} unreadable, {taken.not_rgb} not RGB"

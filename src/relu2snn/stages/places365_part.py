@@ -1,6 +1,5 @@
 """Preprocesses one part of Places365 as Caffe does: train.tsv or test.tsv to parts/<part>.npy, float32."""
 
-import hashlib
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
@@ -8,7 +7,7 @@ from relu2snn.config.places import engine_of
 from relu2snn.containers import run_script
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
-from relu2snn.datasets.photographs import part_file
+from relu2snn.datasets.photographs import digest_of, part_file
 from relu2snn.files import temporary_folder, write_json
 from relu2snn.stages._app import stage_app
 
@@ -40,8 +39,7 @@ def preprocess(config: Experiment, part: int) -> None:
         arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
         numbers = ["--size", str(height), str(width), "--mean", *map(str, dataset.source.mean_bgr)]
         run_script(engine_of(Paths.of(config).dataset), [*arguments, *numbers], [root], work)
-        with (work / "images.npy").open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_of(work / "images.npy")
         (work / "images.npy").replace(target)
     write_json(target.with_suffix(".json"), {"images": len(chosen), "sha256": digest})
 
