@@ -9,6 +9,7 @@ from relu2snn.config.workflow import (
 )
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.networks.weights import find_weights
+from relu2snn.report import compares
 
 # Folders with half of their files, or two files of weights for one network, end here instead of in a job.
 SELECTION = select_or_exit(

@@ -1,6 +1,10 @@
 # What `snakemake --report` shows beside the figures: tables, configs, software, run times.
 
 
+# By what has been found, so that a report without anything to compare has no page that says so.
+COMPARES = compares(PATHS.page("results"))
+
+
 rule provenance:
     input:
         lambda wildcards: "{}/result.json".format(
@@ -42,9 +46,11 @@ rule report_results:
         f"{PATHS.suite_folder}/report/summary.csv",
         report(
             PATHS.page("results"),
-            caption="report/results.rst",
-            category="Comparison with the paper",
-            labels={"table": "Results beside published ones"},
+            caption="report/compared.rst" if COMPARES else "report/results.rst",
+            category="Comparison with the paper" if COMPARES else "Results",
+            labels={
+                "table": "Results beside published ones" if COMPARES else "All results"
+            },
         ),
         report(
             PATHS.page("software"),

@@ -34,7 +34,7 @@ ALLOWED = {
     "ui": {"config", "tracking"},
     "figures": {"spiking"},
     "results": {"config"},
-    "report": {"results"},
+    "report": {"config", "results"},
     "software": set(),
     "config": set(),
     "datasets": {"config.schema"},
