@@ -1,6 +1,6 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
-from relu2snn.config import FIGURES
+from relu2snn.config import FIGURES, split_overrides
 from relu2snn.config.workflow import (
     prepare_environment,
     print_missing,
@@ -10,6 +10,7 @@ from relu2snn.config.workflow import (
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.networks.weights import find_weights
 from relu2snn.report import compares
+from relu2snn.stages._unfinished import Row, show_what_is_finished
 
 # Folders with half of their files, or two files of weights for one network, end here instead of in a job.
 SELECTION = select_or_exit(
@@ -83,3 +84,39 @@ include: "pipeline/phase2.smk"
 include: "pipeline/results.smk"
 include: "pipeline/sweep.smk"
 include: "pipeline/report.smk"
+
+
+# What this call is for, and the last files of each.
+OVERRIDES = " ".join(split_overrides(config.get("overrides")))
+ROWS = [
+    *(
+        Row(
+            name,
+            OVERRIDES,
+            (
+                SELECTION.paths(name).tracked,
+                f"{SELECTION.paths(name).provenance}/config.yaml",
+            ),
+        )
+        for name in EXPERIMENTS
+    ),
+    *(
+        Row(
+            name,
+            OVERRIDES,
+            (f"{SELECTION.paths(name).sweep(sweep)}/mlflow.json",),
+            sweep,
+        )
+        for name, sweep in SELECTION.sweeps
+    ),
+]
+
+
+onerror:
+    if workflow.is_main_process:
+        show_what_is_finished(
+            next(iter(EXPERIMENTS.values())),
+            ROWS,
+            workflow.dag,
+            workflow.scheduler.failed,
+        )
