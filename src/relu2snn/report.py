@@ -94,15 +94,15 @@ def summary(rows: Sequence[Row], reports: Sequence[Reported]) -> list[Row]:
 
 
 def row_name(row: Row) -> str:
-    """An experiment, with its variant if it has one."""
-    return str(row["experiment"]) if row["variant"] == "base" else f"{row['experiment']}, {row['variant']}"
+    """An experiment with the overrides that make it this run."""
+    return f"{row['experiment']} {row['overrides']}".strip()
 
 
 def sweeps_page(rows: Sequence[Row], suite: str) -> str:
     """A table per experiment and sweep: mean and standard deviation over the trials of each value."""
     sweeps: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        sweeps.setdefault((row["experiment"], row["parameter"]), []).append(row)
+        sweeps.setdefault((f"{row['experiment']} {row['overrides']}".strip(), row["parameter"]), []).append(row)
     return page("sweeps", f"Robustness: sweeps of the suite {suite}", sweeps=sweeps)
 
 
@@ -117,15 +117,24 @@ def runtimes(folder: str | Path) -> dict[str, list[Row]]:
             continue
         with file.open(newline="") as text:
             measured = next(csv.DictReader(text, delimiter="\t"), {})
-        job = f"data {file.stem}" if file.parent.name == "datasets" else file.stem
-        name = file.parents[1].name if file.parent.name == "benchmarks" else "all experiments"
+        name, job = _job(file)
         groups.setdefault(name, []).append({"job": job, **{key: _number(measured.get(key)) for key in BENCHMARK}})
     return dict(sorted(groups.items(), key=lambda group: (group[0] != "all experiments", group[0])))
 
 
 def _benchmarks(folder: Path) -> Iterator[Path]:
-    for pattern in ("*.tsv", "datasets/*.tsv", "*/benchmarks/*.tsv"):
+    for pattern in ("*.tsv", "datasets/*/*.tsv", "*/benchmarks/*/*.tsv"):
         yield from folder.glob(pattern)
+
+
+def _job(file: Path) -> tuple[str, str]:
+    """The experiment and the job of a benchmark file, with the variant of the job's folder."""
+    folder, above = file.parent, file.parents[1]
+    if above.name == "benchmarks":
+        return above.parent.name, f"{file.stem}, {folder.name}".removesuffix(", base")
+    if above.name == "datasets":
+        return "all experiments", f"data {folder.name}, {file.stem}".removesuffix(", base")
+    return "all experiments", file.stem
 
 
 def _number(text: str | None) -> float | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from relu2snn.config import Experiment, Paths
+from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
-from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, write_csv
+from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, result_files, write_csv
 from relu2snn.stages import report_results, report_runtimes, report_sweeps
 
 # Snakemake's graph of jobs, and one of its jobs.
@@ -37,15 +38,31 @@ class Row:
         return f"{self.experiment}{sweep}" + (f" ({self.overrides})" if self.overrides else "")
 
 
-def show_what_is_finished(config: Experiment, rows: Sequence[Row], graph: Graph, failed: Iterable[Job]) -> None:
+def rows_of(selection: Selection) -> list[Row]:
+    """The rows of a call, and the sweeps of each."""
+    runs, sweeps = ([(each, Paths.of(each)) for each in chosen] for chosen in (selection.runs, selection.sweeps))
+    return [
+        *(
+            Row(each.name, " ".join(each.run.overrides), (paths.tracked, f"{paths.provenance}/config.yaml"))
+            for each, paths in runs
+        ),
+        *(
+            Row(each.name, " ".join(each.run.sweep_overrides), (paths.tracked_sweep,), each.sweep.name)
+            for each, paths in sweeps
+        ),
+    ]
+
+
+def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[Job]) -> None:
     """Write tables and report pages over all that is finished; as this process ends, print the table and what failed.
 
-    config: any of the suite. graph, failed: `workflow.dag` and `workflow.scheduler.failed` in Snakemake's onerror.
+    graph, failed: `workflow.dag` and `workflow.scheduler.failed` in Snakemake's onerror.
 
     Snakemake still has lines to print, so the last words are said after it. Never raises: the workflow has failed
     already, and its own error must be seen.
     """
-    lines = [*_failed_lines(rows, graph, list(failed)), *_write(config)]
+    config = selection.runs[0]
+    lines = [*_write(config), *failed_lines(rows_of(selection), graph, list(failed))]
     atexit.register(_say, config, lines)
 
 
@@ -74,7 +91,7 @@ def _write(config: Experiment) -> Iterator[str]:
         write_csv(paths.sweeps, collect_sweeps(outputs, suite), SWEEP_COLUMNS)
 
     steps: list[Callable[[], None]] = [results, lambda: report_results.run(config, None)]
-    if any(Path(paths.suite_folder).glob("*/sweep/*/result.json")):
+    if result_files(outputs, suite, "*/sweep/*/*/result.json"):
         steps += [sweeps, lambda: report_sweeps.run(config, None)]
     for step in [*steps, lambda: report_runtimes.run(config, None)]:
         try:
@@ -85,12 +102,13 @@ def _write(config: Experiment) -> Iterator[str]:
             yield f"relu2snn: {paths.suite_folder}: {machine_error(error) or one_line(error)}"
 
 
-def _failed_lines(rows: Sequence[Row], graph: Graph, failed: Sequence[Job]) -> Iterator[str]:
+def failed_lines(rows: Sequence[Row], graph: Graph, failed: Sequence[Job]) -> Iterator[str]:
     """A line for each row and job that has failed, and one for the rows that were not reached."""
     makes = {str(file): job for job in graph.jobs for file in job.output}
     needs = {row: _upstream(graph, [makes[file] for file in row.targets if file in makes]) for row in rows}
-    singles = sorted((single for job in failed for single in getattr(job, "jobs", [job])), key=lambda job: str(job.log))
-    lines, named = [], set()
+    singles: list[Job] = sorted((each for job in failed for each in getattr(job, "jobs", [job])), key=_job)
+    lines: list[str] = []
+    named: set[Row] = set()
     for job in singles:
         hit = [row for row in rows if job in needs[row]]
         # A sweep needs all that its experiment needs.

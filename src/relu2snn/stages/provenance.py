@@ -15,7 +15,7 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write provenance/config.yaml, config.html (the same, to be read) and software.json of one experiment."""
-    folder = Path(Paths(config.outputs, config.suite.name, config.name).provenance)
+    folder = Path(Paths.of(config).provenance)
     values = stage_slice(config, "provenance")
     write_text(folder / "config.yaml", _text(values))
     # What others report configures nothing; the page of results has it, where it can be compared.
