@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, one_line
 
 
 @contextmanager
@@ -31,6 +31,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: str | Path) -> None:
+    """Make sure that files can be made in `folder`, or in the folder above it where it would be made; leaves nothing.
+
+    Raises UserError, which names the place that refuses.
+    """
+    place = Path(folder)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    try:
+        # It has no name in any folder, or none for long.
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else one_line(error)
+        raise UserError(
+            f"{place}: no results can be written here ({reason}); choose another folder with outputs=…"
+        ) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

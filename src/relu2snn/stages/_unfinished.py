@@ -93,7 +93,8 @@ def _write(config: Experiment) -> Iterator[str]:
     steps: list[Callable[[], None]] = [results, lambda: report_results.run(config, None)]
     if result_files(outputs, suite, "*/sweep/*/*/result.json"):
         steps += [sweeps, lambda: report_sweeps.run(config, None)]
-    for step in [*steps, lambda: report_runtimes.run(config, None)]:
+    steps.append(lambda: report_runtimes.run(config, None))
+    for step in steps:
         try:
             step()
         except UserError as error:
