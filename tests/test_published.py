@@ -1,14 +1,29 @@
 """Whose value may stand beside a run: only that of the very same experiment, told by the run's own config and files."""
 
 import copy
+import csv
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from relu2snn.config import compose_experiment, compose_suite, other_values, reported
+from relu2snn.config import (
+    Paths,
+    compose,
+    compose_experiment,
+    compose_suite,
+    from_slice,
+    other_values,
+    reported,
+    stage_slice,
+)
 from relu2snn.config.changes import flatten
 from relu2snn.config.published import VALUES
+from relu2snn.files import write_json
+from relu2snn.report import compares
+from relu2snn.stages import provenance, report_results
 
 ROWS = compose_suite("paper").experiments
 GROUPS = ("dataset", "model", "train", "phase1", "phase2")
@@ -186,3 +201,83 @@ def test_suites_of_other_data_compare_nothing(suite: str) -> None:
         values = config(name, suite=suite)
         assert other_values(values)
         assert set(reported(values, *files(values)).values.values()) == {None}
+
+
+# The pages, over result files of runs that never ran
+
+
+def run_of(folder: Path, name: str, *overrides: str, suite: str = "paper", **changes: Any) -> None:
+    """The result files of a run, and its provenance as its stage writes it."""
+    whole = compose_experiment(name, compose_suite(suite), [f"outputs={folder}", *overrides])
+    values = OmegaConf.to_container(whole, resolve=True)
+    assert isinstance(values, dict)
+    paths = Paths.of(whole)
+    images, weights, phase1, phase2 = files(values)
+    write_json(f"{paths.dataset}/source.json", images)
+    write_json(f"{paths.weights}/source.json", weights)
+    accuracies = {"accuracy_original": 0.9861, "accuracy_scaled": 0.9861, "agreement_scaled": 1.0}
+    nothing = {"total": 0, "layers": [0]}
+    write_json(f"{paths.phase1}/result.json", {**phase1, **accuracies, "nonzero_fraction": {"test": nothing}})
+    result = {"experiment": name, "dataset": values["dataset"]["name"], "variant": values["run"]["phase2"]}
+    result |= {"overrides": values["run"]["overrides"], "run": values["run"], "accuracy": 0.9861, "agreement": 1.0}
+    result |= {"exact": True, "latency": 5.0}
+    result |= dict.fromkeys(("certified", "early_spikes", "spiking_fraction"), nothing)
+    write_json(f"{paths.phase2}/result.json", {**phase2, **result, **changes})
+    provenance.run(from_slice(stage_slice(whole, "provenance")), None)
+
+
+def pages(folder: Path, suite: str = "paper") -> tuple[str, str]:
+    """The page of results and the first page's table."""
+    whole = compose_experiment("fmnist_fc", compose_suite(suite), [f"outputs={folder}"])
+    report_results.run(from_slice(stage_slice(whole, "report_results")), None)
+    return tuple((folder / suite / "report" / name).read_text() for name in ("results.html", "summary.csv"))  # type: ignore
+
+
+def test_the_page_has_the_value_beside_the_published_run_alone(tmp_path: Path) -> None:
+    run_of(tmp_path, "mnist_fc")
+    run_of(tmp_path, "mnist_fc", "phase2.zeta=0.3")
+    run_of(tmp_path, "mnist_fc", "dataset.source.train_images=8000", "train.epochs=3")
+    run_of(tmp_path, "fmnist_fc")
+    page, table = pages(tmp_path)
+    assert page.count("0.9862") == 2  # the number, and all of its digits
+    rows = {row["experiment"]: row for row in csv.DictReader(table.splitlines())}
+    assert {name for name, row in rows.items() if row["published"]} == {"mnist_fc"}
+    reasons = {name: row["not compared, since"] for name, row in rows.items() if row["not compared, since"]}
+    assert set(reasons.values()) == {
+        "phase2.zeta=0.3 instead of 0.5",
+        "dataset.source.train_images=8000 instead of 60000, train.epochs=3 instead of 100",
+    }
+    assert all(reason in page for reason in reasons.values())
+
+
+def test_a_page_of_other_runs_alone_has_no_value_and_says_why(tmp_path: Path) -> None:
+    """The config says all of the images; the files say how many were really run."""
+    run_of(tmp_path, "mnist_fc", images=8000)
+    page, table = pages(tmp_path)
+    assert "0.9862" not in page + table
+    assert "images of phase 2: 8000 instead of 10000" in page
+    assert "images of phase 2: 8000 instead of 10000" in table
+    assert not compares(tmp_path / "paper" / "report" / "results.html")
+
+
+@pytest.mark.parametrize("overrides", [[], ["phase2.zeta=0.3"]])
+def test_a_suite_that_compares_nothing_has_no_word_of_it(tmp_path: Path, overrides: list[str]) -> None:
+    for name in ("fmnist_fc", "fmnist_vgg"):
+        run_of(tmp_path, name, *overrides, suite="quickstart")
+    page, table = pages(tmp_path, suite="quickstart")
+    (config_page,) = (tmp_path / "quickstart" / "fmnist_vgg" / "provenance").glob("*/config.html")
+    for text in (page, table, config_page.read_text()):
+        for word in ("publish", "paper", "compared", "2212.12522"):
+            assert word not in text.lower()
+
+
+def test_a_recipe_edited_in_conf_is_another_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever edits conf/train/mnist.yaml has changed every run of it, and what is published stays what it is."""
+    shutil.copytree(compose.CONF, tmp_path / "conf")
+    recipe = tmp_path / "conf" / "train" / "mnist.yaml"
+    recipe.write_text(recipe.read_text().replace("epochs: 100", "epochs: 3"))
+    monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
+    run_of(tmp_path / "outputs", "mnist_vgg")
+    page, _ = pages(tmp_path / "outputs")
+    assert "train.epochs=3 instead of 100" in page
+    assert not compares(tmp_path / "outputs" / "paper" / "report" / "results.html")

@@ -83,6 +83,8 @@ def _write(config: Experiment) -> Iterator[str]:
     """Write what the rules over all rows would have written; yields a line for what could not be."""
     outputs, suite = config.outputs, config.suite.name
     paths = Paths(outputs, suite)
+    if not result_files(outputs, suite, "*/phase2/*/result.json"):
+        return
 
     def results() -> None:
         write_csv(paths.results, collect(outputs, suite))
