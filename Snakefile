@@ -13,6 +13,7 @@ from relu2snn.config.selection import made_weights, named, needs_container
 from relu2snn.config.workflow import (
     leave_out_unfinished,
     only_reports,
+    overrides_text,
     prepare_environment,
     print_missing,
     select_or_exit,

@@ -4,7 +4,8 @@ Every value comes from `conf/`; a field without a value is MISSING, so that a st
 outside its slice fails instead of using a default.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -312,3 +313,11 @@ class Experiment:
     sweep: Sweep = field(default_factory=Sweep)
     figures: Figures = field(default_factory=Figures)
     tracking: Tracking = field(default_factory=Tracking)
+
+
+def schema_keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a dataclass, groups before what is in them, in the order in which they are declared."""
+    for entry in fields(schema):
+        yield prefix + entry.name
+        if isinstance(entry.type, type) and is_dataclass(entry.type):
+            yield from schema_keys(entry.type, f"{prefix}{entry.name}.")
