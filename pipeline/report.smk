@@ -1,8 +1,9 @@
 # What `snakemake --report` shows beside the figures: tables, configs, software, run times.
 
 
-# By what has been found, so that a report without anything to compare has no page that says so.
-COMPARES = compares(PATHS.page("results"))
+# Asked as a report is made, by what has been found, so that one without anything to compare has no page that says so.
+def compared(yes, no):
+    return lambda wildcards: yes if compares(PATHS.page("results")) else no
 
 
 rule provenance:
@@ -47,11 +48,9 @@ rule report_results:
         f"{PATHS.suite_folder}/report/summary.csv",
         report(
             PATHS.page("results"),
-            caption="report/compared.rst" if COMPARES else "report/results.rst",
-            category="Comparison with the paper" if COMPARES else "Results",
-            labels={
-                "table": "Results beside published ones" if COMPARES else "All results"
-            },
+            caption="report/results.rst",
+            category=compared("Comparison with the paper", "Results"),
+            labels={"table": compared("Results beside published ones", "All results")},
         ),
         report(
             PATHS.page("software"),

@@ -141,6 +141,27 @@ def test_a_suite_that_compares_nothing_says_nothing_of_a_paper(report: Report, s
 
 
 @pytest.mark.workflow
+def test_a_suite_with_a_published_run_has_a_page_that_compares(report: Report, finished: Path, tmp_path: Path) -> None:
+    """By the page alone: a value there makes the category, the label, the caption and the text of the first page."""
+    assert "Results" in report.categories
+    folder = finished / "outputs" / "paper" / "report"
+    kept = (folder / "results.html").read_text()
+    (folder / "results.html").write_text(results_page([ROW, NOISY], [MNIST, ANOTHER], "paper"))
+    try:
+        run = make_report(finished, tmp_path / "report.html", OVERRIDES, experiments=EXPERIMENTS)
+    finally:
+        (folder / "results.html").write_text(kept)
+    assert run.returncode == 0, run.stderr[-3000:]
+    compared = Report(tmp_path / "report.html")
+    assert "Comparison with the paper" in compared.categories
+    assert "Results" not in compared.categories
+    result = compared.results["outputs/paper/report/results.html"]
+    assert result["labels"] == {"table": "Results beside published ones"}
+    assert "Blue columns hold what others report" in result["caption"]
+    assert "the paper claims" in compared.description
+
+
+@pytest.mark.workflow
 def test_every_figure_of_every_experiment_is_there_with_its_caption(report: Report, finished: Path) -> None:
     captions = {}
     for name in NAMES:
