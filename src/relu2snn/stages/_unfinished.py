@@ -121,7 +121,7 @@ def failed_lines(rows: Sequence[Row], graph: Graph, failed: Sequence[Job]) -> It
     left = {job for job in graph.needrun_jobs() if job not in singles}
     others = [str(row) for row in rows if row not in named and needs[row] & left]
     if lines:
-        yield "relu2snn: failed rows; the table above and in results.csv has what is finished"
+        yield "relu2snn: failed rows:"
         yield from lines
     if others:
         yield f"relu2snn: not finished: {'; '.join(others)}; the same call goes on with them"
