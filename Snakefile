@@ -1,5 +1,7 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
+import sys
+
 from relu2snn.config import (
     FIGURES,
     Paths,
@@ -7,28 +9,43 @@ from relu2snn.config import (
     sweep_point,
     sweep_values,
 )
-from relu2snn.config.selection import made_weights, named
+from relu2snn.config.selection import made_weights, named, needs_container
 from relu2snn.config.workflow import (
     begin_workflow,
+    leave_out_unfinished,
     make_halves_again,
+    only_reports,
     overrides_text,
     prepare_environment,
     print_missing,
     select_or_exit,
     slice_text,
 )
+from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
+from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
+from relu2snn.report import compares
+from relu2snn.stages._unfinished import show_what_is_finished
 
-# Folders with half of their files, or two files of weights for one network, end here instead of in a job.
+# What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
+# files of weights for one network, a folder that can't be written, a container engine that does not answer.
+MACHINE = [
+    lambda each: source_files(each.dataset.source),
+    lambda each: find_weights(each.weights),
+    lambda each: require_writable(Paths.of(each).suite_folder),
+    lambda each: require_writable(Paths.of(each).dataset),
+    lambda each: require_writable(Paths.of(each).folder),
+    lambda each: needs_container(each) and require_engine(each.container.engine),
+]
+REPORTS = only_reports(sys.argv)
 SELECTION = select_or_exit(
     config,
     SUPPORTED_FORMATS,
-    checks=[
-        lambda each: source_files(each.dataset.source),
-        lambda each: find_weights(each.weights),
-    ],
+    checks=MACHINE if workflow.is_main_process and not REPORTS else [],
 )
+if REPORTS:
+    SELECTION = leave_out_unfinished(SELECTION)
 # Patterns of the files of all runs; SELECTION.at gives the config of a folder.
 PATHS = Paths(SELECTION.outputs, SELECTION.suite.name)
 RUNS = [Paths.of(each) for each in SELECTION.runs]
@@ -112,3 +129,9 @@ include: "pipeline/phase2.smk"
 include: "pipeline/results.smk"
 include: "pipeline/sweep.smk"
 include: "pipeline/report.smk"
+
+
+# With a failed job, rules over all rows can't run.
+onerror:
+    if workflow.is_main_process:
+        show_what_is_finished(SELECTION, workflow.dag, workflow.scheduler.failed)

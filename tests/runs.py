@@ -71,6 +71,18 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
 
 
+def without_engines(folder: Path) -> dict[str, str]:
+    """The environment of a machine that has no container engine: a PATH with all programs but these."""
+    folder.mkdir()
+    for place in reversed(os.environ["PATH"].split(os.pathsep)):
+        for program in Path(place).glob("*"):
+            link = folder / program.name
+            if program.name not in ("docker", "podman"):
+                link.unlink(missing_ok=True)
+                link.symlink_to(program)
+    return environment() | {"PATH": str(folder)}
+
+
 def jobs(output: str) -> dict[str, int]:
     """The rules that a run (or dry run) starts, with their number of jobs, without the target rule."""
     rules: dict[str, int] = {}

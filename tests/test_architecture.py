@@ -35,7 +35,7 @@ ALLOWED = {
     "ui": {"config", "tracking"},
     "figures": {"spiking"},
     "results": {"config"},
-    "report": {"results"},
+    "report": {"config", "results"},
     "runs": {"config", "results"},
     "software": set(),
     "config": set(),

@@ -1,150 +1,283 @@
-"""Real data are compared with the digests under which they are published."""
+"""Whose value may stand beside a run: only that of the very same experiment, told by the run's own config and files."""
 
-import gzip
-import hashlib
-import subprocess
+import copy
+import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
-from relu2snn.config import compose_experiment, compose_suite
-from relu2snn.config.schema import PublishedFiles, Source
-from relu2snn.datasets import load_arrays
-from relu2snn.datasets.cifar import LAYOUTS
-from relu2snn.datasets.idx import encode_idx
-from relu2snn.datasets.locate import IDX_NAMES, NPZ_KEYS
-from relu2snn.datasets.synthetic import write_cifar
-from relu2snn.errors import UserError
-
-RANDOM = np.random.default_rng(0)
-LAYOUT = LAYOUTS["cifar10"]
-OTHER_MD5 = "0" * 32
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
-
-
-def load(folder: Path, format: str, digests: dict[str, str], **values: Any) -> Any:
-    settings = {"kind": "real", "train_images": 10, "test_images": 4} | values
-    published = PublishedFiles(train_images=10, test_images=4, digests=digests)
-    source = Source(format=format, directory=str(folder), published=published, **settings)
-    return load_arrays(source, "tiny", (32, 32, 3) if format == "cifar10" else (3, 2, 1), 10)
-
-
-@pytest.fixture
-def cifar(tmp_path: Path) -> dict[str, str]:
-    """An archive, and the digests of it and its batches."""
-    images = [RANDOM.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (10, 4)]
-    path = tmp_path / LAYOUT.archive
-    write_cifar(path, LAYOUT, images[0], np.arange(10), images[1], np.arange(4))
-    subprocess.run(["tar", "xzf", path, "-C", tmp_path], check=True)
-    batches = {name: md5((tmp_path / LAYOUT.folder / name).read_bytes()) for name in LAYOUT.batches}
-    return {LAYOUT.archive: md5(path.read_bytes()), **batches}
-
-
-def test_an_archive_and_its_batches(tmp_path: Path, cifar: dict[str, str]) -> None:
-    assert load(tmp_path, "cifar10", cifar).published == "as published"
-    for name in cifar:
-        with pytest.raises(UserError, match=rf"{name}: not as published \(its MD5 is {cifar[name]}, not 0{{32}}\); .*"):
-            load(tmp_path, "cifar10", {**cifar, name: OTHER_MD5})
-
-
-def test_untarred_batches(tmp_path: Path, cifar: dict[str, str]) -> None:
-    (tmp_path / LAYOUT.archive).unlink()
-    assert load(tmp_path, "cifar10", cifar).published == "as published"
-    path = tmp_path / LAYOUT.folder / "data_batch_3"
-    content = bytearray(path.read_bytes())
-    content[1000] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"data_batch_3: not as published .* or set dataset\.source\.check=none"):
-        load(tmp_path, "cifar10", cifar)
-
-
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ({"check": "none"}, "dataset.source.check=none"),
-        ({"kind": "sample"}, "the kind of the data is sample"),
-        ({"test_images": 3}, None),
-    ],
+from relu2snn.config import (
+    Paths,
+    compose,
+    compose_experiment,
+    compose_suite,
+    from_slice,
+    other_values,
+    reported,
+    stage_slice,
 )
-def test_what_overrules_the_comparison(tmp_path: Path, cifar: dict[str, str], values: Any, reason: str | None) -> None:
-    wrong = dict.fromkeys(cifar, OTHER_MD5)
-    if reason is None:
-        # What is no whole data set by the config is not compared, but counted.
-        with pytest.raises(UserError, match=r"4 images, but dataset\.source\.test_images is 3"):
-            load(tmp_path, "cifar10", wrong, **values)
-    else:
-        assert load(tmp_path, "cifar10", wrong, **values).published == reason
+from relu2snn.config.changes import flatten
+from relu2snn.config.published import VALUES
+from relu2snn.files import write_json
+from relu2snn.report import compares
+from relu2snn.stages import provenance, report_results
+
+ROWS = compose_suite("paper").experiments
+GROUPS = ("dataset", "model", "train", "phase1", "phase2")
+# What changes no result, on any row.
+FREE = {"dataset.source.by_hand", "phase1.batch", "phase2.batch", "phase2.seed"}
 
 
-def arrays() -> list[np.ndarray]:
-    images = [RANDOM.integers(0, 256, (n, 3, 2), dtype=np.uint8) for n in (10, 4)]
-    return [images[0], np.arange(10, dtype=np.uint8) % 10, images[1], np.arange(4, dtype=np.uint8)]
+def config(name: str, *overrides: str, suite: str = "paper") -> dict[str, Any]:
+    values = OmegaConf.to_container(compose_experiment(name, compose_suite(suite), overrides), resolve=True)
+    assert isinstance(values, dict)
+    return values
 
 
-@pytest.mark.parametrize("form", ["plain", "packed", "npz"])
-def test_contents_of_idx_files_are_compared_however_they_are_packed(tmp_path: Path, form: str) -> None:
-    values = arrays()
-    contents = dict(zip(IDX_NAMES, map(encode_idx, values), strict=True))
-    for name, content in contents.items():
-        if form == "packed":
-            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content, 1))
-        elif form == "plain":
-            (tmp_path / name).write_bytes(content)
-    if form == "npz":
-        np.savez(tmp_path / "any.npz", **dict(zip(NPZ_KEYS, values, strict=True)))
-    digests = {name: md5(content) for name, content in contents.items()}
-    assert load(tmp_path, "idx", digests).published == "as published"
-    for index, name in enumerate(IDX_NAMES):
-        place = NPZ_KEYS[index] if form == "npz" else name
-        with pytest.raises(UserError, match=rf"{place}(\.gz)?: not as published"):
-            load(tmp_path, "idx", {**digests, name: OTHER_MD5})
+def trained(values: dict[str, Any]) -> bool:
+    return values["weights"]["source"] == "train"
 
 
-def test_digests_of_the_gzipped_files(tmp_path: Path) -> None:
-    for name, array in zip(IDX_NAMES, arrays(), strict=True):
-        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(encode_idx(array)))
-    digests = {f"{name}.gz": md5((tmp_path / f"{name}.gz").read_bytes()) for name in IDX_NAMES}
-    assert load(tmp_path, "idx", digests).published == "as published"
-    with pytest.raises(UserError, match=rf"{IDX_NAMES[2]}\.gz: not as published"):
-        load(tmp_path, "idx", {**digests, f"{IDX_NAMES[2]}.gz": OTHER_MD5})
-    # What no digest is known of is said to be so.
-    (tmp_path / IDX_NAMES[1]).write_bytes(gzip.decompress((tmp_path / f"{IDX_NAMES[1]}.gz").read_bytes()))
-    assert load(tmp_path, "idx", digests).published == f"no digest is known for {IDX_NAMES[1]}"
+def files(values: dict[str, Any], **weights: Any) -> list[dict[str, Any]]:
+    """source.json of images and weights, result.json of both phases, as a whole run of this config leaves them."""
+    source = values["dataset"]["source"]
+    train, test = source["train_images"], source["test_images"]
+    origin = {"train": None, "caffe": values["weights"]["caffemodel"], "imagenet": None}[values["weights"]["source"]]
+    return [
+        {"kind": source["kind"], "train_images": train, "test_images": test},
+        {"kind": "trained" if trained(values) else "pretrained", "file": origin, **weights},
+        {"images": test, "calibration_images": train},
+        {"images": test, **values["phase2"]},
+    ]
 
 
-def test_the_sha256_of_an_npz(tmp_path: Path) -> None:
-    path = tmp_path / "mnist.npz"
-    np.savez(path, **dict(zip(NPZ_KEYS, arrays(), strict=True)))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert load(tmp_path, "idx", {"mnist.npz": digest}).published == "as published"
-    with pytest.raises(UserError, match=r"mnist\.npz: not as published \(its SHA256 is"):
-        load(tmp_path, "idx", {"mnist.npz": "0" * 64})
+def changed(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return {str: "another", list: [[7]], type(None): "something"}[type(value)]
 
 
-@pytest.mark.parametrize(
-    ("experiment", "names"),
-    [
-        ("mnist_fc", {*(f"{name}.gz" for name in IDX_NAMES), "mnist.npz"}),
-        ("fmnist_fc", {*IDX_NAMES}),
-        ("cifar10_vgg", {LAYOUT.archive, *LAYOUT.batches}),
-        ("cifar100_vgg", {LAYOUTS["cifar100"].archive, *LAYOUTS["cifar100"].batches}),
-    ],
-)
-def test_every_data_set_that_is_read_whole_has_its_digests(experiment: str, names: set[str]) -> None:
-    source = compose_experiment(experiment, compose_suite("paper")).dataset.source
-    assert set(source.published.digests) == names
-    assert all(len(bytes.fromhex(each)) in (16, 32) for each in source.published.digests.values())
-    assert (source.check, source.published.train_images) == ("published", source.train_images)
+def put(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    result = copy.deepcopy(values)
+    *groups, last = key.split(".")
+    place = result
+    for group in groups:
+        place = place[group]
+    place[last] = value
+    return result
 
 
-def test_debians_fashion_mnist_is_as_published() -> None:
-    folder = Path("/usr/share/datasets/fashion-mnist")
-    if not folder.is_dir():
-        pytest.skip("Debian's package dataset-fashion-mnist is not installed")
-    dataset = compose_experiment("fmnist_fc", compose_suite("paper"), [f"dataset.source.directory={folder}"]).dataset
-    assert load_arrays(dataset.source, "fmnist", (28, 28, 1), 10).published == "as published"
+@pytest.mark.parametrize("name", ROWS)
+def test_the_published_run_stands_beside_its_value(name: str) -> None:
+    """So conf/ still is what was published, for every row of the paper."""
+    values = config(name)
+    found = reported(values, *files(values))
+    assert found.reason == ""
+    assert found.values == {key: values["published"][key] for key in VALUES}
+    assert found.source == values["published"]["source"]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_any_one_other_value_leaves_it_out_and_is_named(name: str) -> None:
+    values = config(name)
+    keys = [key for group in GROUPS for key, _ in flatten(values[group], f"{group}.") if key not in FREE]
+    if values["dataset"]["source"]["format"] not in ("places365", "pass"):
+        keys = [key for key in keys if key not in ("dataset.parts", "dataset.part_images")]
+    if not trained(values):
+        # Weights that are not trained here know no recipe.
+        keys = [key for key in keys if not key.startswith("train.")]
+    before = dict(flatten(values))
+    assert len(keys) > 25
+    for key in keys:
+        other = put(values, key, changed(before[key]))
+        # Whether the files follow the config or not.
+        for made in (files(values), files(other)):
+            found = reported(other, *made)
+            assert set(found.values.values()) == {None}, key
+            assert found.source is None
+            assert f"{key}=" in found.reason
+
+
+@pytest.mark.parametrize("name", ["mnist_fc", "pass_vgg"])
+def test_what_changes_no_result_changes_nothing_here(name: str) -> None:
+    values = config(name)
+    for key in ("phase1.batch", "phase2.batch", "phase2.seed", "figures.seed", "container.engine", "outputs", "name"):
+        other = put(values, key, changed(dict(flatten(values))[key]))
+        assert reported(other, *files(values)).reason == ""
+
+
+FILES = [
+    (0, "kind", "sample", "kind of the images: sample instead of real"),
+    (0, "kind", "synthetic", "kind of the images: synthetic instead of real"),
+    (0, "train_images", 8000, "training images: 8000 instead of 60000"),
+    (0, "test_images", 100, "test images: 100 instead of 10000"),
+    (1, "kind", "synthetic", "kind of the weights: synthetic instead of pretrained"),
+    (2, "images", 8000, "images of phase 1: 8000 instead of 10000"),
+    (2, "calibration_images", 8000, "calibration images of phase 1: 8000 instead of 60000"),
+    (3, "images", 8000, "images of phase 2: 8000 instead of 10000"),
+    (3, "zeta", 0.3, "zeta of phase 2: 0.3 instead of 0.5"),
+    (3, "noise", 0.01, "noise of phase 2: 0.01 instead of 0.0"),
+    (3, "alpha_noise", 0.01, "alpha_noise of phase 2: 0.01 instead of 0.0"),
+    (3, "window", "certified", "window of phase 2: certified instead of margin"),
+    (3, "precision", "float32", "precision of phase 2: float32 instead of float64"),
+]
+
+
+@pytest.mark.parametrize(("file", "key", "value", "reason"), FILES, ids=[reason for *_, reason in FILES])
+def test_what_the_files_say_counts_whatever_the_config_says(file: int, key: str, value: Any, reason: str) -> None:
+    values = config("mnist_fc")
+    made = files(values)
+    made[file][key] = value
+    assert reported(values, *made).reason == reason
+    del made[file][key]
+    assert "null instead of " in reported(values, *made).reason
+
+
+WEIGHTS = [
+    ("mnist_fc", "data/models/MNIST/FC/mnist_fc_relu_original.h5", True),
+    ("mnist_fc", "elsewhere/MNIST/FC/mnist_fc_relu_original.weights.h5", True),
+    ("mnist_fc", "data/models/MNIST/FC/mnist_fc_relu_original.keras", True),
+    ("mnist_fc", "data/models/MNIST/FC/mine.h5", False),
+    ("mnist_fc", "data/models/fMNIST/FC/mnist_fc_relu_original.h5", False),
+    ("mnist_fc", "mnist_fc_relu_original.h5", False),
+    ("mnist_fc", "data/models/MNIST/FC/mnist_fc_l1_relu_original.h5", False),
+    ("mnist_fc_l1", "data/models/MNIST/FC/mnist_fc_relu_original.h5", False),
+    ("mnist_fc", None, False),
+    ("pass_vgg", "data/models/PASS/VGG/vgg16_weights_tf_dim_ordering_tf_kernels.h5", True),
+    ("pass_vgg", "data/smoke/pass/vgg16_weights.h5", False),
+    ("places365_vgg", "data/models/PLACES365/VGG/places_vgg_relu_original.npz", True),
+    ("places365_vgg", "data/raw/places365/other.caffemodel", False),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "same"), WEIGHTS)
+def test_weights_under_the_published_name_stand_for_the_recipe(name: str, file: str | None, same: bool) -> None:
+    # A recipe that was not used doesn't matter.
+    values = config(name, "train.epochs=3")
+    found = reported(values, *files(values, kind="pretrained", file=file))
+    assert (found.reason == "") == same
+    assert (found.source is not None) == same
+    if not same:
+        assert str(file or values["weights"]["source"]) in found.reason
+
+
+def test_weights_trained_here_are_never_those_published_without_a_recipe() -> None:
+    values = config("pass_vgg")
+    found = reported(values, *files(values, kind="trained"))
+    assert found.reason.startswith("weights: trained here instead of imagenet or ")
+
+
+def test_an_experiment_of_ones_own_with_a_copied_value_is_compared_by_what_it_is() -> None:
+    """A name decides nothing: neither a copy under another name, nor another experiment under a published one."""
+    values = config("mnist_fc")
+    copied = {**values, "name": "mine"}
+    assert reported(copied, *files(copied)).values["accuracy"] == 0.9862
+    other = {**config("fmnist_fc"), "name": "mnist_fc", "published": values["published"]}
+    assert "dataset.name=fmnist instead of mnist" in reported(other, *files(other)).reason
+
+
+def test_the_issues_own_case_says_why() -> None:
+    values = config("mnist_fc", "dataset.source.train_images=8000", "train.epochs=3", "phase2.noise=0.01")
+    reason = reported(values, *files(values)).reason
+    assert reason == (
+        "dataset.source.train_images=8000 instead of 60000, train.epochs=3 instead of 100, "
+        "phase2.noise=0.01 instead of 0.0"
+    )
+    many = config("mnist_fc", "train=quickstart")
+    assert reported(many, *files(many)).reason.endswith(" more")
+    unknown = config("mnist_fc", "published.model=none")
+    assert reported(unknown, *files(unknown)).reason == "published.model=none is none of conf/published.yaml"
+
+
+@pytest.mark.parametrize("suite", ["quickstart", "smoke"])
+def test_suites_of_other_data_compare_nothing(suite: str) -> None:
+    for name in compose_suite(suite).experiments:
+        values = config(name, suite=suite)
+        assert other_values(values)
+        assert set(reported(values, *files(values)).values.values()) == {None}
+
+
+# The pages, over result files of runs that never ran
+
+
+def run_of(folder: Path, name: str, *overrides: str, suite: str = "paper", **changes: Any) -> None:
+    """The result files of a run, and its provenance as its stage writes it."""
+    whole = compose_experiment(name, compose_suite(suite), [f"outputs={folder}", *overrides])
+    values = OmegaConf.to_container(whole, resolve=True)
+    assert isinstance(values, dict)
+    paths = Paths.of(whole)
+    images, weights, phase1, phase2 = files(values)
+    write_json(f"{paths.dataset}/source.json", images)
+    write_json(f"{paths.weights}/source.json", weights)
+    accuracies = {"accuracy_original": 0.9861, "accuracy_scaled": 0.9861, "agreement_scaled": 1.0}
+    nothing = {"total": 0, "layers": [0]}
+    write_json(f"{paths.phase1}/result.json", {**phase1, **accuracies, "nonzero_fraction": {"test": nothing}})
+    result = {"experiment": name, "dataset": values["dataset"]["name"], "variant": values["run"]["phase2"]}
+    result |= {"overrides": values["run"]["overrides"], "run": values["run"], "accuracy": 0.9861, "agreement": 1.0}
+    result |= {"exact": True, "latency": 5.0}
+    result |= dict.fromkeys(("certified", "early_spikes", "spiking_fraction"), nothing)
+    write_json(f"{paths.phase2}/result.json", {**phase2, **result, **changes})
+    provenance.run(from_slice(stage_slice(whole, "provenance")), None)
+
+
+def pages(folder: Path, suite: str = "paper") -> tuple[str, str]:
+    """The page of results and the first page's table."""
+    whole = compose_experiment("fmnist_fc", compose_suite(suite), [f"outputs={folder}"])
+    report_results.run(from_slice(stage_slice(whole, "report_results")), None)
+    return tuple((folder / suite / "report" / name).read_text() for name in ("results.html", "summary.csv"))  # type: ignore
+
+
+def test_the_page_has_the_value_beside_the_published_run_alone(tmp_path: Path) -> None:
+    run_of(tmp_path, "mnist_fc")
+    run_of(tmp_path, "mnist_fc", "phase2.zeta=0.3")
+    run_of(tmp_path, "mnist_fc", "dataset.source.train_images=8000", "train.epochs=3")
+    run_of(tmp_path, "fmnist_fc")
+    page, table = pages(tmp_path)
+    assert page.count("0.9862") == 2  # the number, and all of its digits
+    rows = {row["experiment"]: row for row in csv.DictReader(table.splitlines())}
+    assert {name for name, row in rows.items() if row["published"]} == {"mnist_fc"}
+    reasons = {name: row["not compared, since"] for name, row in rows.items() if row["not compared, since"]}
+    assert set(reasons.values()) == {
+        "phase2.zeta=0.3 instead of 0.5",
+        "dataset.source.train_images=8000 instead of 60000, train.epochs=3 instead of 100",
+    }
+    assert all(reason in page for reason in reasons.values())
+
+
+def test_a_page_of_other_runs_alone_has_no_value_and_says_why(tmp_path: Path) -> None:
+    """The config says all of the images; the files say how many were really run."""
+    run_of(tmp_path, "mnist_fc", images=8000)
+    page, table = pages(tmp_path)
+    assert "0.9862" not in page + table
+    assert "images of phase 2: 8000 instead of 10000" in page
+    assert "images of phase 2: 8000 instead of 10000" in table
+    assert not compares(tmp_path / "paper" / "report" / "results.html")
+
+
+@pytest.mark.parametrize("overrides", [[], ["phase2.zeta=0.3"]])
+def test_a_suite_that_compares_nothing_has_no_word_of_it(tmp_path: Path, overrides: list[str]) -> None:
+    for name in ("fmnist_fc", "fmnist_vgg"):
+        run_of(tmp_path, name, *overrides, suite="quickstart")
+    page, table = pages(tmp_path, suite="quickstart")
+    (config_page,) = (tmp_path / "quickstart" / "fmnist_vgg" / "provenance").glob("*/config.html")
+    for text in (page, table, config_page.read_text()):
+        for word in ("publish", "paper", "compared", "2212.12522"):
+            assert word not in text.lower()
+
+
+def test_a_recipe_edited_in_conf_is_another_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever edits conf/train/mnist.yaml has changed every run of it, and what is published stays what it is."""
+    shutil.copytree(compose.CONF, tmp_path / "conf")
+    recipe = tmp_path / "conf" / "train" / "mnist.yaml"
+    recipe.write_text(recipe.read_text().replace("epochs: 100", "epochs: 3"))
+    monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
+    run_of(tmp_path / "outputs", "mnist_vgg")
+    page, _ = pages(tmp_path / "outputs")
+    assert "train.epochs=3 instead of 100" in page
+    assert not compares(tmp_path / "outputs" / "paper" / "report" / "results.html")

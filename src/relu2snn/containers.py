@@ -1,6 +1,7 @@
 """Running pipeline/places365/caffe.py: inside its container by docker or podman, or in this environment."""
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -10,10 +11,12 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, one_line
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipeline" / "places365"
 
+# Seconds; an engine whose service hangs never answers.
+_PATIENCE = 60
 _CONTEXT = ("Dockerfile", "requirements.txt", "caffe.py")
 # The script's exit status after it has said what is wrong with its input.
 _MISTAKE = 3
@@ -32,7 +35,7 @@ def build(engine: str) -> str | None:
     """
     if engine == "none":
         return None
-    _require_engine(engine)
+    require_engine(engine)
     name = image_name()
     if subprocess.run([engine, "image", "inspect", name], capture_output=True, check=False).returncode == 0:
         return name
@@ -107,11 +110,27 @@ def _mounts(inputs: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
                 yield link.resolve(), link.absolute()
 
 
-def _require_engine(engine: str) -> None:
+def require_engine(engine: str) -> None:
+    """Make sure that `engine` can run the script here: that it answers or, for "none", that OpenCV is installed.
+
+    Raises UserError, which says what is wrong and what else there is to choose.
+    """
+    if engine == "none":
+        if importlib.util.find_spec("cv2") is None:
+            raise UserError(
+                "container.engine=none: this environment has no OpenCV (cv2); install opencv-python-headless 4.14 or "
+                "a later 4.x, or choose container.engine=podman or docker"
+            )
+        return
     way_out = "start it, or choose container.engine=podman, docker or none (the same conversion in this environment)"
     if shutil.which(engine) is None:
         raise UserError(f"container.engine={engine}: no such program on the path; install it, or {way_out}")
-    answer = subprocess.run([engine, "version"], capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run([engine, "version"], capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"container.engine={engine}: no answer after {_PATIENCE} s; {way_out}") from None
+    except OSError as error:
+        raise UserError(f"container.engine={engine}: can't be run ({one_line(error)}); {way_out}") from None
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
         raise UserError(f"container.engine={engine}: no engine answers ({reason}); {way_out}")

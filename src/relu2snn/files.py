@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from relu2snn.errors import UserError, machine_fault, reading
+from relu2snn.errors import UserError, machine_fault, one_line, reading
 from relu2snn.processes import Process
 
 _PREFIX = ".partial-"
@@ -118,6 +118,25 @@ def _is_left(path: Path) -> bool:
         return True
     lives = writer.lives()
     return not lives if lives is not None else time.time() - path.stat().st_mtime > _SECONDS
+
+
+def require_writable(folder: str | Path) -> None:
+    """Make sure that files can be made in `folder`, or in the folder above it where it would be made; leaves nothing.
+
+    Raises UserError, which names the place that refuses.
+    """
+    place = Path(folder)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    try:
+        # It has no name in any folder, or none for long.
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else one_line(error)
+        raise UserError(
+            f"{place}: no results can be written here ({reason}); choose another folder with outputs=…"
+        ) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, split_names, split_overrides
 from relu2snn.config.paths import FIGURES, Paths, model_files
+from relu2snn.config.published import Reported, other_values, reported
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
@@ -12,13 +13,16 @@ __all__ = [
     "STAGES",
     "Experiment",
     "Paths",
+    "Reported",
     "Suite",
     "compose_experiment",
     "compose_suite",
     "compose_tracking",
     "from_slice",
     "model_files",
+    "other_values",
     "point_value",
+    "reported",
     "split_names",
     "split_overrides",
     "stage_slice",

@@ -198,12 +198,18 @@ class Published:
 
     accuracy: of the spiking network. accuracy_loss: the original network's accuracy minus the spiking network's.
     agreement: share of the test images for which both predict the same class.
+    dataset, model, recipe: the run that this was reported for, by the names in conf/published.yaml. weights: what may
+    stand for training, as file names with their last folders; "imagenet" is what keras.applications has.
     """
 
     accuracy: float | None = _value(None, ge=0, le=1)
     accuracy_loss: float | None = _value(None, ge=-1, le=1)
     agreement: float | None = _value(None, ge=0, le=1)
     source: str | None = None
+    dataset: str | None = None
+    model: str | None = None
+    recipe: str | None = None
+    weights: list[str] = field(default_factory=list)
 
 
 @dataclass

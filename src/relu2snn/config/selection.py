@@ -4,15 +4,15 @@ import glob
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
-from relu2snn.config.paths import Paths
+from relu2snn.config.paths import FIGURES, Paths
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
@@ -22,12 +22,16 @@ _KEYS = ("suite", "experiments", "sweep", "overrides")
 
 @dataclass(frozen=True)
 class Missing:
-    """An input that stops an experiment: what it is, where it comes from, where it belongs."""
+    """What keeps an experiment from running: an input, where it comes from, where it belongs; or words alone."""
 
     experiment: str
     what: str
-    origin: str
-    path: str
+    origin: str = ""
+    path: str = ""
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.path} is missing ({self.what}); get it from {self.origin}" if self.path else self.what
 
 
 @dataclass
@@ -102,12 +106,41 @@ class Selection:
         """Whether the call has one run of an experiment."""
         return self._counts[experiment] == 1
 
+    def reported(self) -> Self:
+        """The runs and sweeps alone that are finished as far as a report shows them; all of them if none is."""
+        runs = [each for each in self.runs if _all_there(report_files(each))]
+        if not runs:
+            return self
+        kept = type(self)(self.suite, missing=self.missing)
+        for each in runs:
+            kept.add(each)
+        for each in self.sweeps:
+            if _all_there(sweep_report_files(each)):
+                kept.add(each, sweep=True)
+        return kept
+
     def datasets(self, *formats: str) -> str:
         """A regular expression for the data sets of `formats`, name/variant; it matches nothing if there are none."""
         found = {
             f"{each.dataset.name}/{each.run.dataset}" for each in self.runs if each.dataset.source.format in formats
         }
         return "|".join(map(re.escape, sorted(found))) or "(?!)"
+
+
+def report_files(config: Experiment) -> list[str]:
+    """What a report shows of a run alone."""
+    paths = Paths.of(config)
+    figures = [f"{paths.figures}/{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
+    return [f"{paths.provenance}/config.html", *figures]
+
+
+def sweep_report_files(config: Experiment) -> list[str]:
+    """What a report shows of a sweep alone."""
+    return [f"{Paths.of(config).sweep}/{config.sweep.name}.{suffix}" for suffix in ("png", "svg")]
+
+
+def _all_there(files: Iterable[str]) -> bool:
+    return all(Path(file).exists() for file in files)
 
 
 def made_weights(config: Experiment) -> str | list[str]:
@@ -129,15 +162,37 @@ def named(config: Experiment, key: str) -> list[str]:
     return [] if key in config.run.files else [str(OmegaConf.select(cast(DictConfig, config), key))]
 
 
-def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
+def needs_container(config: Experiment) -> bool:
+    """Whether Caffe's files have still to be read for a run: what reads them runs in its container engine."""
+    paths, dataset = Paths.of(config), config.dataset
+    made = []
+    if dataset.source.format == "places365":
+        made += [f"{paths.dataset}/parts/{part}.npy" for part in range(dataset.parts + 1)]
+    if config.weights.source == "caffe" and not _given(config):
+        made.append(str(made_weights(config)))
+    return bool(made) and not _all_there([paths.container, *made])
+
+
+def _given(config: Experiment) -> bool:
+    """Whether the user has dropped weights in, which then need no files to be made from."""
+    weights = config.weights
+    folder = Path(weights.root, weights.directory)
+    others = any((folder / name).exists() for name in weights.other_names)
+    return others or bool(weights.file) or any(folder.glob(f"{weights.stem}.*"))
+
+
+def select(
+    options: Mapping[str, Any], readable_formats: tuple[str, ...], checks: Sequence[Callable[[Experiment], object]] = ()
+) -> Selection:
     """Compose everything that the workflow's command line asks for, before any job starts.
 
     options: the command line's suite (default "paper"), experiments (default: the suite's), sweep
         (names of sweeps, or "none"; default: the suite's, if no experiments are named) and overrides.
     readable_formats: the data set formats that can be read.
+    checks: called with every run whose files are there; a UserError of theirs says what else keeps it from running.
 
     Raises UserError for an unknown option, suite, experiment or sweep, a wrong override, an experiment named
-    explicitly whose inputs are missing, and when nothing is left to run.
+    explicitly that can't run, and when nothing is left to run.
     """
     for key in options:
         if key not in _KEYS:
@@ -151,19 +206,16 @@ def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Sel
     for name in dict.fromkeys(names or suite.experiments):
         for variant in ([], *suite.variants.get(name, [])):
             experiment = compose_experiment(name, suite, [*variant, *overrides])
-            missing = missing_inputs(experiment, readable_formats)
+            missing = missing_inputs(experiment, readable_formats) or _refused(experiment, checks)
             if missing and names:
-                first = missing[0]
-                raise UserError(
-                    f"experiments={name}: {first.path} is missing ({first.what}); get it from {first.origin}"
-                )
+                raise UserError(f"experiments={name}: {missing[0].in_words}")
             if missing:
                 selection.missing += [each for each in missing if each not in selection.missing]
                 continue
             selection.add(experiment)
             runs.setdefault(name, []).append([*variant, *overrides])
     if not runs:
-        raise UserError(f"suite={suite.name}: no experiment can run; every one of them waits for files")
+        raise UserError(f"suite={suite.name}: no experiment can run; {_waiting(selection.missing)}")
     for name, sweeps in _sweeps(selection, list(runs), options.get("sweep"), names).items():
         for sweep, each in itertools.product(sweeps, runs[name]):
             selection.add(compose_experiment(name, suite, each, sweep), sweep=True)
@@ -176,17 +228,33 @@ def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Sel
 def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) -> list[Missing]:
     """The files and folders of `experiment` that only the user can provide and that are not there."""
     source, weights = experiment.dataset.source, experiment.weights
-    # Weights that the user has dropped in need no files to be made from.
-    given = weights.file or any(Path(weights.root, weights.directory).glob(f"{weights.stem}.*"))
     missing = [
         Missing(experiment.name, item.what, item.origin, item.path)
-        for item in [*source.by_hand, *([] if given else weights.by_hand)]
+        for item in [*source.by_hand, *([] if _given(experiment) else weights.by_hand)]
         if not Path(item.path).exists()
     ]
     if not missing and source.format not in readable_formats:
         reader = f"a reader of {source.format} files, which this version does not have"
         missing.append(Missing(experiment.name, reader, "a later version of relu2snn", source.directory))
     return missing
+
+
+def _refused(experiment: Experiment, checks: Iterable[Callable[[Experiment], object]]) -> list[Missing]:
+    """What the first of the checks that is not passed has to say."""
+    for check in checks:
+        try:
+            check(experiment)
+        except UserError as error:
+            return [Missing(experiment.name, str(error))]
+    return []
+
+
+def _waiting(missing: Sequence[Missing]) -> str:
+    """One line for what keeps all rows from running: what they share, or the first of each."""
+    first = {row.experiment: row.in_words for row in reversed(missing)}
+    if len(set(first.values())) == 1:
+        return next(iter(first.values()))
+    return "; ".join(f"{name}: {words}" for name, words in sorted(first.items()))
 
 
 def _same_dataset(config: Experiment, other: Experiment) -> None:

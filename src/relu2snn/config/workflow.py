@@ -23,16 +23,9 @@ from relu2snn.processes import end_with_starter, publish
 def select_or_exit(
     options: Mapping[str, Any], readable_formats: tuple[str, ...], checks: Sequence[Callable[[Experiment], object]] = ()
 ) -> Selection:
-    """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
-
-    checks: called with every experiment that will run; a UserError of theirs ends the process too.
-    """
+    """`select`, ending the process with one line and status 1 for a mistake, before any job starts."""
     try:
-        selection = select(options, readable_formats)
-        for experiment in selection.runs:
-            for check in checks:
-                check(experiment)
-        return selection
+        return select(options, readable_formats, checks)
     except UserError as error:
         print(f"relu2snn: {error}", file=sys.stderr, flush=True)
         # Snakemake would report SystemExit with a traceback of the Snakefile.
@@ -62,6 +55,28 @@ def make_halves_again(workflow: Any) -> list[str]:
     """
     workflow.dag_settings.force_incomplete = True
     return []
+
+
+def only_reports(arguments: Sequence[str]) -> bool:
+    """Whether a command line of Snakemake makes a report of what is there, and runs nothing."""
+    asked = any(word == "--report" or word.startswith("--report=") for word in arguments)
+    return asked and "--report-after-run" not in arguments
+
+
+def leave_out_unfinished(selection: Selection) -> Selection:
+    """What a report can show, with a line on stderr for each run and sweep that it can't."""
+    kept = selection.reported()
+    for before, after, name in (
+        (selection.runs, kept.runs, ""),
+        (selection.sweeps, kept.sweeps, ", sweep {sweep}"),
+    ):
+        shown = {id(each) for each in after}
+        for each in before:
+            if id(each) not in shown:
+                overrides = " ".join(each.run.sweep_overrides if name else each.run.overrides)
+                row = f"{each.name}{name.format(sweep=each.sweep.name)}" + (f" ({overrides})" if overrides else "")
+                print(f"relu2snn: {row}: not in the report, since it is not finished", file=sys.stderr, flush=True)
+    return kept
 
 
 def slice_text(experiment: Experiment, stage: str) -> str:
