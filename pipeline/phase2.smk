@@ -48,7 +48,7 @@ rule phase2:
     params:
         slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase2"),
     shell:
-        "python -m relu2snn.stages.phase2 --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        "python -m relu2snn.stages.phase2 --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule gather:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "relu2snn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"errors", "files", "progress"}
+BASE = {"arguments", "errors", "files", "progress"}
 # What each part may import of the package, beside itself and (but for the library) BASE.
 ALLOWED = {
     "stages": {
@@ -38,9 +38,10 @@ ALLOWED = {
     "software": set(),
     "config": set(),
     "datasets": {"config.schema"},
-    "networks": {"config.schema", "datasets"},
+    "networks": {"config.schema", "config.sizes", "datasets"},
     "mapping": {"spiking"},
     "spiking": set(),
+    "arguments": set(),
     "errors": set(),
     "files": set(),
     "progress": set(),

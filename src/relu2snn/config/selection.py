@@ -1,19 +1,20 @@
 """What one call of the workflow runs: the suite, its experiments, and the rows that wait for files of the user."""
 
+import glob
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
+from relu2snn.config.compose import compose_experiment, compose_suite
+from relu2snn.config.options import read_options
 from relu2snn.config.paths import Paths, variant_name
+from relu2snn.config.places import require_place
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
 from relu2snn.config.slices import stage_slice
 from relu2snn.config.sweeps import sweep_point, sweep_values
 from relu2snn.errors import UserError
-
-_KEYS = ("suite", "experiments", "sweep", "overrides")
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,12 @@ def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Sel
     Raises UserError for an unknown option, suite, experiment or sweep, a wrong override, an experiment named
     explicitly whose inputs are missing, and when nothing is left to run.
     """
-    for key in options:
-        if key not in _KEYS:
-            raise UserError(f"--config {key}={options[key]}: no such option; choose from {', '.join(_KEYS)}")
-    suite = compose_suite(str(options.get("suite") or "paper"))
-    named = split_names(options.get("experiments"))
-    overrides = split_overrides(options.get("overrides"))
+    asked = read_options(options)
+    suite, named, overrides = compose_suite(asked.suite), asked.experiments, asked.overrides
     selection = Selection(suite)
-    for name in dict.fromkeys(named or suite.experiments):
+    for name in named or list(suite.experiments):
         experiment = compose_experiment(name, suite, overrides)
+        require_place(experiment.outputs)
         missing = missing_inputs(experiment, readable_formats)
         if missing and named:
             first = missing[0]
@@ -102,7 +100,7 @@ def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Sel
     if not selection.experiments:
         raise UserError(f"suite={suite.name}: no experiment can run; every one of them waits for files")
     _same_datasets(selection)
-    for name, sweeps in _sweeps(selection, options.get("sweep"), named).items():
+    for name, sweeps in _sweeps(selection, asked.sweeps, named).items():
         for sweep in sweeps:
             selection.sweeps[name, sweep] = compose_experiment(name, suite, overrides, sweep)
     unused = next((text for text in overrides if text.startswith("sweep.")), None)
@@ -115,7 +113,7 @@ def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) ->
     """The files and folders of `experiment` that only the user can provide and that are not there."""
     source, weights = experiment.dataset.source, experiment.weights
     # Weights that the user has dropped in need no files to be made from.
-    given = weights.file or any(Path(weights.root, weights.directory).glob(f"{weights.stem}.*"))
+    given = weights.file or any(Path(weights.root, weights.directory).glob(f"{glob.escape(weights.stem)}.*"))
     missing = [
         Missing(experiment.name, item.what, item.origin, item.path)
         for item in [*source.by_hand, *([] if given else weights.by_hand)]
@@ -141,15 +139,16 @@ def _same_datasets(selection: Selection) -> None:
             )
 
 
-def _sweeps(selection: Selection, asked: Any, named: list[str]) -> dict[str, list[str]]:
+def _sweeps(selection: Selection, asked: list[str], named: list[str]) -> dict[str, list[str]]:
     """The sweeps of each experiment: the suite's, or those asked for on the experiments named or swept by the suite."""
     own = {name: list(sweeps) for name, sweeps in selection.suite.sweeps.items() if name in selection.experiments}
     if not asked:
         return {} if named else own
-    sweeps = list(dict.fromkeys(split_names(asked)))
-    if sweeps == ["none"]:
+    if asked == ["none"]:
         return {}
     chosen = named or list(selection.suite.sweeps) or list(selection.experiments)
     if not set(chosen) & set(selection.experiments):
-        raise UserError(f"sweep={asked}: {', '.join(chosen)} waits for files; name another with experiments=NAME")
-    return {name: sweeps for name in chosen if name in selection.experiments}
+        raise UserError(
+            f"sweep={','.join(asked)}: {', '.join(chosen)} waits for files; name another with experiments=NAME"
+        )
+    return {name: asked for name in chosen if name in selection.experiments}

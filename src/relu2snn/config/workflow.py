@@ -11,10 +11,11 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from relu2snn.config.compose import composing
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Missing, Selection, select
 from relu2snn.config.slices import stage_slice
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, printable
 
 TRACKING_VARIABLE = "RELU2SNN_TRACKING"
 ENGINE_VARIABLE = "RELU2SNN_CONTAINER_ENGINE"
@@ -28,13 +29,14 @@ def select_or_exit(
     checks: called with every experiment that will run; a UserError of theirs ends the process too.
     """
     try:
-        selection = select(options, readable_formats)
-        for experiment in selection.experiments.values():
-            for check in checks:
-                check(experiment)
+        with composing():
+            selection = select(options, readable_formats)
+            for experiment in selection.experiments.values():
+                for check in checks:
+                    check(experiment)
         return selection
     except UserError as error:
-        print(f"relu2snn: {error}", file=sys.stderr, flush=True)
+        print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
         # Snakemake would report SystemExit with a traceback of the Snakefile.
         os._exit(1)
 
