@@ -18,6 +18,7 @@ SELECTION = select_or_exit(
         lambda each: source_files(each.dataset.source),
         lambda each: find_weights(each.weights),
     ],
+    typed=workflow.config_settings.config_args,
 )
 EXPERIMENTS = SELECTION.experiments
 PATHS = SELECTION.paths()

@@ -1,11 +1,11 @@
 """The options of one call of the workflow, as Snakemake's command line gives them: numbers, lists and all."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relu2snn.config.overrides import LONGEST, is_text
+from relu2snn.config.overrides import LONGEST, QUOTED, is_text
 from relu2snn.errors import UserError, shown
 
 _KEYS = ("suite", "experiments", "sweep", "overrides")
@@ -23,11 +23,15 @@ class Options:
     overrides: list[str]
 
 
-def read_options(options: Mapping[str, Any]) -> Options:
-    """The options of Snakemake's `--config`, each given once, as text or as a list.
+def read_options(options: Mapping[str, Any], typed: Sequence[str] = ()) -> Options:
+    """The options of Snakemake's `--config`, as text or as lists.
 
-    Raises UserError for an unknown option and for values that are no names or overrides.
+    options: what Snakemake has made of them and of its configuration files; typed: its arguments, KEY=VALUE, as they
+    were typed. Snakemake takes quotes off their ends, and reads the rest as YAML, which ends at a "#".
+
+    Raises UserError for an unknown option, one given twice, and values that are no names or overrides.
     """
+    options = {**options, **_as_typed(options, typed)}
     for key in options:
         if key not in _KEYS:
             raise UserError(
@@ -45,6 +49,20 @@ def read_options(options: Mapping[str, Any]) -> Options:
         split_names(options.get("sweep"), "sweep"),
         split_overrides(options.get("overrides")),
     )
+
+
+def _as_typed(options: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for entry in typed:
+        key, _, text = entry.partition("=")
+        if key in found:
+            raise UserError(f"--config {shown(key)}={shown(text)}: {shown(key)} is given twice; give it once")
+        parsed = options.get(key)
+        if isinstance(parsed, list) or text == f"'{parsed}'":
+            found[key] = parsed
+        else:
+            found[key] = (_unquoted(text) if QUOTED.fullmatch(text) else text) or None
+    return found
 
 
 def split_names(value: Any, option: str = "experiments") -> list[str]:

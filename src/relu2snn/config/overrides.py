@@ -23,7 +23,7 @@ from relu2snn.errors import UserError, one_line, printable, shown
 LONGEST = 4_000
 """Characters of one override: Hydra reads it for every experiment, and takes a second for each ten thousand."""
 _DEEPEST = 10
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 _ELSEWHERE = {
     "experiment": "name experiments with experiments=…, not among the overrides",
@@ -76,7 +76,7 @@ def _checked(text: str, groups: dict[str, list[str]]) -> tuple[str | None, str]:
         return problem, ""
     if key in groups and not value.startswith("{"):
         return (None, f"{key}={quoted(value)}") if value in groups[key] else (_unknown(key, groups[key]), "")
-    if is_text(key) and value != "null" and not _QUOTED.fullmatch(value):
+    if is_text(key) and value != "null" and not QUOTED.fullmatch(value):
         return None, f"{key}={quoted(value)}"
     return _parsed_problem(key, text), text
 
@@ -88,7 +88,7 @@ def _unknown(group: str, names: list[str]) -> str:
 @lru_cache(1000)
 def _parsed_problem(key: str, text: str) -> str | None:
     deep = most = 0
-    for each in _QUOTED.sub("", text):
+    for each in QUOTED.sub("", text):
         deep += (each in "[{(") - (each in "]})")
         most = max(most, deep)
     if most > _DEEPEST:

@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,17 +73,18 @@ class Selection:
         return "|".join(map(re.escape, sorted(found))) or "(?!)"
 
 
-def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
+def select(options: Mapping[str, Any], readable_formats: tuple[str, ...], typed: Sequence[str] = ()) -> Selection:
     """Compose everything that the workflow's command line asks for, before any job starts.
 
     options: the command line's suite (default "paper"), experiments (default: the suite's), sweep
         (names of sweeps, or "none"; default: the suite's, if no experiments are named) and overrides.
     readable_formats: the data set formats that can be read.
+    typed: the options as they were typed, KEY=VALUE each (`read_options`).
 
     Raises UserError for an unknown option, suite, experiment or sweep, a wrong override, an experiment named
     explicitly whose inputs are missing, and when nothing is left to run.
     """
-    asked = read_options(options)
+    asked = read_options(options, typed)
     suite, named, overrides = compose_suite(asked.suite), asked.experiments, asked.overrides
     selection = Selection(suite)
     for name in named or list(suite.experiments):

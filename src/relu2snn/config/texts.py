@@ -55,8 +55,8 @@ def _path(text: str) -> str | None:
         return "must not begin or end with a blank"
     if text[0] in "-~":
         return f"must not begin with {text[0]!r}; write the whole path out"
-    if "{" in text or "}" in text:
-        return "must not hold '{' or '}', which Snakemake takes for a wildcard"
+    if wrong := next((each for each in text if each in "{}$`\\"), None):
+        return f"must not hold {wrong}, which Snakemake or a shell may take for more than a letter"
     if "://" in text:
         return "must be a path of this machine, not an address"
     longest = max(len(part.encode()) for part in text.split("/"))

@@ -22,15 +22,19 @@ ENGINE_VARIABLE = "RELU2SNN_CONTAINER_ENGINE"
 
 
 def select_or_exit(
-    options: Mapping[str, Any], readable_formats: tuple[str, ...], checks: Sequence[Callable[[Experiment], object]] = ()
+    options: Mapping[str, Any],
+    readable_formats: tuple[str, ...],
+    checks: Sequence[Callable[[Experiment], object]] = (),
+    typed: Sequence[str] = (),
 ) -> Selection:
     """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
 
+    typed: the arguments of --config as they were typed.
     checks: called with every experiment that will run; a UserError of theirs ends the process too.
     """
     try:
         with composing():
-            selection = select(options, readable_formats)
+            selection = select(options, readable_formats, typed)
             for experiment in selection.experiments.values():
                 for check in checks:
                     check(experiment)
