@@ -80,7 +80,7 @@ def _list_problem(key: str, values: ListConfig, rules: Mapping[str, Any]) -> str
         return f"{key}={shown(values)}: has {len(values)} entries; give {many}"
     each = rules.get("each", {})
     for number, item in enumerate(values):
-        structured = isinstance(item, DictConfig)
+        structured = isinstance(item, DictConfig) and is_dataclass(OmegaConf.get_type(item))
         if problem := _problem(f"{key}[{number}]" if structured else key, item, each):
             return problem
     return None
