@@ -3,8 +3,8 @@
 from relu2snn.config.changes import changed_values
 from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, composing
 from relu2snn.config.options import split_names, split_overrides
-from relu2snn.config.paths import FIGURES, Paths, model_files, variant_name
 from relu2snn.config.outputs import require_place
+from relu2snn.config.paths import FIGURES, Paths, model_files, variant_name
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, checked_slice, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed

@@ -278,7 +278,7 @@ class Suite:
     name: str = _value(text="name")
     experiments: list[str] = _value(each={"text": "name"}, shortest=1, longest=1000)
     closed: bool = MISSING
-    overrides: list[str] = _value_list()
+    overrides: list[str] = _value_list(text="words")
     per_experiment: dict[str, list[str]] = field(default_factory=dict)
     sweeps: dict[str, list[str]] = field(default_factory=dict)
     per_sweep: dict[str, list[str]] = field(default_factory=dict)

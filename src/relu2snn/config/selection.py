@@ -9,8 +9,8 @@ from typing import Any
 
 from relu2snn.config.compose import compose_experiment, compose_suite
 from relu2snn.config.options import read_options
-from relu2snn.config.paths import Paths, variant_name
 from relu2snn.config.outputs import require_place
+from relu2snn.config.paths import Paths, variant_name
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
 from relu2snn.config.slices import stage_slice
 from relu2snn.config.sweeps import sweep_point, sweep_values
