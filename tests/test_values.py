@@ -360,7 +360,6 @@ CALLS = [
     ({"overrides": "outputs=out;touch stray"}, "override 'stray': not of the form key=value"),
     ({"overrides": "outputs=/dev/null"}, "outputs=/dev/null: not a place"),
     ({"overrides": "outputs=${oc.env:HOME}"}, "may only begin a reference"),
-    ({"suite": "\n", "overrides": ""}, "suite="),
     ({"experiments": "1.5", "overrides": ""}, "experiment=1.5: no such experiment"),
     ({"suite": "", "overrides": ""}, "suite=: names nothing"),
     ({"suite": "\udcff", "overrides": ""}, "suite=\\udcff: no such suite"),
