@@ -90,9 +90,9 @@ def try_call(call: dict[str, Any]) -> str | None:
         return _line_problem(str(error))
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
-    for name, config in selection.experiments.items():
-        if problem := _config_problem(name, config, call):
-            return f"{name}: {problem}"
+    for config in [*selection.runs, *selection.sweeps]:
+        if problem := _config_problem(config, call):
+            return f"{config.name}: {problem}"
     return None
 
 
@@ -102,10 +102,10 @@ def _line_problem(line: str) -> str | None:
     return f"a line of {len(line)} characters" if len(line) > _LONGEST_MESSAGE else None
 
 
-def _config_problem(name: str, config: Any, call: dict[str, Any]) -> str | None:
+def _config_problem(config: Any, call: dict[str, Any]) -> str | None:
     """What a configuration that was taken must keep to: safe names, literal text, slices that every stage takes."""
-    paths = Paths(config.outputs, config.suite.name, name)
-    for path in (paths.dataset(config.dataset.name), f"{paths.weights}/{config.weights.stem}.npz", paths.log("x")):
+    paths = Paths.of(config)
+    for path in (f"{paths.dataset}/x.npy", f"{paths.weights}/{config.weights.stem}.npz", f"{paths.phase2}/x.json"):
         if not path.isprintable() or set(path) & set("{}$`\\") or path[0] in "-~" or "//" in path:
             return f"unsafe path {path!r}"
         if max(len(part.encode()) for part in path.split("/")) > 255:

@@ -1,16 +1,16 @@
-"""The table of a suite's results: one row per experiment and variant."""
+"""The table of a suite's results: one row per experiment and configuration that is finished."""
 
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
-from relu2snn.config import Paths
+from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 COLUMNS = (
     "experiment",
-    "variant",
+    "overrides",
     "images",
     "accuracy_original",
     "accuracy_scaled",
@@ -32,7 +32,9 @@ COLUMNS = (
     "spiking_fraction",
     "data",
     "weights",
+    "variant",
 )
+"""overrides: what a user types to get the row, nothing for what conf/ gives; variant: the folder of its phase 2."""
 
 POINT_COLUMNS = (
     "parameter",
@@ -50,41 +52,53 @@ POINT_COLUMNS = (
     "spiking_fraction_mean",
     "latency",
 )
-SWEEP_COLUMNS = ("experiment", *POINT_COLUMNS, "data", "weights")
+SWEEP_COLUMNS = ("experiment", "overrides", *POINT_COLUMNS, "data", "weights", "variant")
 
 
 def collect(outputs: str, suite: str) -> list[Row]:
-    """The rows of every result of phase 2 under outputs/<suite>, by experiment and variant.
+    """The rows of every result of phase 2 under outputs/<suite>, by experiment, those without overrides first.
 
     A result whose data set, weights or phase 1 has left no file is skipped with a line on stderr.
     Raises UserError when there are none.
     """
-    rows = [row for file in _results(outputs, suite) if (row := _row(outputs, suite, file)) is not None]
+    files = result_files(outputs, suite, "*/phase2/*/result.json")
+    rows = [row for file in files if (row := _row(outputs, suite, file)) is not None]
     if not rows:
         folder = Paths(outputs, suite).suite_folder
         raise UserError(f"{folder}: no results of phase 2 here; run snakemake for this suite first")
-    return sorted(rows, key=lambda row: (row["experiment"], row["variant"]))
+    return sorted(rows, key=lambda row: (row["experiment"], row["overrides"], row["variant"]))
 
 
 def collect_sweeps(outputs: str, suite: str) -> list[Row]:
-    """The points of every sweep under outputs/<suite>, by experiment, sweep and value.
+    """The points of every sweep under outputs/<suite>, by experiment, sweep, overrides and value.
 
     Raises UserError when there are none.
     """
     rows = []
-    folder = Paths(outputs, suite).suite_folder
-    for file in sorted(Path(folder).glob("*/sweep/*/result.json")):
+    for file in result_files(outputs, suite, "*/sweep/*/*/result.json"):
         sweep = read_json(file)
-        origin = kinds(Paths(outputs, suite, file.parents[2].name), sweep["dataset"])
-        rows += [{"experiment": sweep["experiment"], **row, **origin} for row in point_rows(sweep)]
+        paths = finished_paths(outputs, suite, sweep)
+        if not _whole(file, paths):
+            continue
+        named = {key: sweep[key] for key in ("experiment", "variant")} | {"overrides": " ".join(sweep["overrides"])}
+        rows += [{**named, **row, **kinds(paths)} for row in point_rows(sweep)]
+    rows.sort(key=lambda row: (row["experiment"], row["parameter"], row["overrides"], row["value"]))
     if not rows:
+        folder = Paths(outputs, suite).suite_folder
         raise UserError(f"{folder}: no results of a sweep here; run snakemake with sweep=NAME first")
     return rows
 
 
-def kinds(paths: Paths, dataset: str) -> dict[str, str]:
+def finished_paths(outputs: str, suite: str, result: Row) -> Paths:
+    """The paths of the run that a result file is of: it names the folders that it was made from."""
+    names = {"outputs": outputs, "suite": {"name": suite}, "name": result["experiment"]}
+    config = from_slice({**names, "dataset": {"name": result["dataset"]}, "run": result["run"]})
+    return Paths.of(config)
+
+
+def kinds(paths: Paths) -> dict[str, str]:
     """The kinds of an experiment's data set and weights (real, sample, synthetic, trained, pretrained)."""
-    folders = {"data": paths.dataset(dataset), "weights": paths.weights}
+    folders = {"data": paths.dataset, "weights": paths.weights}
     return {name: read_json(f"{folder}/source.json")["kind"] for name, folder in folders.items()}
 
 
@@ -123,27 +137,22 @@ def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[s
     Console(file=output, width=None if output.isatty() else 400).print(table)
 
 
-def _results(outputs: str, suite: str) -> Iterator[Path]:
+def result_files(outputs: str, suite: str, pattern: str) -> list[Path]:
+    """The files of a suite's experiments at a pattern from the folder of the suite on, in their order."""
+    folder = Path(Paths(outputs, suite).suite_folder)
     # Data sets stand beside the experiments.
-    for file in Path(Paths(outputs, suite).suite_folder).glob("*/phase2/*/result.json"):
-        if file.parents[2].name != "datasets":
-            yield file
+    return [file for file in sorted(folder.glob(pattern)) if file.relative_to(folder).parts[0] != "datasets"]
 
 
 def _row(outputs: str, suite: str, file: Path) -> Row | None:
     phase2 = read_json(file)
-    experiment = file.parents[2].name
-    paths = Paths(outputs, suite, experiment)
-    phase1_file = Path(paths.phase1, "result.json")
-    data_file = Path(paths.dataset(phase2["dataset"]), "source.json")
-    weights_file = Path(paths.weights, "source.json")
-    for needed in (phase1_file, data_file, weights_file):
-        if not needed.exists():
-            print(f"{file}: left out of the table, since {needed} is missing; run {experiment} again", file=sys.stderr)
-            return None
-    phase1 = read_json(phase1_file)
+    paths = finished_paths(outputs, suite, phase2)
+    if not _whole(file, paths):
+        return None
+    phase1 = read_json(f"{paths.phase1}/result.json")
     return {
-        "experiment": experiment,
+        "experiment": phase2["experiment"],
+        "overrides": " ".join(phase2["overrides"]),
         "variant": phase2["variant"],
         "images": phase2["images"],
         "accuracy_original": phase1["accuracy_original"],
@@ -156,8 +165,18 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
         "latency": phase2["latency"],
         "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
         "spiking_fraction": phase2["spiking_fraction"]["total"],
-        **kinds(paths, phase2["dataset"]),
+        **kinds(paths),
     }
+
+
+def _whole(file: Path, paths: Paths) -> bool:
+    """Whether all that a result was made from is still there."""
+    made_from = (f"{paths.phase1}/result.json", f"{paths.dataset}/source.json", f"{paths.weights}/source.json")
+    for needed in made_from:
+        if not Path(needed).exists():
+            print(f"{file}: left out of the table, since {needed} is missing; run it again", file=sys.stderr)
+            return False
+    return True
 
 
 def shown(value: Any) -> str:

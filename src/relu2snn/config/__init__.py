@@ -1,10 +1,9 @@
 """Composing, checking and slicing the Hydra configuration."""
 
-from relu2snn.config.changes import changed_values
 from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, composing
 from relu2snn.config.options import split_names, split_overrides
 from relu2snn.config.outputs import require_place
-from relu2snn.config.paths import FIGURES, Paths, model_files, variant_name
+from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, checked_slice, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
@@ -15,7 +14,6 @@ __all__ = [
     "Experiment",
     "Paths",
     "Suite",
-    "changed_values",
     "checked_slice",
     "compose_experiment",
     "compose_suite",
@@ -31,5 +29,4 @@ __all__ = [
     "sweep_point",
     "sweep_values",
     "trial_seed",
-    "variant_name",
 ]

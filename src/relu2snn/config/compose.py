@@ -1,6 +1,8 @@
 """Composition of `conf/` and the user's overrides into one typed, range-checked config per experiment."""
 
+import copy
 import difflib
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +14,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from relu2snn.config.overrides import hydra_overrides, quoted
-from relu2snn.config.schema import Experiment, Suite, Tracking
+from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking
 from relu2snn.config.texts import text_problem
 from relu2snn.config.validate import check_ranges, plain_values
+from relu2snn.config.variants import name_run
 from relu2snn.errors import UserError, one_line, printable, shown
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -48,20 +51,29 @@ def compose_suite(name: str) -> Suite:
     """
     _require_known("suite", name)
     file = CONF / "suite" / f"{name}.yaml"
+    where = _shown_path(file)
     suite = cast(Suite, _load(Suite, file))
+    check_ranges(suite, where=f"{where}: ")
     if suite.name != name:
-        raise UserError(f"{_shown_path(file)}: name={shown(suite.name)}; a suite's name is its file's, {name}")
+        raise UserError(f"{where}: name={shown(suite.name)}; a suite's name is its file's, {name}")
     for option, group, named in (
         ("experiments", "experiment", suite.experiments),
         ("per_experiment", "experiment", suite.per_experiment),
         ("sweeps", "experiment", suite.sweeps),
         ("sweeps", "sweep", [each for sweeps in suite.sweeps.values() for each in sweeps]),
         ("per_sweep", "sweep", suite.per_sweep),
+        ("variants", "experiment", suite.variants),
     ):
         for each in named:
             if each not in known(group):
+                raise UserError(f"{where}: {option} names {shown(each)}, which is no {group} of conf/{group}/")
+    for experiment, variants in suite.variants.items():
+        for variant in variants:
+            wrong = next((text for text in variant if text.startswith(("outputs=", "sweep."))), None)
+            if wrong or not variant:
                 raise UserError(
-                    f"{_shown_path(file)}: {option} names {shown(each)}, which is no {group} of conf/{group}/"
+                    f"{where}: variants.{experiment}: {wrong or '[]'} makes no run of its own; give values of the "
+                    "experiment"
                 )
     return suite
 
@@ -71,22 +83,25 @@ def compose_tracking() -> Tracking:
 
     Raises UserError when the file is wrong.
     """
-    return cast(Tracking, _load(Tracking, CONF / "tracking" / "mlflow.yaml", "tracking."))
+    path = CONF / "tracking" / "mlflow.yaml"
+    tracking = _load(Tracking, path)
+    check_ranges(tracking, "tracking.", f"{_shown_path(path)}: ")
+    return cast(Tracking, tracking)
 
 
-def _load(schema: type, path: Path, prefix: str = "") -> Any:
+def _load(schema: type, path: Path) -> Any:
     with composing(_shown_path(path)):
-        loaded = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(path))
-        check_ranges(loaded, prefix, f"{_shown_path(path)}: ")
-        return loaded
+        return OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(path))
 
 
 def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), sweep: str = "") -> Experiment:
     """The config of one experiment: its file, the sweep if one is named, the suite's overrides, then the user's.
 
+    Its `run` says what the user's overrides have changed, and names the folders of its files.
+
     Raises UserError, one line that names the key, for an unknown experiment, an experiment that a closed
-    suite does not list, an unknown key, a wrong type and a value out of range; or that names the file of conf/ which
-    cannot be read.
+    suite does not list, an unknown key, a wrong type, a value out of range and a file that is not there; or that names
+    the file of conf/ which cannot be read.
     """
     _require_known("experiment", name)
     if suite.closed and name not in suite.experiments:
@@ -100,33 +115,56 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
         _require_known("sweep", sweep)
         chosen.append(f"sweep={quoted(sweep)}")
         of_suite += suite.per_sweep.get(sweep, [])
-    checked = _of_suite(suite.name, of_suite)
+    ours = (*chosen, *_of_suite(suite.name, of_suite))
     with composing():
         given = hydra_overrides(overrides, _groups())
     try:
-        config = _compose([*chosen, *checked, *given])
+        config = _composed((*ours, *given))
     except Exception as error:
-        raise UserError(_explain(error, name, [*chosen, *checked], dict(zip(given, overrides, strict=True)))) from None
+        raise UserError(_explain(error, name, ours, dict(zip(given, overrides, strict=True)))) from None
     if config.name != name:
         raise UserError(
             f"name={shown(config.name)}: an experiment's name is its file's ({name}); leave the override out"
         )
     config.suite = suite
+    standard = _composed(ours) if overrides else copy.deepcopy(config)
+    # Folders that are named after it change no result.
+    standard.outputs = config.outputs
     check_ranges(config)
-    return cast(Experiment, config)
+    config.run = name_run(config, standard, _with_dataset(standard, config.dataset.name))
+    return config
+
+
+def _composed(overrides: tuple[str, ...]) -> Experiment:
+    """What Hydra makes of conf/ and the overrides, as a copy to be changed."""
+    return copy.deepcopy(_compose(CONF, overrides))
+
+
+@functools.cache
+def _compose(conf: Path, overrides: tuple[str, ...]) -> Experiment:
+    """The typed config; its references are replaced by what they refer to, so that each value is checked once more."""
+    with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
+        return _typed(compose("config", overrides=list(overrides)))
+
+
+def _typed(config: Any) -> Experiment:
+    return cast(Experiment, OmegaConf.merge(OmegaConf.structured(Experiment), plain_values(config)))
+
+
+def _with_dataset(standard: Experiment, name: str) -> Experiment | None:
+    """`standard` with the data set of this name in conf/, or None."""
+    path = CONF / "dataset" / f"{name}.yaml"
+    if name not in known("dataset"):
+        return None
+    changed = copy.deepcopy(standard)
+    changed.dataset = _load(Dataset, path)
+    return _typed(changed)
 
 
 def _of_suite(name: str, overrides: Sequence[str]) -> list[str]:
     where = f"{_shown_path(CONF / 'suite' / f'{name}.yaml')}: "
     # One by one: a later one may replace what an earlier one has set for all.
     return [each for text in overrides for each in hydra_overrides([text], _groups(), where)]
-
-
-def _compose(overrides: Sequence[str]) -> Any:
-    """The typed config; its references are replaced by what they refer to, so that each value is checked once more."""
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=list(overrides))
-    return OmegaConf.merge(OmegaConf.structured(Experiment), plain_values(composed))
 
 
 def _explain(error: Exception, experiment: str, ours: Sequence[str], given: dict[str, str]) -> str:
@@ -146,7 +184,7 @@ def _explain(error: Exception, experiment: str, ours: Sequence[str], given: dict
 
 def _composes(overrides: Sequence[str]) -> bool:
     try:
-        _compose(overrides)
+        _compose(CONF, tuple(overrides))
     except Exception:
         return False
     return True

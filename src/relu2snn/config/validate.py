@@ -50,6 +50,9 @@ def check_ranges(config: Any, prefix: str = "", where: str = "", complete: bool 
     """
     for entry in fields(cast(type[Any], OmegaConf.get_type(config))):
         key = prefix + entry.name
+        if key == "run":
+            # Made of the values once they are checked.
+            continue
         if OmegaConf.is_missing(config, entry.name):
             if complete:
                 raise UserError(f"{where}{key}: no value; set it in conf/ or with an override {key}=…")

@@ -16,7 +16,8 @@ from relu2snn.config import (
     require_place,
     stage_slice,
 )
-from relu2snn.config.workflow import publish_places
+from relu2snn.config.places import publish_places
+from relu2snn.config.variants import unmasked
 from relu2snn.errors import UserError, machine_error, one_line, printable, shown
 
 Run = Callable[[Experiment, int | None], None]
@@ -64,7 +65,9 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
         config = _by_hand(stage, given.overrides)
     else:
         with composing(f"--slice {shown(given.slice)}"):
-            config = checked_slice(json.loads(given.slice), stage)
+            # Only these read a file that an override names; others say where it was.
+            values = unmasked(json.loads(given.slice), check=stage in ("weights", "places365_weights"))
+            config = checked_slice(values, stage)
     # The last part of photographs is that of the calibration images.
     if given.part is not None and given.part > (last := config.dataset.parts - (stage == "phase2")):
         raise UserError(f"--part {given.part}: must be from 0 to {last} (dataset.parts{' - 1' * (stage == 'phase2')})")
@@ -88,5 +91,5 @@ def _by_hand(stage: str, words: list[str]) -> Experiment:
         suite = compose_suite(named.get("suite", "paper"))
         config = compose_experiment(named["experiment"], suite, overrides, named.get("sweep", ""))
         require_place(config.outputs)
-        publish_places(config)
+        publish_places([config])
         return from_slice(stage_slice(config, stage))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn import figures
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import Dataset, open_dataset
 from relu2snn.errors import UserError
 from relu2snn.files import read_json
@@ -36,11 +36,11 @@ def draw(config: Experiment) -> Iterator[Drawing]:
 
     Raises UserError when a file is missing, or figures.layer or figures.image names one that is not there.
     """
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    folder = paths.phase2(variant_name(config.phase2))
+    paths = Paths.of(config)
+    folder = paths.phase2
     phase1, phase2 = read_json(f"{paths.phase1}/result.json"), read_json(f"{folder}/result.json")
     yield _layer_maxima(phase1, phase2)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
+    dataset = open_dataset(paths.dataset)
     yield _disagreement(config, dataset, f"{paths.phase1}/predictions.npz", f"{folder}/predictions.npz")
     spiking = load_model(f"{folder}/spiking.keras")
     yield _certified(phase2, spiking)

@@ -31,7 +31,7 @@ def networks(
     batches = {"scaled": config.phase1.batch, "spiking": config.phase2.batch}
     preprocess = config.dataset.preprocess
     found = []
-    for network, name in model_files(config, paths).items():
+    for network, name in model_files(config).items():
         file = Path(name)
         if not file.is_file():
             raise UserError(f"{file}: no such file; run the stage that makes it first")
@@ -50,7 +50,7 @@ def networks(
                 file=file,
                 loader=_LOADER,
                 settings={"mean": preprocess.mean, "std": preprocess.std, "batch": batches[network]},
-                example=np.asarray(open_dataset(paths.dataset(config.dataset.name)).pixels("test", 0, 1)),
+                example=np.asarray(open_dataset(paths.dataset).pixels("test", 0, 1)),
                 classes=config.dataset.classes,
                 tags={
                     **{key: tags[key] for key in ("suite", "experiment", "data", "weights", "variant", "exact")},

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config import FIGURES, Experiment, Paths, stage_slice, variant_name
+from relu2snn.config import FIGURES, Experiment, Paths, stage_slice
 from relu2snn.files import read_json
 from relu2snn.stages._networks import networks
 from relu2snn.stages._note import experiment_note
@@ -40,13 +40,13 @@ class Results:
         self._config, self._paths, self._data = config, paths, data
         self._name, self._command = name, command
         self._phase1_file = Path(paths.phase1, "result.json")
-        self._phase2_file = Path(paths.phase2(variant_name(config.phase2)), "result.json")
+        self._phase2_file = Path(paths.phase2, "result.json")
         self._phase1, self._phase2 = read_json(self._phase1_file), read_json(self._phase2_file)
         self._trained = weights["kind"] == "trained"
         self._tags = {**tags, "exact": str(self._phase2["exact"]).lower()}
         self._values = stage_slice(config, "track")
-        # How results are shown is no part of what they are.
-        del self._values["tracking"]
+        # How results are shown, and where they stand, is no part of what they are.
+        del self._values["tracking"], self._values["run"]
         # Images and weights are told by their content, wherever they stand; but trained ones, which are seeded, differ
         # from run to run.
         self.identity = {
@@ -63,7 +63,7 @@ class Results:
         children = self.children().values()
         figures = sorted(Path(self._paths.figures).glob("[!.]*"))
         pictures = [each for name in FIGURES if (each := Path(self._paths.figures, f"{name}.png")) in figures]
-        sources = {"data": self._paths.dataset(self._config.dataset.name), "weights": self._paths.weights}
+        sources = {"data": self._paths.dataset, "weights": self._paths.weights}
         return Record(
             name=self._name,
             params=self._params(),
@@ -121,7 +121,7 @@ class Results:
         predictions = file.with_name("predictions.npz")
         return Record(
             name=f"{stage} {self._name}",
-            params={key: value for key, value in values.items() if key not in ("outputs", "suite", "name")},
+            params={key: value for key, value in values.items() if key not in ("outputs", "suite", "name", "run")},
             tags={**self._tags, "stage": stage},
             metrics=metrics,
             files=[(path, None) for path in (file, predictions) if path.exists()],

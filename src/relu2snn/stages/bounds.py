@@ -14,8 +14,8 @@ from relu2snn.stages._models import load_network
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Measure the bounds of one experiment's network on its calibration images; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
+    paths = Paths.of(config)
+    dataset = open_dataset(paths.dataset)
     network = load_network(f"{paths.phase1}/scaled.keras")
     size = config.phase1.batch
     batches = progress(

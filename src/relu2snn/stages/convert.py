@@ -5,23 +5,28 @@ import relu2snn.stages._tensorflow  # noqa: F401
 # isort: split
 import keras
 
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
-from relu2snn.files import read_json
+from relu2snn.files import read_json, write_json
 from relu2snn.mapping import to_spiking
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
 from relu2snn.stages._models import load_network, save_model
 
 
 def run(config: Experiment, part: int | None = None) -> None:
-    """Convert one experiment's network; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    save_model(spiking_network(config), f"{paths.phase2(variant_name(config.phase2))}/spiking.keras")
+    """Convert one experiment's network; `part` is not used.
+
+    run.json beside it says which folders the run uses, before it has a result.
+    """
+    paths = Paths.of(config)
+    write_json(f"{paths.phase2}/run.json", described(config))
+    save_model(spiking_network(config), f"{paths.phase2}/spiking.keras")
 
 
 def spiking_network(config: Experiment) -> keras.Model:
     """The spiking network of an experiment's phase 2, made from what phase 1 has left."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     scaled = f"{paths.phase1}/scaled.keras"
     network = load_network(scaled)
     settings = config.phase2

@@ -21,7 +21,7 @@ from relu2snn.stages._drawn import draw
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Draw every figure of `relu2snn.config.FIGURES`; `part` is not used."""
-    folder = Path(Paths(config.outputs, config.suite.name, config.name).figures)
+    folder = Path(Paths.of(config).figures)
     shown: dict[str, Any] = {}
     for name, figure, numbers in draw(config):
         save_figure(figure, folder / name)

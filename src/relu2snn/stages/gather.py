@@ -2,16 +2,17 @@
 
 import numpy as np
 
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.files import atomic_path, read_json, write_json
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather every part of one experiment's variant; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    variant, settings = variant_name(config.phase2), config.phase2
-    names = [paths.part(variant, each) for each in range(config.dataset.parts)]
+    paths = Paths.of(config)
+    settings = config.phase2
+    names = [paths.part(each) for each in range(config.dataset.parts)]
     parts = [read_json(f"{name}.json") for name in names]
     labels = []
     for name in names:
@@ -28,15 +29,14 @@ def run(config: Experiment, part: int | None = None) -> None:
     perturbed = bool(settings.noise or settings.alpha_noise)
     if early.any():
         where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
-        print(f"phase 2 {config.name}, {variant}: not exact, {early.sum()} spikes came before their window: {where}")
-    with atomic_path(f"{paths.phase2(variant)}/predictions.npz") as temporary:
+        title = f"phase 2 {config.name}, {config.run.phase2}"
+        print(f"{title}: not exact, {early.sum()} spikes came before their window: {where}")
+    with atomic_path(f"{paths.phase2}/predictions.npz") as temporary:
         np.savez(temporary, labels=np.concatenate(labels))
     write_json(
-        f"{paths.phase2(variant)}/result.json",
+        f"{paths.phase2}/result.json",
         {
-            "experiment": config.name,
-            "dataset": config.dataset.name,
-            "variant": variant,
+            **described(config),
             "images": images,
             # Data sets without labels have no accuracy.
             "accuracy": None if None in correct else sum(correct) / images,

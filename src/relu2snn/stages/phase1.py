@@ -29,8 +29,8 @@ Labels = NDArray[np.int64]
 def run(config: Experiment, part: int | None = None) -> None:
     """Run phase 1 of one experiment; `part` is not used."""
     started = time.perf_counter()
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
+    paths = Paths.of(config)
+    dataset = open_dataset(paths.dataset)
     source = f"{paths.weights}/original.keras"
     original = load_model(source)
     preprocess, settings = config.dataset.preprocess, config.phase1

@@ -12,7 +12,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import Dataset, open_dataset, part_range
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, write_json
@@ -44,22 +44,21 @@ def run(config: Experiment, part: int | None = None) -> None:
 def simulate(config: Experiment, part: int) -> None:
     """Run the spiking network over part `part` of the test images."""
     started = time.perf_counter()
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    variant = variant_name(config.phase2)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
-    model = load_model(f"{paths.phase2(variant)}/spiking.keras")
+    paths = Paths.of(config)
+    dataset = open_dataset(paths.dataset)
+    model = load_model(f"{paths.phase2}/spiking.keras")
     start, stop = part_range(dataset.count("test"), part, config.dataset.parts, config.dataset.part_images)
     with np.load(f"{paths.phase1}/predictions.npz") as file:
         reference = file["labels"][start:stop]
 
     spiking = SpikingRun(model, part)
-    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {variant}, part {part}")
+    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {config.run.phase2}, part {part}")
     truth = dataset.labels("test")
 
-    with atomic_path(f"{paths.part(variant, part)}.npz") as temporary:
+    with atomic_path(f"{paths.part(part)}.npz") as temporary:
         np.savez(temporary, labels=labels)
     write_json(
-        f"{paths.part(variant, part)}.json",
+        f"{paths.part(part)}.json",
         {
             "images": spiking.images,
             "correct": None if truth is None else int(np.sum(labels == truth[start:stop])),

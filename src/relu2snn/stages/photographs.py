@@ -11,7 +11,7 @@ from relu2snn.stages._app import stage_app
 def run(config: Experiment, part: int | None) -> None:
     """Write source.json, and test_labels.npy where there are labels; `part` is not used."""
     dataset, source = config.dataset, config.dataset.source
-    folder = Path(Paths(config.outputs, config.suite.name).dataset(dataset.name))
+    folder = Path(Paths.of(config).dataset)
     labels = read_manifest(folder / "test.tsv").labels if source.format == "places365" else None
     # Parts of Places365 are preprocessed; those of PASS are too many to store.
     decode = None

@@ -9,19 +9,19 @@ from relu2snn.figures import plot_sweep, save_figure
 from relu2snn.files import read_json, write_json
 from relu2snn.results import POINT_COLUMNS, point_rows, write_csv
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather one sweep of one experiment, its values in ascending order; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     name = config.sweep.name
-    points = [_summary(read_json(f"{paths.point(name, value)}.json")) for value in sorted(sweep_values(config))]
+    points = [_summary(read_json(f"{paths.point(value)}.json")) for value in sorted(sweep_values(config))]
     others = {key: getattr(config.phase2, key) for key in ("zeta", "noise", "alpha_noise") if key != name}
     result = {
-        "experiment": config.name,
-        "dataset": config.dataset.name,
+        **described(config, sweep=True),
         "sweep": name,
         **others,
         "seed": config.phase2.seed,
@@ -30,7 +30,7 @@ def run(config: Experiment, part: int | None = None) -> None:
         "points": points,
         "seconds": sum(point["seconds"] for point in points),
     }
-    folder = Path(paths.sweep(name))
+    folder = Path(paths.sweep)
     write_csv(folder / "table.csv", point_rows(result), POINT_COLUMNS)
     shown = {key: [point[key] for point in points] for key in ("accuracy", "agreement")}
     values, trials = [point["value"] for point in points], max(len(point["trials"]) for point in points)

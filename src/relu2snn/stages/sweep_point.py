@@ -29,8 +29,8 @@ def run(config: Experiment, part: int | None = None) -> None:
     started = time.perf_counter()
     value = point_value(config)
     config = sweep_point(config, value)
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
+    paths = Paths.of(config)
+    dataset = open_dataset(paths.dataset)
     with np.load(f"{paths.phase1}/predictions.npz") as file:
         reference = file["labels"]
     model = spiking_network(config)
@@ -53,7 +53,7 @@ def run(config: Experiment, part: int | None = None) -> None:
                 "exact": not (config.phase2.noise or config.phase2.alpha_noise or counts["early"]),
             }
         )
-    name = paths.point(config.sweep.name, value)
+    name = paths.point(value)
     with atomic_path(f"{name}.npz") as temporary:
         np.savez(temporary, labels=np.array(labels))
     write_json(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config import Experiment, Paths, changed_values, stage_slice
+from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.files import read_json, write_json
 from relu2snn.results import kinds, point_rows
 from relu2snn.stages._app import stage_app
@@ -21,15 +21,18 @@ _METRICS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certif
 
 
 def run(config: Experiment, part: int | None) -> None:
-    """Write sweep/<name>/mlflow.json, the ids of the runs."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    """Write mlflow.json of the sweep, the ids of the runs."""
+    paths = Paths.of(config)
     name = config.sweep.name
-    file = Path(paths.sweep(name), "result.json")
+    file = Path(paths.sweep, "result.json")
     result = read_json(file)
-    data, weights = kinds(paths, config.dataset.name).values()
+    data, weights = kinds(paths).values()
     values = stage_slice(config, "track_sweep")
-    shown = run_name(config, data, changed_values(config, "track_sweep"))
-    tags = {**run_tags(config, data, weights), "sweep": name}
+    del values["run"]
+    # The values of a sweep are its points.
+    others = [text for text in config.run.sweep_overrides if not text.startswith(("sweep.", f"phase2.{name}="))]
+    shown = run_name(config, data, others)
+    tags = {**run_tags(config, data, weights, config.run.sweep_overrides), "sweep": name}
     figure = file.with_name(f"{name}.png")
     sweep = Record(
         name=f"sweep {name} {shown}",
@@ -43,8 +46,8 @@ def run(config: Experiment, part: int | None) -> None:
         note=lambda run_id: sweep_note(run_id, result, point_rows(result), [figure]),
     )
     points = {str(point["value"]): _point(sweep, name, shown, values["phase2"], point) for point in result["points"]}
-    logged = log_sweep(store(), config.suite.name, read_json(paths.tracked), sweep, points)
-    write_json(Path(paths.sweep(name), "mlflow.json"), logged)
+    logged = log_sweep(store(config), config.suite.name, read_json(paths.tracked), sweep, points)
+    write_json(paths.tracked_sweep, logged)
 
 
 def _steps(name: str, result: Mapping[str, Any]) -> list[Metric]:

@@ -11,8 +11,8 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/<experiment>/train/trained.keras and history.json."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = ArrayDataset(paths.dataset(config.dataset.name))
+    paths = Paths.of(config)
+    dataset = ArrayDataset(paths.dataset)
     # oneDNN trains a convolution network about a third faster, also where TensorFlow does not choose it by itself.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import relu2snn.stages._tensorflow  # noqa: F401
