@@ -43,6 +43,7 @@ SELECTION = select_or_exit(
     config,
     SUPPORTED_FORMATS,
     checks=MACHINE if workflow.is_main_process and not REPORTS else [],
+    typed=workflow.config_settings.config_args,
 )
 if REPORTS:
     SELECTION = leave_out_unfinished(SELECTION)

@@ -50,7 +50,7 @@ rule pass_part:
             SELECTION.at(PATHS.dataset, wildcards), "pass_part"
         ),
     shell:
-        "python -m relu2snn.stages.pass_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        "python -m relu2snn.stages.pass_part --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule pass_images:

@@ -52,7 +52,7 @@ rule phase2:
             SELECTION.at(PATHS.phase2, wildcards), "phase2"
         ),
     shell:
-        "python -m relu2snn.stages.phase2 --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        "python -m relu2snn.stages.phase2 --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule gather:

@@ -135,7 +135,7 @@ rule places365_part:
             SELECTION.at(PATHS.dataset, wildcards), "places365_part"
         ),
     shell:
-        "python -m relu2snn.stages.places365_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        "python -m relu2snn.stages.places365_part --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule places365:

@@ -71,8 +71,8 @@ def run_script(engine: str, arguments: Sequence[str], inputs: Collection[Path], 
     if name is None:
         command = [sys.executable, str(FOLDER / "caffe.py")]
     else:
-        mounts = [f"--volume={source}:{target}:ro" for source, target in _mounts(inputs)]
-        mounts.append(f"--volume={output.resolve()}:{output.absolute()}")
+        mounts = [_volume(engine, source, target, ":ro") for source, target in _mounts(inputs)]
+        mounts.append(_volume(engine, output.resolve(), output.absolute()))
         # Podman without root already runs as the user.
         user = [] if engine == "podman" else [f"--user={os.getuid()}:{os.getgid()}"]
         command = [
@@ -108,6 +108,16 @@ def _mounts(inputs: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
         if path.is_dir():
             for link in sorted(each for each in path.iterdir() if each.is_symlink()):
                 yield link.resolve(), link.absolute()
+
+
+def _volume(engine: str, source: Path, target: Path, access: str = "") -> str:
+    for path in (source, target):
+        if ":" in str(path):
+            raise UserError(
+                f"{path}: a path with ':' cannot be given to container.engine={engine}; "
+                "move or rename it, or convert in this environment with container.engine=none"
+            )
+    return f"--volume={source}:{target}{access}"
 
 
 def require_engine(engine: str) -> None:

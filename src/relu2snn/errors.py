@@ -108,6 +108,18 @@ def _file(error: BaseException) -> str | None:
 
 def one_line(error: BaseException) -> str:
     """What an exception says, as one line of printable characters, cut where it gets long; its type if it is silent."""
-    words = " ".join("".join(each if each.isprintable() else " " for each in str(error)).split())
-    text = words or type(error).__name__
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return shown(printable(str(error)) or type(error).__name__, _LONGEST)
+
+
+def printable(text: str) -> str:
+    """`text` on one line: runs of blanks, line ends and characters that do not print are one blank each."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """A value as messages show it: strings as they are, what does not print as escapes, cut where it gets long."""
+    if isinstance(value, int) and abs(value).bit_length() > 10_000:
+        # Python refuses to write out integers of thousands of digits.
+        return f"an integer of {abs(value).bit_length()} bits"
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(value)[: longest + 1])
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -11,13 +11,13 @@ from typing import Any, Self, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
+from relu2snn.config.compose import compose_experiment, compose_suite
+from relu2snn.config.options import read_options
+from relu2snn.config.outputs import require_place
 from relu2snn.config.paths import FIGURES, Paths
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
-
-_KEYS = ("suite", "experiments", "sweep", "overrides")
 
 
 @dataclass(frozen=True)
@@ -178,11 +178,14 @@ def _given(config: Experiment) -> bool:
     weights = config.weights
     folder = Path(weights.root, weights.directory)
     others = any((folder / name).exists() for name in weights.other_names)
-    return others or bool(weights.file) or any(folder.glob(f"{weights.stem}.*"))
+    return others or bool(weights.file) or any(folder.glob(f"{glob.escape(weights.stem)}.*"))
 
 
 def select(
-    options: Mapping[str, Any], readable_formats: tuple[str, ...], checks: Sequence[Callable[[Experiment], object]] = ()
+    options: Mapping[str, Any],
+    readable_formats: tuple[str, ...],
+    checks: Sequence[Callable[[Experiment], object]] = (),
+    typed: Sequence[str] = (),
 ) -> Selection:
     """Compose everything that the workflow's command line asks for, before any job starts.
 
@@ -190,22 +193,21 @@ def select(
         (names of sweeps, or "none"; default: the suite's, if no experiments are named) and overrides.
     readable_formats: the data set formats that can be read.
     checks: called with every run whose files are there; a UserError of theirs says what else keeps it from running.
+    typed: the options as they were typed, KEY=VALUE each (`read_options`).
 
     Raises UserError for an unknown option, suite, experiment or sweep, a wrong override, an experiment named
     explicitly that can't run, and when nothing is left to run.
     """
-    for key in options:
-        if key not in _KEYS:
-            raise UserError(f"--config {key}={options[key]}: no such option; choose from {', '.join(_KEYS)}")
-    suite = compose_suite(str(options.get("suite") or "paper"))
-    names = split_names(options.get("experiments"))
-    overrides = split_overrides(options.get("overrides"))
+    asked = read_options(options, typed)
+    suite, names, overrides = compose_suite(asked.suite), asked.experiments, asked.overrides
     # By experiment, the overrides of each of its runs.
     runs: dict[str, list[list[str]]] = {}
     selection = Selection(suite)
-    for name in dict.fromkeys(names or suite.experiments):
+    for name in names or list(suite.experiments):
         for variant in ([], *suite.variants.get(name, [])):
-            experiment = compose_experiment(name, suite, [*variant, *overrides])
+            chosen = _together(variant, overrides)
+            experiment = compose_experiment(name, suite, chosen)
+            require_place(experiment.outputs)
             missing = missing_inputs(experiment, readable_formats) or _refused(experiment, checks)
             if missing and names:
                 raise UserError(f"experiments={name}: {missing[0].in_words}")
@@ -213,10 +215,10 @@ def select(
                 selection.missing += [each for each in missing if each not in selection.missing]
                 continue
             selection.add(experiment)
-            runs.setdefault(name, []).append([*variant, *overrides])
+            runs.setdefault(name, []).append(chosen)
     if not runs:
         raise UserError(f"suite={suite.name}: no experiment can run; {_waiting(selection.missing)}")
-    for name, sweeps in _sweeps(selection, list(runs), options.get("sweep"), names).items():
+    for name, sweeps in _sweeps(selection, list(runs), asked.sweeps, names).items():
         for sweep, each in itertools.product(sweeps, runs[name]):
             selection.add(compose_experiment(name, suite, each, sweep), sweep=True)
     unused = next((text for text in overrides if text.startswith("sweep.")), None)
@@ -268,15 +270,22 @@ def _same_dataset(config: Experiment, other: Experiment) -> None:
         )
 
 
-def _sweeps(selection: Selection, running: list[str], asked: Any, named: list[str]) -> dict[str, list[str]]:
+def _together(variant: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """A variant's overrides but for those whose keys the user sets, then the user's."""
+    keys = {text.partition("=")[0] for text in overrides}
+    return [*(text for text in variant if text.partition("=")[0] not in keys), *overrides]
+
+
+def _sweeps(selection: Selection, running: list[str], asked: list[str], named: list[str]) -> dict[str, list[str]]:
     """The sweeps of each experiment: the suite's, or those asked for on the experiments named or swept by the suite."""
     own = {name: list(sweeps) for name, sweeps in selection.suite.sweeps.items() if name in running}
     if not asked:
         return {} if named else own
-    sweeps = list(dict.fromkeys(split_names(asked)))
-    if sweeps == ["none"]:
+    if asked == ["none"]:
         return {}
     chosen = named or list(selection.suite.sweeps) or running
     if not set(chosen) & set(running):
-        raise UserError(f"sweep={asked}: {', '.join(chosen)} waits for files; name another with experiments=NAME")
-    return {name: sweeps for name in chosen if name in running}
+        raise UserError(
+            f"sweep={','.join(asked)}: {', '.join(chosen)} waits for files; name another with experiments=NAME"
+        )
+    return {name: asked for name in chosen if name in running}

@@ -6,6 +6,8 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.schema import Experiment, Source, Weights
+from relu2snn.config.validate import check_ranges
+from relu2snn.errors import UserError
 
 _IDENTITY = ("outputs", "suite.name")
 _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
@@ -142,3 +144,29 @@ def from_slice(values: dict[str, Any]) -> Experiment:
     """A typed config that holds only the values of a slice; reading any other raises MissingMandatoryValue."""
     schema = OmegaConf.structured(Experiment)
     return cast(Experiment, OmegaConf.merge(schema, values))
+
+
+def checked_slice(values: Any, stage: str) -> Experiment:
+    """The config of a slice from outside: it must be what `stage_slice` gives for this stage, its values legal.
+
+    Raises UserError for a missing value and one out of range; OmegaConf's exceptions for other keys and types.
+    """
+    if not isinstance(values, dict):
+        raise UserError("--slice: not keys and values; give the JSON that the workflow passes")
+    config = from_slice(values)
+    for key in STAGES[stage]:
+        if OmegaConf.is_missing(_parent(config, key), key.rpartition(".")[2]) or _is_bare(config, key):
+            raise UserError(f"--slice: no value of {key}, which the stage {stage} reads; give a whole slice")
+    check_ranges(config, complete=False)
+    return config
+
+
+def _parent(config: Any, key: str) -> Any:
+    group = key.rpartition(".")[0]
+    return OmegaConf.select(config, group) if group else config
+
+
+def _is_bare(config: Any, key: str) -> bool:
+    """Whether a group of the slice lacks some of its values."""
+    group = OmegaConf.select(config, key)
+    return isinstance(group, DictConfig) and bool(OmegaConf.missing_keys(group))

@@ -10,24 +10,29 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from relu2snn.config.compose import composing
 from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Missing, Selection, select
 from relu2snn.config.slices import stage_slice
 from relu2snn.config.variants import masked
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, printable
 from relu2snn.locks import enter_workflow
 from relu2snn.processes import end_with_starter, publish
 
 
 def select_or_exit(
-    options: Mapping[str, Any], readable_formats: tuple[str, ...], checks: Sequence[Callable[[Experiment], object]] = ()
+    options: Mapping[str, Any],
+    readable_formats: tuple[str, ...],
+    checks: Sequence[Callable[[Experiment], object]] = (),
+    typed: Sequence[str] = (),
 ) -> Selection:
     """`select`, ending the process with one line and status 1 for a mistake, before any job starts."""
     try:
-        return select(options, readable_formats, checks)
+        with composing():
+            return select(options, readable_formats, checks, typed)
     except UserError as error:
-        print(f"relu2snn: {error}", file=sys.stderr, flush=True)
+        print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
         # Snakemake would report SystemExit with a traceback of the Snakefile.
         os._exit(1)
 
