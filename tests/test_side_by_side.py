@@ -210,3 +210,16 @@ def test_points_of_sweeps_carry_the_configuration(swept: Path) -> None:
         for override in ("", "phase2.window=certified", "phase2.noise=0.01")
     }
     assert len(points) == 2
+
+
+def test_a_rows_own_engine_wins_whatever_the_first_row_has(tmp_path: Path) -> None:
+    """mnist_fc has conf/'s docker; places365_vgg of the suite smoke has none, and needs none on the machine."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sample").symlink_to(ROOT / "data" / "sample")
+    options = {"suite": "smoke", "experiments": "mnist_fc,places365_vgg", "overrides": ""}
+    done = snakemake(tmp_path, "--until", "places365_image", **options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (file,) = (tmp_path / "outputs").rglob("container.json")
+    assert json.loads(file.read_text()) == {"engine": "none", "image": None}
+    dry = snakemake(tmp_path, "-n", "--until", "places365_image", **options | {"overrides": "container.engine=podman"})
+    assert jobs(dry.stdout + dry.stderr) == {}

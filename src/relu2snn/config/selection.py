@@ -4,7 +4,7 @@ import glob
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
 from relu2snn.config.paths import Paths
-from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
+from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
 
@@ -75,6 +75,10 @@ class Selection:
         """
         return self._folders[pattern.format_map(dict(wildcards))]
 
+    def paths_at(self, pattern: str, wildcards: Mapping[str, str]) -> Paths:
+        """The paths of a config that `at` gives."""
+        return Paths.of(self.at(pattern, wildcards))
+
     def own(self, pattern: str) -> str:
         """A regular expression for the wildcard {experiment} of a pattern of `Paths`, for folders of this call alone.
 
@@ -98,9 +102,10 @@ class Selection:
         found = (path for path in glob.iglob(anything) if f"{self.suite.name}/datasets/" not in path)
         return sorted({*own, *found})
 
-    def single(self, experiment: str) -> bool:
-        """Whether the call has one run of an experiment."""
-        return self._counts[experiment] == 1
+    def shown_name(self, wildcards: Mapping[str, str]) -> str:
+        """An experiment, with its variant where the call has several of them."""
+        name, variant = wildcards["experiment"], wildcards["variant"]
+        return name if self._counts[name] == 1 else f"{name}, {variant}"
 
     def datasets(self, *formats: str) -> str:
         """A regular expression for the data sets of `formats`, name/variant; it matches nothing if there are none."""
@@ -119,6 +124,13 @@ def made_weights(config: Experiment) -> str | list[str]:
         "imagenet": [],
     }
     return made[weights.source]
+
+
+def weights_input(config: Experiment, find: Callable[[Weights], Path | None]) -> Path | str | list[str]:
+    """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes."""
+    if config.weights.file is not None:
+        return named(config, "weights.file")
+    return find(config.weights) or made_weights(config)
 
 
 def named(config: Experiment, key: str) -> list[str]:
