@@ -6,7 +6,7 @@ from relu2snn.config import (
     sweep_point,
     sweep_values,
 )
-from relu2snn.config.selection import named, weights_input
+from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     overrides_text,
     prepare_environment,

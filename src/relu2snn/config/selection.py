@@ -133,6 +133,20 @@ def weights_input(config: Experiment, find: Callable[[Weights], Path | None]) ->
     return find(config.weights) or made_weights(config)
 
 
+def given_files(config: Experiment, find: Callable[[Weights], Path | None]) -> list[str]:
+    """The user's file of weights under a name that conf/ gives; files that the workflow makes are none of them."""
+    if config.weights.kind == "synthetic" or "weights.file" in config.run.files:
+        return []
+    found = find(config.weights)
+    return [] if found is None else [str(found)]
+
+
+def states(files: Iterable[str]) -> list[str]:
+    """Size and time of files: one that another has replaced may be older than what was made of it."""
+    found = ((name, Path(name).stat()) for name in files if Path(name).exists())
+    return [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
+
+
 def named(config: Experiment, key: str) -> list[str]:
     """The file that is the value of `key`, as an input; none where an override names it.
 
