@@ -46,5 +46,8 @@ rule weights:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.weights, wildcards), "weights"
         ),
+        given=lambda wildcards: states(
+            given_files(SELECTION.at(PATHS.weights, wildcards), find_weights)
+        ),
     shell:
         "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log:q}"
