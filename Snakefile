@@ -5,11 +5,16 @@ import sys
 from relu2snn.config import (
     FIGURES,
     Paths,
-    model_files,
     sweep_point,
     sweep_values,
 )
-from relu2snn.config.selection import made_weights, named, needs_container
+from relu2snn.config.selection import (
+    given_files,
+    named,
+    needs_container,
+    states,
+    weights_input,
+)
 from relu2snn.config.workflow import (
     begin_workflow,
     leave_out_unfinished,
@@ -20,6 +25,7 @@ from relu2snn.config.workflow import (
     print_missing,
     select_or_exit,
     slice_text,
+    tracked_files,
 )
 from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
@@ -69,17 +75,6 @@ begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
-
-
-def paths_at(pattern, wildcards):
-    """The paths of a run whose files stand in this folder."""
-    return Paths.of(SELECTION.at(pattern, wildcards))
-
-
-def shown_name(wildcards):
-    """An experiment in the report, with its variant where the call has several."""
-    name, variant = wildcards.experiment, wildcards.variant
-    return name if SELECTION.single(name) else f"{name}, {variant}"
 
 
 report: "pipeline/report/workflow.rst"

@@ -16,7 +16,7 @@ rule provenance:
             f"{PATHS.provenance}/config.html",
             caption="report/config.rst",
             category="Configuration",
-            labels=lambda wildcards: {"experiment": shown_name(wildcards)},
+            labels=lambda wildcards: {"experiment": SELECTION.shown_name(wildcards)},
         ),
     log:
         PATHS.log("provenance"),

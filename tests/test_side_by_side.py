@@ -2,13 +2,17 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from runs import ROOT, SWEEP_OVERRIDES, environment, jobs, paths, snakemake, sweep
+from runs import ROOT, SWEEP_OVERRIDES, drop_images, environment, jobs, paths, snakemake, sweep
+
+from relu2snn.config import compose_experiment, compose_suite
+from relu2snn.networks.build import build
 
 pytestmark = pytest.mark.workflow
 
@@ -153,6 +157,33 @@ def test_weights_given_by_hand_are_told_by_their_content(both: Path) -> None:
     assert jobs(changed.stdout + changed.stderr) == {"weights": 1}
 
 
+def test_a_file_that_an_older_one_replaces_is_read_again(tmp_path: Path) -> None:
+    """Weights under the default name stay in "base"; a file moved there keeps its time, which may be an old one."""
+    images = tmp_path / "data" / "raw" / "fmnist"
+    drop_images(images)
+    place = tmp_path / "data" / "models" / "fMNIST" / "FC" / "fmnist_fc_relu_original.weights.h5"
+    place.parent.mkdir(parents=True)
+    settings = compose_experiment("fmnist_fc", compose_suite("paper"), ["model.width=0.02"])
+    build(settings.model, settings.dataset.image_shape, settings.dataset.classes).save_weights(place)
+    options = {
+        "experiments": "fmnist_fc",
+        "overrides": "model.width=0.02 dataset.source.train_images=300 dataset.source.test_images=60",
+    }
+    done = snakemake(tmp_path, "--until", "weights", "data", **options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert jobs(done.stdout + done.stderr) == {"weights": 1, "data": 1}
+    again = snakemake(tmp_path, "-n", "--until", "weights", "data", **options)
+    assert jobs(again.stdout + again.stderr) == {}
+    for file, rule in ((place, "weights"), (images / "t10k-labels-idx1-ubyte", "data")):
+        content, kept = file.read_bytes(), file.stat()
+        file.write_bytes(content[:-1] + b"\x01")
+        os.utime(file, (1e9, 1e9))
+        changed = snakemake(tmp_path, "-n", "--until", "weights", "data", **options)
+        assert set(jobs(changed.stdout + changed.stderr)) == {rule}
+        file.write_bytes(content)
+        os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+
+
 def test_a_suite_runs_the_variants_of_an_experiment(tmp_path: Path) -> None:
     copy = tmp_path / "repository"
     for name in ("src", "conf", "pipeline", "scripts"):
@@ -210,3 +241,16 @@ def test_points_of_sweeps_carry_the_configuration(swept: Path) -> None:
         for override in ("", "phase2.window=certified", "phase2.noise=0.01")
     }
     assert len(points) == 2
+
+
+def test_a_rows_own_engine_wins_whatever_the_first_row_has(tmp_path: Path) -> None:
+    """mnist_fc has conf/'s docker; places365_vgg of the suite smoke has none, and needs none on the machine."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sample").symlink_to(ROOT / "data" / "sample")
+    options = {"suite": "smoke", "experiments": "mnist_fc,places365_vgg", "overrides": ""}
+    done = snakemake(tmp_path, "--until", "places365_image", **options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (file,) = (tmp_path / "outputs").rglob("container.json")
+    assert json.loads(file.read_text()) == {"engine": "none", "image": None}
+    dry = snakemake(tmp_path, "-n", "--until", "places365_image", **options | {"overrides": "container.engine=podman"})
+    assert jobs(dry.stdout + dry.stderr) == {}

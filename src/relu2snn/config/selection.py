@@ -15,7 +15,7 @@ from relu2snn.config.compose import compose_experiment, compose_suite
 from relu2snn.config.options import read_options
 from relu2snn.config.outputs import require_place
 from relu2snn.config.paths import FIGURES, Paths
-from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
+from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
 
@@ -79,6 +79,10 @@ class Selection:
         """
         return self._folders[pattern.format_map(dict(wildcards))]
 
+    def paths_at(self, pattern: str, wildcards: Mapping[str, str]) -> Paths:
+        """The paths of a config that `at` gives."""
+        return Paths.of(self.at(pattern, wildcards))
+
     def own(self, pattern: str) -> str:
         """A regular expression for the wildcard {experiment} of a pattern of `Paths`, for folders of this call alone.
 
@@ -102,9 +106,10 @@ class Selection:
         found = (path for path in glob.iglob(anything) if f"{self.suite.name}/datasets/" not in path)
         return sorted({*own, *found})
 
-    def single(self, experiment: str) -> bool:
-        """Whether the call has one run of an experiment."""
-        return self._counts[experiment] == 1
+    def shown_name(self, wildcards: Mapping[str, str]) -> str:
+        """An experiment, with its variant where the call has several of them."""
+        name, variant = wildcards["experiment"], wildcards["variant"]
+        return name if self._counts[name] == 1 else f"{name}, {variant}"
 
     def reported(self) -> Self:
         """The runs and sweeps alone that are finished as far as a report shows them; all of them if none is."""
@@ -152,6 +157,27 @@ def made_weights(config: Experiment) -> str | list[str]:
         "imagenet": [],
     }
     return made[weights.source]
+
+
+def weights_input(config: Experiment, find: Callable[[Weights], Path | None]) -> Path | str | list[str]:
+    """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes."""
+    if config.weights.file is not None:
+        return named(config, "weights.file")
+    return find(config.weights) or made_weights(config)
+
+
+def given_files(config: Experiment, find: Callable[[Weights], Path | None]) -> list[str]:
+    """The user's file of weights under a name that conf/ gives; files that the workflow makes are none of them."""
+    if config.weights.kind == "synthetic" or "weights.file" in config.run.files:
+        return []
+    found = find(config.weights)
+    return [] if found is None else [str(found)]
+
+
+def states(files: Iterable[str]) -> list[str]:
+    """Size and time of files: one that another has replaced may be older than what was made of it."""
+    found = ((name, Path(name).stat()) for name in files if Path(name).exists())
+    return [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
 
 
 def named(config: Experiment, key: str) -> list[str]:
