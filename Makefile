@@ -11,6 +11,7 @@ RUN := RELU2SNN_STARTED_BY=$$PPID $(BIN)/snakemake --profile pipeline/profiles/l
 override PYTHON := $(value PYTHON)
 override PORT := $(value PORT)
 override SUITE := $(value SUITE)
+export PYTHON PORT SUITE
 
 .PHONY: quickstart smoke test fuzz lint bench ui report clean
 
@@ -38,11 +39,9 @@ lint: .venv/dev
 bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmarks.md; on a quiet machine
 	$(BIN)/python benchmarks/run.py
 
-ui: export PORT
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only; PORT names another port
 	@$(BIN)/python -m relu2snn.ui --port "$$PORT"
 
-report: export SUITE
 report: .venv/runtime ## tables, figures, configs in one file to send: outputs/quickstart/report.html; SUITE=paper for another suite
 	@test -f "outputs/$$SUITE/report/results.html" || { echo "outputs/$$SUITE: no finished run here; run the suite $$SUITE first" >&2; exit 1; }
 	$(BIN)/snakemake --report "outputs/$$SUITE/report.html" --report-stylesheet pipeline/report/style.css --config "suite=$$SUITE"
@@ -50,7 +49,6 @@ report: .venv/runtime ## tables, figures, configs in one file to send: outputs/q
 clean:
 	rm -rf outputs .snakemake data/smoke
 
-.venv/%: export PYTHON
 .venv/%: requirements/%.txt requirements/uv.txt pyproject.toml
 	scripts/install.sh $*
 	touch $@

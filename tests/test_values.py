@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzz_values import fuzz_values
+from fuzz.values import fuzz_values
 from runs import ROOT, drop_images, snakemake
 
 from relu2snn.config import compose_experiment, compose_suite, split_names, split_overrides

@@ -1,6 +1,6 @@
 """Random configuration values, from a seed: each is taken, or refused with one printable line, in seconds.
 
-`fuzz_values` is what tests run a cut of, and `python tests/fuzz_values.py COUNT SEED` all of.
+Tests run a cut of `fuzz_values`; all of it: PYTHONPATH=tests python -m fuzz.values 400 0
 """
 
 import contextlib
