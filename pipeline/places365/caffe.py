@@ -150,12 +150,19 @@ def reason(error: Exception) -> str:
 
 def limit(seconds: int | None, memory: int) -> None:
     """Bound what this process takes from now on: seconds of processor time, bytes of memory; no core dumps."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bound(resource.RLIMIT_CORE, 0)
     if seconds is not None:
-        seconds += math.ceil(time.process_time())
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+        bound(resource.RLIMIT_CPU, seconds + math.ceil(time.process_time()))
+    # Elsewhere than on Linux the address space is no limit that a system keeps.
+    with contextlib.suppress(FileNotFoundError), open("/proc/self/statm") as file:
+        bound(resource.RLIMIT_AS, memory + int(file.read().split()[0]) * resource.getpagesize())
+
+
+def bound(kind: int, value: int) -> None:
+    """Set a limit of this process, unless a lower one is set already."""
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def convert(given: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ and {"path", "dtype", "shape"}, then the bytes, for an array. {"end"} is the las
 there are no more. It imports nothing of the package, and only what it needs: a child starts for each file.
 """
 
+import contextlib
 import io
 import json
 import math
@@ -28,12 +29,17 @@ _SLAB = 1 << 24
 
 def limit(seconds: int, memory: int) -> None:
     """Bound what this process takes from now on: seconds of processor time, bytes of memory; no core dumps."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    seconds += math.ceil(time.process_time())
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    with open("/proc/self/statm") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    _bound(resource.RLIMIT_CORE, 0)
+    _bound(resource.RLIMIT_CPU, seconds + math.ceil(time.process_time()))
+    # Elsewhere than on Linux the address space is no limit that a system keeps.
+    with contextlib.suppress(FileNotFoundError), open("/proc/self/statm") as file:
+        _bound(resource.RLIMIT_AS, memory + int(file.read().split()[0]) * resource.getpagesize())
+
+
+def _bound(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def send(file: h5py.File, skip: set[str], output: BinaryIO) -> None:
