@@ -343,7 +343,7 @@ def test_the_stated_rounding_bounds_the_true_one_for_windows_of_every_length(mod
 def test_windows_that_numbers_cannot_hold_are_refused_by_name(zeta: float) -> None:
     folded, maxima, _ = scaled(dense_network(1, "after"))
     with pytest.raises(ValueError, match=r"zeta=(1e\+308|inf|nan|1e\+17)"):
-        to_spiking(folded, [1.0, 1e-3] if zeta == 1e17 else [1e3 * each for each in maxima], zeta=zeta)
+        to_spiking(folded, [1.0, 1e-20] if zeta == 1e17 else [1e3 * each for each in maxima], zeta=zeta)
 
 
 def test_weights_that_overflow_in_float32_are_refused_by_name() -> None:

@@ -151,7 +151,8 @@ class _Builder:
 
     def readout(self, node: Dense, source: str) -> None:
         start, end = self.windows[source]
-        self.check(node, kernel=node.kernel, bias=node.bias)
+        drive = node.bias / (end - start)
+        self.check(node, kernel=node.kernel, bias=node.bias, drive=drive)
         layer = PotentialReadout(node.shape[-1], t_start=start, t_min=end, name=node.name, dtype=self.precision)
         self.put(node.name, layer(self.tensors[source]), (start, end))
-        layer.set_weights([node.kernel, node.bias / (end - start)])
+        layer.set_weights([node.kernel, drive])

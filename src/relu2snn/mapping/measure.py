@@ -29,12 +29,15 @@ class Measurement:
         self.nonzero = np.zeros(len(relus), np.int64)
         self.neurons = np.array([int(np.prod(node.shape)) for node in relus], np.int64)
         model = model or to_keras(network)
-        probe = keras.Model(model.inputs[0], [*model.outputs, *(model.get_layer(node.name).output for node in relus)])
+        # By name, since of a list of one Keras gives the one.
+        taps = {node.name: model.get_layer(node.name).output for node in relus}
+        probe = keras.Model(model.inputs[0], {"logits": model.outputs[0], "values": taps})
 
         @tf.function(reduce_retracing=True)
         def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-            logits, *values = probe(images, training=False)
-            return logits, [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
+            found = probe(images, training=False)
+            values = [found["values"][name] for name in taps]
+            return found["logits"], [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
 
         self._step = step
 
@@ -78,6 +81,8 @@ def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
     Raises ValueError for a pixel that is not finite, naming the image by its number in this pass.
     """
     model, hidden = to_keras(network), network.hidden()
+    if not hidden:
+        return np.zeros(0)
     layers = [model.get_layer(node.name) for node in hidden]
     # By name, since of a list of one Keras gives the one.
     probe = keras.Model(model.inputs[0], {layer.name: layer.input for layer in layers})

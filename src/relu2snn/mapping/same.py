@@ -10,6 +10,7 @@ This says which ReLU a neuron computes also where it is silent for every image a
 another network.
 """
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,8 @@ from relu2snn.spiking.network import chain
 from relu2snn.spiking.pooling import ExtremumPooling2D
 from relu2snn.spiking.rounding import Rounding
 
+_SAMPLE = 1025
+"""Weights of a unit, at most, that say how it is scaled: an odd number, whose median is one of them."""
 _CHUNK = 2**22
 """Weights that are compared at once: the largest layers have a hundred million."""
 
@@ -152,11 +155,17 @@ class _Recovered:
             yield rows, part / inputs[rows, None]
 
     def factors(self, before: Array) -> Array:
-        """f of each unit: how much larger its weights are; where it has none, its bias, which is then all there is."""
-        sums = sum((np.abs(part).sum(axis=0) for _, part in self.expected(before)), np.zeros(self.units))
+        """f of each unit: how much larger most of its weights are; where it has none, its bias, which is then all."""
+        matrix = self.node.kernel.reshape(-1, self.units)
+        rows = np.unique(np.linspace(0, len(matrix) - 1, _SAMPLE).astype(int))
+        inputs = np.tile(before, len(matrix) // before.size)
         biases = [np.abs(each).reshape(-1, self.units).max(axis=0) for each in (self.bias, self.node.bias)]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.where(sums > 0, self.size / sums, biases[0] / biases[1])
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            # Of a column without weights the median is NaN, with a warning.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            ratios = np.asarray(self.kernel[rows], np.float64) * self.gain * inputs[rows, None] / matrix[rows]
+            found = np.nanmedian(np.where(matrix[rows] != 0, ratios, np.nan), axis=0)
+            found = np.where(np.isfinite(found), found, biases[0] / biases[1])
         return np.where((found > 0) & np.isfinite(found), found, 1.0)
 
     def differs(self, before: Array, after: Array) -> str | None:

@@ -45,12 +45,12 @@ def spiking_layer(model: keras.Model, name: str) -> Any:
 
 def readout(model: keras.Model) -> PotentialReadout:
     """The layer of output neurons."""
-    return next(layer for layer in model.layers if isinstance(layer, PotentialReadout))
+    return next(layer for layer in chain(model) if isinstance(layer, PotentialReadout))
 
 
 def encoder(model: keras.Model) -> SpikeEncoder:
     """The layer that makes spike times of images."""
-    return next(layer for layer in model.layers if isinstance(layer, SpikeEncoder))
+    return next(layer for layer in chain(model) if isinstance(layer, SpikeEncoder))
 
 
 def latency(model: keras.Model) -> float:

@@ -24,7 +24,7 @@ def spike_times(model: keras.Model, images: Floats, certify: bool = True, part: 
 
     Raises ValueError when the model is not a spiking network, or a weight or a pixel is not finite.
     """
-    layers = [encoder(model), *spiking_layers(model)] if model.layers else []
+    layers = [encoder(model), *spiking_layers(model)]
     simulation = Simulation(model, part=part, certify=certify, keep=[layer.name for layer in layers])
     check_images(np.asarray(images))
     leads = simulation(images).leads

@@ -60,7 +60,7 @@ class Simulation:
         self._certify, self._keep = certify, frozenset(keep)
         self.outputs = tuple(model.output_shape[1:])
         self._dtype = model.inputs[0].dtype
-        self._step = tf.function(self._graph, reduce_retracing=True)
+        self._step = tf.function(self._graph, reduce_retracing=True, autograph=False)
         self.lock = threading.RLock()
         self.start(part)
 
