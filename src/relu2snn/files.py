@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, reading
 
 
 @contextmanager
@@ -49,9 +49,12 @@ def read_json(path: str | Path) -> Any:
 
     Raises UserError when the file is missing or is not JSON.
     """
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that makes it first") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not a JSON file ({error}); delete it and run the workflow again") from None
+    require_file(path)
+    with reading(path, "JSON file", "delete it and run again"):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def require_file(path: str | Path) -> None:
+    """Raise UserError unless a file that an earlier stage makes is there."""
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file; run the stage that makes it first")

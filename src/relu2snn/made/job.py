@@ -1,0 +1,166 @@
+"""What one job reads and writes: its files must be of its configuration, and belong together."""
+
+import json
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from relu2snn.errors import UserError
+from relu2snn.made.json_file import load_json, plain, save_json
+from relu2snn.made.keras_file import members_digest, pack, unpacked
+from relu2snn.made.npz_file import Arrays, arrays_digest, load_npz, save_npz
+from relu2snn.made.stamp import Stamp, content_digest, digest
+
+_THIS_RUN = "this run"
+_SHOWN = 60
+
+
+class Job:
+    """A stage at work with one configuration.
+
+    Whatever it reads adds to what it knows: the values of the configuration, and the identities of files. A file that
+    contradicts is refused with a UserError. Whatever it writes is stamped with all that it knows by then.
+
+    Attributes:
+        values: of the configuration, by dotted key: the stage's own, and those of the files that it has read.
+        inputs: identities of the files read or written, and of what they were made from, by "<stage>/<file name>".
+    """
+
+    def __init__(self, stage: str, values: Mapping[str, Any]) -> None:
+        self.stage = stage
+        self.values: dict[str, Any] = plain(values)
+        self.inputs: dict[str, str] = {}
+        self._says: dict[str, str] = dict.fromkeys(self.values, _THIS_RUN)
+
+    def read_json(self, path: str | Path, *stages: str, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The value in a JSON file that one of `stages` has written; `of`: as in the file's stamp."""
+        value, stamp = load_json(path)
+        self.accept(path, stamp, stages, of=of)
+        return value
+
+    def read_npz(self, path: str | Path, *stages: str, of: Mapping[str, Any] | None = None) -> Arrays:
+        """The arrays in an .npz that one of `stages` has written; `of`: as in the file's stamp."""
+        arrays, stamp = load_npz(path)
+        self.accept(path, stamp, stages, of=of)
+        return arrays
+
+    @contextmanager
+    def read_model(self, path: str | Path, *stages: str) -> Iterator[tuple[Path, Stamp]]:
+        """A folder with the unpacked network of a .keras that one of `stages` has written, and the file's stamp."""
+        with unpacked(path) as (folder, stamp):
+            self.accept(path, stamp, stages)
+            yield folder, stamp
+
+    def accept(
+        self,
+        path: str | Path,
+        stamp: Stamp,
+        stages: Collection[str],
+        of: Mapping[str, Any] | None = None,
+        apart: Collection[str] = (),
+    ) -> None:
+        """Take the stamp of a file that is read into account.
+
+        of: what the stamp must say besides. apart: keys of values that may differ, and are not taken over.
+        Raises UserError, naming the file, what it says and what is expected, when it contradicts what is known.
+        """
+        if stamp.stage not in stages:
+            raise UserError(f"{path}: a file of the stage {stamp.stage}, where one of {' or '.join(stages)} should be")
+        for key, value in (of or {}).items():
+            if stamp.of.get(key) != value:
+                found = _shown(stamp.of.get(key))
+                raise UserError(f"{path}: made for {key} {found} instead of {_shown(value)}; {_again(stamp.stage)}")
+        self._add(path, stamp, apart)
+        self._add_input(path, f"{stamp.stage}/{Path(path).name}", stamp.identity)
+
+    def join(self, other: "Job", path: str | Path, apart: Collection[str] = ()) -> None:
+        """Take over what another job knows; `path` names it in messages, `apart` is as in `accept`."""
+        self._add(path, Stamp(other.stage, {}, other.values, other.inputs, ""), apart)
+
+    def combine(self, name: str, inputs: Iterable[str]) -> None:
+        """Know several files of `inputs` by one identity from now on, as "<stage>/<name>"."""
+        found = {key: self.inputs.pop(key) for key in list(inputs)}
+        first = next(iter(found))
+        combined = f"{first.partition('/')[0]}/{name}"
+        self.inputs[combined] = digest(found)
+        self._says[combined] = self._says[first]
+
+    def write_json(self, path: str | Path, value: Mapping[str, Any], **of: Any) -> None:
+        """Write JSON; `of` tells the file from others of the stage. Raises ValueError for NaN and infinities."""
+        value = plain(value)
+        stamp = self.stamp(content_digest(value), of)
+        save_json(path, value, stamp)
+        self._wrote(path, stamp)
+
+    def write_npz(self, path: str | Path, arrays: Mapping[str, Any], compressed: bool = False, **of: Any) -> None:
+        """Write arrays; `of` as in `write_json`."""
+        stamp = self.stamp(arrays_digest(arrays), of)
+        save_npz(path, arrays, stamp, compressed)
+        self._wrote(path, stamp)
+
+    def write_model(self, path: str | Path, model: Any, **of: Any) -> None:
+        """Write a Keras model as .keras; `of` as in `write_json`.
+
+        `model.save` would put the file together in memory: twice the weights more.
+        """
+        import keras  # takes seconds, so only where it is needed
+
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as name:
+            folder = Path(name, "model")
+            keras.saving.save_model(model, folder, zipped=False)
+            self.pack_model(target, folder, **of)
+
+    def pack_model(self, path: str | Path, folder: Path, **of: Any) -> None:
+        """Write an unpacked network, as `read_model` gives it or Keras saves it, as .keras; `of` as in `write_json`."""
+        stamp = self.stamp(members_digest(folder), of)
+        pack(folder, path, stamp)
+        self._wrote(path, stamp)
+
+    def stamp(self, content: str, of: Mapping[str, Any]) -> Stamp:
+        """The stamp of a file of this digest that is written now."""
+        return Stamp(self.stage, plain(of), dict(self.values), dict(self.inputs), content)
+
+    def _wrote(self, path: str | Path, stamp: Stamp) -> None:
+        self.inputs[f"{self.stage}/{Path(path).name}"] = stamp.identity
+        self._says[f"{self.stage}/{Path(path).name}"] = str(path)
+
+    def _add(self, path: str | Path, stamp: Stamp, apart: Collection[str]) -> None:
+        for key, value in stamp.values.items():
+            if key in apart:
+                continue
+            if key in self.values and self.values[key] != value:
+                raise UserError(
+                    f"{path}: made with {key}={_shown(value)}, but {self._says[key]} has "
+                    f"{key}={_shown(self.values[key])}; {_again(stamp.stage)}"
+                )
+            self.values[key] = value
+            self._says.setdefault(key, str(path))
+        for name, identity in stamp.inputs.items():
+            self._add_input(path, name, identity)
+
+    def _add_input(self, path: str | Path, name: str, identity: str) -> None:
+        if self.inputs.setdefault(name, identity) != identity:
+            raise UserError(
+                f"{path}: of another {name} ({identity[:12]}) than {self._says[name]} ({self.inputs[name][:12]}); "
+                f"{_again(name.partition('/')[0])}"
+            )
+        self._says.setdefault(name, str(path))
+
+
+def require(path: str | Path, key: str, found: Any, expected: Any, stage: str) -> None:
+    """Raise UserError unless what a file of `stage` says about `key` is what it should."""
+    if found != expected:
+        raise UserError(f"{path}: {key} is {_shown(found)} instead of {_shown(expected)}; {_again(stage)}")
+
+
+def _again(stage: str) -> str:
+    return f"run the stage {stage} again (snakemake: --forcerun {stage})"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
