@@ -35,9 +35,9 @@ def arrays_digest(arrays: Mapping[str, Any]) -> str:
 
 def save_npz(path: str | Path, arrays: Mapping[str, Any], stamp: Stamp, compressed: bool = False) -> None:
     """Write arrays and their stamp."""
-    text = json.dumps(stamp.as_json())
+    members: dict[str, Any] = {**arrays, KEY: np.array(json.dumps(stamp.as_json()))}
     with atomic_path(path) as temporary:
-        (np.savez_compressed if compressed else np.savez)(temporary, **arrays, **{KEY: np.array(text)})
+        (np.savez_compressed if compressed else np.savez)(temporary, **members)
 
 
 def load_npz(path: str | Path) -> tuple[Arrays, Stamp]:
