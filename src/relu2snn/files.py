@@ -1,5 +1,6 @@
 """Result files: written to a temporary name, then renamed, so that none is ever seen half-written."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -58,3 +59,9 @@ def require_file(path: str | Path) -> None:
     """Raise UserError unless a file that an earlier stage makes is there."""
     if not Path(path).exists():
         raise UserError(f"{path}: no such file; run the stage that makes it first")
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from relu2snn.config import Paths
 from relu2snn.errors import UserError
-from relu2snn.files import read_json, write_text
+from relu2snn.files import write_text
+from relu2snn.made import Job
 
 Row = dict[str, Any]
 

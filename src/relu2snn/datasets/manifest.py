@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path
+from relu2snn.made import Job
 
 
 @dataclass(frozen=True)
@@ -16,23 +17,26 @@ class Manifest:
     labels: list[int] | None = None
 
 
-def write_manifest(path: str | Path, manifest: Manifest) -> None:
-    """Write a manifest."""
+def manifest_text(manifest: Manifest) -> str:
+    """The lines of a manifest."""
     columns = [manifest.paths] if manifest.labels is None else [manifest.paths, map(str, manifest.labels)]
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)))
+    return "".join("\t".join(row) + "\n" for row in zip(*columns, strict=True))
 
 
-def read_manifest(path: str | Path) -> Manifest:
-    """Read a manifest.
+def write_manifest(path: str | Path, manifest: Manifest, job: Job, **of: Any) -> None:
+    """Write a manifest with the stamp of `job`; `of` tells it from others of its stage."""
+    job.write_text(path, manifest_text(manifest), **of)
 
-    Raises UserError when it is missing or not one.
+
+def read_manifest(path: str | Path, job: Job, stage: str, **of: Any) -> Manifest:
+    """Read a manifest that `stage` has written.
+
+    Raises UserError when it is missing, not one, or contradicts what the job knows.
     """
+    text = job.read_text(path, stage, of=of)
     try:
-        rows = [line.split("\t") for line in Path(path).read_text().splitlines()]
+        rows = [line.split("\t") for line in text.split("\n")[:-1]]
         labels = [int(row[1]) for row in rows] if len(rows[0]) == 2 else None
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that makes it first") from None
     except (ValueError, IndexError):
         rows, labels = [], None
     if {len(row) for row in rows} not in ({1}, {2}):

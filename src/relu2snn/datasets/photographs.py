@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.datasets.arrays import array_digest, open_array
 from relu2snn.datasets.dataset import Dataset, Split
 from relu2snn.datasets.images import decode_rgb, resize_bgr
 from relu2snn.datasets.manifest import read_manifest
-from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, read_json, write_json
+from relu2snn.errors import UserError, reading
+from relu2snn.files import atomic_path, file_digest, require_file
+from relu2snn.made import Job, load_json
 
 Pixels = NDArray[np.float32]
 
@@ -34,36 +36,43 @@ def prepare_photographs(
     parts: int,
     labels: Sequence[int] | None,
     decode: dict[str, Any] | None,
+    *,
+    job: Job,
 ) -> dict[str, Any]:
     """Write source.json, and test_labels.npy if there are labels, over parts 0 … `parts` that stand in `folder`.
 
     decode: what PhotographDataset needs to decode the files of manifests (root, size, mean_bgr); None for parts that
-    are float32 arrays. Returns what source.json says.
+    are float32 arrays. Returns what source.json says; it has the stamp of `job`.
 
-    Raises UserError when a part is missing.
+    Raises UserError when a part is missing, or contradicts what the job knows.
     """
     folder = Path(folder)
     (folder / "source.json").unlink(missing_ok=True)
-    found = [read_json(part_file(folder, part, ".json")) for part in range(parts + 1)]
+    stages = ("places365_part", "pass_part")
+    found = [job.read_json(part_file(folder, part, ".json"), *stages, of={"part": part}) for part in range(parts + 1)]
+    job.combine("parts", [key for key in job.inputs if key.startswith(stages) and key.endswith(".json")])
     digest = hashlib.sha256("".join(part["sha256"] for part in found).encode())
+    labels_digest = None
     if labels is not None:
         digest.update(np.array(labels, np.int64).tobytes())
+        array = np.array(labels, np.int64)
+        labels_digest = array_digest(array)
         with atomic_path(folder / "test_labels.npy") as temporary:
-            np.save(temporary, np.array(labels, np.int64), allow_pickle=False)
+            np.save(temporary, array, allow_pickle=False)
     source = {
         "name": name,
         "kind": kind,
         "origin": origin,
         "files": [],
         "layout": "arrays of parts" if decode is None else "photographs",
-        "labelled": labels is not None,
+        "labels": labels_digest,
         "decode": decode,
         "parts": found,
         "train_images": found[-1]["images"],
         "test_images": sum(part["images"] for part in found[:-1]),
         "digest": digest.hexdigest(),
     }
-    write_json(folder / "source.json", source)
+    job.write_json(folder / "source.json", source)
     return source
 
 
@@ -77,24 +86,28 @@ class PhotographDataset(Dataset):
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
-        source = read_json(self._folder / "source.json")
-        self.kind: str = source["kind"]
-        self.digest: str = source["digest"]
-        self._labelled: bool = source["labelled"]
-        self._decode: dict[str, Any] | None = source["decode"]
-        numbers = range(len(source["parts"]))
-        self._parts: dict[str, Sequence[int]] = {"test": numbers[:-1], "train": numbers[-1:]}
-        self._images = [part["images"] for part in source["parts"]]
+        path = self._folder / "source.json"
+        source, self.stamp = load_json(path)
+        with reading(path, "source of a prepared data set", "delete it and run again"):
+            self.kind: str = source["kind"]
+            self.digest: str = source["digest"]
+            self._labels: str | None = source["labels"]
+            self._decode: dict[str, Any] | None = source["decode"]
+            numbers = range(len(source["parts"]))
+            self._parts: dict[str, Sequence[int]] = {"test": numbers[:-1], "train": numbers[-1:]}
+            self._images = [part["images"] for part in source["parts"]]
+            self._listed = [part.get("manifest") for part in source["parts"]]
+            self._digests = [part["sha256"] for part in source["parts"]]
+        self._checked: set[int] = set()
         self._manifests: dict[int, list[str]] = {}
 
     def count(self, split: Split) -> int:
         return sum(self._images[part] for part in self._parts[split])
 
     def labels(self, split: Split) -> NDArray[np.int64] | None:
-        if split == "train" or not self._labelled:
+        if split == "train" or self._labels is None:
             return None
-        labels: NDArray[np.int64] = np.load(self._folder / "test_labels.npy", allow_pickle=False)
-        return labels
+        return open_array(self._folder / "test_labels.npy", self._labels)
 
     def pixels(self, split: Split, start: int, stop: int) -> Pixels:
         pieces = []
@@ -111,19 +124,28 @@ class PhotographDataset(Dataset):
         if self._decode is None:
             return self._read_array(part, start, stop)
         if part not in self._manifests:
-            self._manifests[part] = read_manifest(part_file(self._folder, part, ".tsv")).paths
+            self._manifests[part] = self._manifest(part)
         root, size = Path(self._decode["root"]), self._decode["size"]
         mean = np.array(self._decode["mean_bgr"], np.float32)
         return np.stack([_photograph(root / name, size) - mean for name in self._manifests[part][start:stop]])
 
+    def _manifest(self, part: int) -> list[str]:
+        path = part_file(self._folder, part, ".tsv")
+        require_file(path)
+        with reading(path, "manifest of photographs", "delete it and run again"):
+            if file_digest(path) != self._listed[part]:
+                raise ValueError("its content is not what was listed")
+            return read_manifest(path, Job("", {}), "pass_part", part=part).paths
+
     def _read_array(self, part: int, start: int, stop: int) -> Pixels:
         path = part_file(self._folder, part, ".npy")
-        try:
+        require_file(path)
+        with reading(path, "prepared array", "delete it and run again"):
+            if part not in self._checked and file_digest(path) != self._digests[part]:
+                raise ValueError("its content is not what was prepared")
+            self._checked.add(part)
             # Mapped anew each time: pages of a part that were read would otherwise count as this process's memory.
             images = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path}: not a whole .npy file ({reason}); delete it and run again") from None
         if len(images) != self._images[part]:
             raise UserError(f"{path}: {len(images)} images instead of {self._images[part]}; delete it and run again")
         return np.array(images[start:stop])

@@ -12,6 +12,7 @@ from relu2snn.made.json_file import load_json, plain, save_json
 from relu2snn.made.keras_file import members_digest, pack, unpacked
 from relu2snn.made.npz_file import Arrays, arrays_digest, load_npz, save_npz
 from relu2snn.made.stamp import Stamp, content_digest, digest
+from relu2snn.made.text_file import load_text, save_text, text_digest
 
 _THIS_RUN = "this run"
 _SHOWN = 60
@@ -45,6 +46,12 @@ class Job:
         arrays, stamp = load_npz(path)
         self.accept(path, stamp, stages, of=of)
         return arrays
+
+    def read_text(self, path: str | Path, *stages: str, of: Mapping[str, Any] | None = None) -> str:
+        """The text in a file that one of `stages` has written; `of`: as in the file's stamp."""
+        text, stamp = load_text(path)
+        self.accept(path, stamp, stages, of=of)
+        return text
 
     @contextmanager
     def read_model(self, path: str | Path, *stages: str) -> Iterator[tuple[Path, Stamp]]:
@@ -98,6 +105,12 @@ class Job:
         """Write arrays; `of` as in `write_json`."""
         stamp = self.stamp(arrays_digest(arrays), of)
         save_npz(path, arrays, stamp, compressed)
+        self._wrote(path, stamp)
+
+    def write_text(self, path: str | Path, text: str, **of: Any) -> None:
+        """Write text, which ends with a line's end; `of` as in `write_json`."""
+        stamp = self.stamp(text_digest(text), of)
+        save_text(path, text, stamp)
         self._wrote(path, stamp)
 
     def write_model(self, path: str | Path, model: Any, **of: Any) -> None:

@@ -64,7 +64,11 @@ def _array(data: bytes) -> NDArray[Any]:
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    try:
+        shape, _, dtype = read(file)
+    # Python's parser says so of brackets that are too deep; no memory is short.
+    except MemoryError:
+        raise ValueError("brackets without end in an array's header") from None
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
         raise ValueError("an array's header does not fit its data")
     file.seek(0)

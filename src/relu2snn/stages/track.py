@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import cast
 
@@ -11,28 +10,26 @@ from omegaconf import OmegaConf
 from relu2snn.config import Experiment, Paths, changed_values, variant_name
 from relu2snn.config.schema import Tracking
 from relu2snn.config.workflow import TRACKING_VARIABLE
-from relu2snn.files import read_json, write_json
 from relu2snn.software import git_commit
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import DATA_STAGES, PLACES, job
 from relu2snn.stages._note import suite_note
 from relu2snn.stages._records import Results
 from relu2snn.tracking import Store, log_experiment
 
 _SHOWN_CHANGES = 3
-# Where files stand makes no other run; what they are does.
-_PLACES = re.compile(
-    r"weights\.(?!source$)|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)$"
-)
 
 
 def run(config: Experiment, part: int | None) -> None:
     """Log what stands in the experiment's folder: training (if any), phase 1, the variant of phase 2, the networks."""
     paths = Paths(config.outputs, config.suite.name, config.name)
-    data = read_json(f"{paths.dataset(config.dataset.name)}/source.json")
-    weights = read_json(f"{paths.weights}/source.json")
+    work = job(config, "track")
+    data = work.read_json(f"{paths.dataset(config.dataset.name)}/source.json", *DATA_STAGES)
+    weights = work.read_json(f"{paths.weights}/source.json", "weights")
     changes = changed_values(config, "track")
     results = Results(
         config,
+        work,
         paths,
         data,
         weights,
@@ -42,12 +39,12 @@ def run(config: Experiment, part: int | None) -> None:
     )
     about = suite_note(config.suite.name)
     logged = log_experiment(store(), config.suite.name, results.identity, results.parent(), results.children(), about)
-    write_json(paths.tracked, logged)
+    work.write_json(paths.tracked, logged)
 
 
 def run_name(config: Experiment, kind: str, changes: dict[str, str]) -> str:
     """The experiment, what of its values is not as in conf/, and whether its images are real."""
-    named = [f"{key.rpartition('.')[2]}={value}" for key, value in changes.items() if not _PLACES.match(key)]
+    named = [f"{key.rpartition('.')[2]}={value}" for key, value in changes.items() if not PLACES.match(key)]
     more = ["…"] if len(named) > _SHOWN_CHANGES else []
     return " ".join([config.name, *named[:_SHOWN_CHANGES], *more, *([] if kind == "real" else [f"({kind})"])])
 

@@ -1,0 +1,57 @@
+"""The job of a stage, with the values of its config that shape what it writes."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from relu2snn.config import Experiment, stage_slice
+from relu2snn.config.changes import flatten
+from relu2snn.datasets import Dataset, open_dataset
+from relu2snn.files import file_digest, require_file
+from relu2snn.made import Job, require
+
+DATA_STAGES = ("data", "photographs")
+"""The stages that leave a prepared data set."""
+
+PLACES = re.compile(
+    r"weights\.(?!source$|kind$)|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)$"
+)
+"""Where files stand makes no other run; what they are does, and is told by their digests."""
+
+# Nor do batches (but training's), what is shown, and where.
+_NO_MATTER = re.compile(r"(outputs|suite|tracking|published|figures)(\.|$)|(phase1|phase2)\.batch$")
+
+
+def job(config: Experiment, stage: str) -> Job:
+    """A job that knows the values of `stage`'s slice of the config."""
+    return Job(stage, shaping(stage_slice(config, stage)))
+
+
+def shaping(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a slice that shape results, by dotted key."""
+    flat = flatten(values)
+    return {key: value for key, value in flat if not PLACES.match(key) and not _NO_MATTER.match(key)}
+
+
+def open_data(work: Job, folder: str) -> Dataset:
+    """The prepared data set in `folder`.
+
+    Raises UserError when it is missing or damaged, or contradicts what the job knows.
+    """
+    dataset = open_dataset(folder)
+    work.accept(f"{folder}/source.json", dataset.stamp, DATA_STAGES)
+    return dataset
+
+
+def file_digests(files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of files by their names: of pictures and tables, which have no place for a stamp."""
+    return {path.name: file_digest(path) for path in files}
+
+
+def check_files(path: str | Path, digests: Mapping[str, str], stage: str) -> None:
+    """Raise UserError unless the files beside `path`, a file of `stage`, are those whose digests its stamp has."""
+    folder = Path(path).parent
+    for name, expected in digests.items():
+        require_file(folder / name)
+        require(folder / name, "SHA-256", file_digests([folder / name])[name], expected, stage)
