@@ -57,8 +57,8 @@ SWEEP_COLUMNS = ("experiment", *POINT_COLUMNS, "data", "weights")
 def collect(outputs: str, suite: str) -> list[Row]:
     """The rows of every result of phase 2 under outputs/<suite>, by experiment and variant.
 
-    A result whose data set, weights or phase 1 has left no file is skipped with a line on stderr.
-    Raises UserError when there are none.
+    A result is left out, with a line on stderr, when a file of its data set, weights or phase 1 is missing or damaged,
+    or when they were not made together. Raises UserError when there are none.
     """
     rows = [row for file in _results(outputs, suite) if (row := _row(outputs, suite, file)) is not None]
     if not rows:
@@ -70,23 +70,19 @@ def collect(outputs: str, suite: str) -> list[Row]:
 def collect_sweeps(outputs: str, suite: str) -> list[Row]:
     """The points of every sweep under outputs/<suite>, by experiment, sweep and value.
 
-    Raises UserError when there are none.
+    A sweep is left out as a result is in `collect`. Raises UserError when there are none.
     """
     rows = []
     folder = Paths(outputs, suite).suite_folder
     for file in sorted(Path(folder).glob("*/sweep/*/result.json")):
-        sweep = read_json(file)
-        origin = kinds(Paths(outputs, suite, file.parents[2].name), sweep["dataset"])
-        rows += [{"experiment": sweep["experiment"], **row, **origin} for row in point_rows(sweep)]
+        paths = Paths(outputs, suite, file.parents[2].name)
+        found = _together(file, paths, "sweep_gather")
+        if found is not None:
+            sweep, _, origin = found
+            rows += [{"experiment": sweep["experiment"], **row, **origin} for row in point_rows(sweep)]
     if not rows:
         raise UserError(f"{folder}: no results of a sweep here; run snakemake with sweep=NAME first")
     return rows
-
-
-def kinds(paths: Paths, dataset: str) -> dict[str, str]:
-    """The kinds of an experiment's data set and weights (real, sample, synthetic, trained, pretrained)."""
-    folders = {"data": paths.dataset(dataset), "weights": paths.weights}
-    return {name: read_json(f"{folder}/source.json")["kind"] for name, folder in folders.items()}
 
 
 def point_rows(sweep: Row) -> list[Row]:
@@ -131,18 +127,27 @@ def _results(outputs: str, suite: str) -> Iterator[Path]:
             yield file
 
 
+def _together(file: Path, paths: Paths, stage: str) -> tuple[Row, Row, dict[str, str]] | None:
+    """A result of `stage`, that of phase 1, and the kinds of data and weights; None if they don't belong together."""
+    job = Job("results", {"name": paths.experiment})
+    try:
+        result = job.read_json(file, stage)
+        phase1 = job.read_json(f"{paths.phase1}/result.json", "phase1")
+        data = job.read_json(f"{paths.dataset(result['dataset'])}/source.json", "data", "photographs")
+        weights = job.read_json(f"{paths.weights}/source.json", "weights")
+    except UserError as error:
+        print(f"{file}: left out of the table; {error}", file=sys.stderr)
+        return None
+    # Real, sample or synthetic; trained or pretrained.
+    return result, phase1, {"data": data["kind"], "weights": weights["kind"]}
+
+
 def _row(outputs: str, suite: str, file: Path) -> Row | None:
-    phase2 = read_json(file)
     experiment = file.parents[2].name
-    paths = Paths(outputs, suite, experiment)
-    phase1_file = Path(paths.phase1, "result.json")
-    data_file = Path(paths.dataset(phase2["dataset"]), "source.json")
-    weights_file = Path(paths.weights, "source.json")
-    for needed in (phase1_file, data_file, weights_file):
-        if not needed.exists():
-            print(f"{file}: left out of the table, since {needed} is missing; run {experiment} again", file=sys.stderr)
-            return None
-    phase1 = read_json(phase1_file)
+    found = _together(file, Paths(outputs, suite, experiment), "gather")
+    if found is None:
+        return None
+    phase2, phase1, kinds = found
     return {
         "experiment": experiment,
         "variant": phase2["variant"],
@@ -157,7 +162,7 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
         "latency": phase2["latency"],
         "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
         "spiking_fraction": phase2["spiking_fraction"]["total"],
-        **kinds(paths, phase2["dataset"]),
+        **kinds,
     }
 
 

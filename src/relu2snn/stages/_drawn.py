@@ -35,7 +35,8 @@ Drawing = tuple[str, figures.Figure, dict[str, Any]]
 def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     """The name of every figure, the figure, and the numbers that it shows by name.
 
-    Raises UserError when a file is missing or contradicts what the job knows, or figures.layer or figures.image names one that is not there.
+    Raises UserError when a file is missing or contradicts what the job knows, or when figures.layer or
+    figures.image names one that is not there.
     """
     paths = Paths(config.outputs, config.suite.name, config.name)
     folder = paths.phase2(variant_name(config.phase2))
