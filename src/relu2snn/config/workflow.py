@@ -13,7 +13,7 @@ from rich.table import Table
 
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Missing, Selection, select
-from relu2snn.config.slices import stage_slice
+from relu2snn.config.shaping import job_slice
 from relu2snn.errors import UserError
 
 TRACKING_VARIABLE = "RELU2SNN_TRACKING"
@@ -41,7 +41,7 @@ def select_or_exit(
 
 def slice_text(experiment: Experiment, stage: str) -> str:
     """A stage's slice of the config as one line of JSON: the parameter whose change re-runs the job."""
-    return json.dumps(stage_slice(experiment, stage), sort_keys=True)
+    return json.dumps(job_slice(experiment, stage), sort_keys=True)
 
 
 def prepare_environment(experiment: Experiment) -> None:

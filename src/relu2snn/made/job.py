@@ -29,8 +29,10 @@ class Job:
         inputs: identities of the files read or written, and of what they were made from, by "<stage>/<file name>".
     """
 
-    def __init__(self, stage: str, values: Mapping[str, Any]) -> None:
+    def __init__(self, stage: str, values: Mapping[str, Any], expected: Mapping[str, Any] | None = None) -> None:
+        """expected: values that files which are read must have, if they have them at all."""
         self.stage = stage
+        self._expected: dict[str, Any] = plain(expected or {})
         self.values: dict[str, Any] = plain(values)
         self.inputs: dict[str, str] = {}
         self._says: dict[str, str] = dict.fromkeys(self.values, _THIS_RUN)
@@ -145,10 +147,12 @@ class Job:
         for key, value in stamp.values.items():
             if key in apart:
                 continue
-            if key in self.values and self.values[key] != value:
+            known = self.values.get(key, self._expected.get(key, value))
+            if known != value:
+                who = self._says.get(key, _THIS_RUN)
                 raise UserError(
-                    f"{path}: made with {key}={_shown(value)}, but {self._says[key]} has "
-                    f"{key}={_shown(self.values[key])}; {_again(stamp.stage)}"
+                    f"{path}: made with {key}={_shown(value)}, but {who} has {key}={_shown(known)}; "
+                    f"{_again(stamp.stage)}"
                 )
             self.values[key] = value
             self._says.setdefault(key, str(path))

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice
+from relu2snn.config.shaping import job_slice
 from relu2snn.config.workflow import publish_places
 from relu2snn.errors import UserError, machine_error, one_line
 
@@ -57,4 +58,4 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
         raise UserError("no experiment given; add experiment=NAME, a file of conf/experiment/")
     whole = compose_experiment(named["experiment"], compose_suite(named["suite"]), overrides, named.get("sweep", ""))
     publish_places(whole)
-    return from_slice(stage_slice(whole, stage)), arguments.part
+    return from_slice(job_slice(whole, stage)), arguments.part

@@ -1,12 +1,13 @@
 """The job of a stage, with the values of its config that shape what it writes."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config import Experiment, stage_slice
-from relu2snn.config.changes import flatten
+from relu2snn.config.shaping import shaping
 from relu2snn.datasets import Dataset, open_dataset
 from relu2snn.files import file_digest, require_file
 from relu2snn.made import Job, require
@@ -14,24 +15,11 @@ from relu2snn.made import Job, require
 DATA_STAGES = ("data", "photographs")
 """The stages that leave a prepared data set."""
 
-PLACES = re.compile(
-    r"weights\.(?!source$|kind$)|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)$"
-)
-"""Where files stand makes no other run; what they are does, and is told by their digests."""
-
-# Nor do batches (but training's), what is shown, and where.
-_NO_MATTER = re.compile(r"(outputs|suite|run|tracking|published|figures)(\.|$)|(phase1|phase2)\.batch$")
-
 
 def job(config: Experiment, stage: str) -> Job:
-    """A job that knows the values of `stage`'s slice of the config."""
-    return Job(stage, shaping(stage_slice(config, stage)))
-
-
-def shaping(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a slice that shape results, by dotted key."""
-    flat = flatten(values)
-    return {key: value for key, value in flat if not PLACES.match(key) and not _NO_MATTER.match(key)}
+    """A job that knows the values of `stage`'s slice of the config, and what files that it reads must be made with."""
+    expected = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, config.expected)))
+    return Job(stage, shaping(stage_slice(config, stage)), expected)
 
 
 def open_data(work: Job, folder: str) -> Dataset:

@@ -5,11 +5,12 @@ from statistics import mean, stdev
 from typing import Any
 
 from relu2snn.config import Experiment, Paths, stage_slice, sweep_point, sweep_values
+from relu2snn.config.shaping import shaping
 from relu2snn.figures import plot_sweep, save_figure
 from relu2snn.made import Job
 from relu2snn.results import POINT_COLUMNS, point_rows, write_csv
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._job import file_digests, job, shaping
+from relu2snn.stages._job import file_digests, job
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
 

@@ -9,10 +9,11 @@ from omegaconf import OmegaConf
 
 from relu2snn.config import Experiment, Paths, changed_values, variant_name
 from relu2snn.config.schema import Tracking
+from relu2snn.config.shaping import PLACES
 from relu2snn.config.workflow import TRACKING_VARIABLE
 from relu2snn.software import git_commit
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._job import DATA_STAGES, PLACES, job
+from relu2snn.stages._job import DATA_STAGES, job
 from relu2snn.stages._note import suite_note
 from relu2snn.stages._records import Results
 from relu2snn.tracking import Store, log_experiment
