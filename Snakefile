@@ -1,6 +1,13 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
-from relu2snn.config import FIGURES
+from relu2snn.config import (
+    FIGURES,
+    Paths,
+    model_files,
+    sweep_point,
+    sweep_values,
+)
+from relu2snn.config.selection import made_weights, named
 from relu2snn.config.workflow import (
     prepare_environment,
     print_missing,
@@ -19,18 +26,32 @@ SELECTION = select_or_exit(
         lambda each: find_weights(each.weights),
     ],
 )
-EXPERIMENTS = SELECTION.experiments
-PATHS = SELECTION.paths()
+# Patterns of the files of all runs; SELECTION.at gives the config of a folder.
+PATHS = Paths(SELECTION.outputs, SELECTION.suite.name)
+RUNS = [Paths.of(each) for each in SELECTION.runs]
+SWEEPS = [Paths.of(each) for each in SELECTION.sweeps]
+# Tables and pages show all that is finished, also by other calls.
+RESULTS = SELECTION.finished(
+    f"{PATHS.phase2}/result.json", [f"{each.phase2}/result.json" for each in RUNS]
+)
+SWEEP_RESULTS = SELECTION.finished(
+    f"{PATHS.sweep}/result.json", [f"{each.sweep}/result.json" for each in SWEEPS]
+)
 # Experiments run side by side, so each takes its share of the cores; calls that only show something name none.
 CORES = workflow.resource_settings.cores or 1
-THREADS = max(1, CORES // len(EXPERIMENTS))
+THREADS = max(1, CORES // len(RUNS))
 # So do the points of the sweeps.
-POINTS = sum(len(SELECTION.points(*sweep)) for sweep in SELECTION.sweeps)
+POINTS = sum(len(sweep_values(each)) for each in SELECTION.sweeps)
 SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
-prepare_environment(next(iter(EXPERIMENTS.values())))
+prepare_environment(SELECTION)
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
+
+
+def paths_at(pattern, wildcards):
+    """The paths of a run whose files stand in this folder."""
+    return Paths.of(SELECTION.at(pattern, wildcards))
 
 
 report: "pipeline/report/workflow.rst"
@@ -38,7 +59,8 @@ report: "pipeline/report/workflow.rst"
 
 wildcard_constraints:
     experiment="[^/]+",
-    dataset="[^/]+",
+    # The name of a data set and its variant.
+    dataset="[^/]+/[^/]+",
     variant="[^/]+",
     part="[0-9]+",
     sweep="[a-z_]+",
@@ -64,12 +86,9 @@ rule all:
     input:
         PATHS.results,
         PATHS.page("runtimes"),
-        [SELECTION.paths(name).tracked for name in EXPERIMENTS],
-        [PATHS.sweeps] if SELECTION.sweeps else [],
-        [
-            f"{SELECTION.paths(name).sweep(sweep)}/mlflow.json"
-            for name, sweep in SELECTION.sweeps
-        ],
+        [each.tracked for each in RUNS],
+        [PATHS.sweeps] if SWEEPS else [],
+        [each.tracked_sweep for each in SWEEPS],
 
 
 include: "pipeline/data.smk"

@@ -3,11 +3,7 @@
 
 rule provenance:
     input:
-        lambda wildcards: "{}/result.json".format(
-            SELECTION.paths(wildcards.experiment).phase2(
-                SELECTION.variant(wildcards.experiment)
-            )
-        ),
+        f"{PATHS.phase2}/result.json",
     output:
         f"{PATHS.provenance}/config.yaml",
         f"{PATHS.provenance}/software.json",
@@ -21,6 +17,8 @@ rule provenance:
         PATHS.log("provenance"),
     benchmark:
         PATHS.benchmark("provenance")
+    wildcard_constraints:
+        experiment=SELECTION.own(PATHS.provenance),
     conda:
         "../environment.yml"
     resources:
@@ -28,7 +26,7 @@ rule provenance:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            EXPERIMENTS[wildcards.experiment], "provenance"
+            SELECTION.at(PATHS.phase2, wildcards), "provenance"
         ),
     shell:
         "python -m relu2snn.stages.provenance --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -37,7 +35,10 @@ rule provenance:
 rule report_results:
     input:
         PATHS.results,
-        [f"{SELECTION.paths(name).provenance}/config.yaml" for name in EXPERIMENTS],
+        SELECTION.finished(
+            f"{PATHS.provenance}/config.yaml",
+            [f"{each.provenance}/config.yaml" for each in RUNS],
+        ),
     output:
         f"{PATHS.suite_folder}/report/summary.csv",
         report(
@@ -62,7 +63,7 @@ rule report_results:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_results"),
+        slice=slice_text(SELECTION.runs[0], "report_results"),
     shell:
         "python -m relu2snn.stages.report_results --slice {params.slice:q} 2>&1 | tee {log:q}"
 
@@ -88,7 +89,7 @@ rule report_sweeps:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_sweeps"),
+        slice=slice_text(SELECTION.runs[0], "report_sweeps"),
     shell:
         "python -m relu2snn.stages.report_sweeps --slice {params.slice:q} 2>&1 | tee {log:q}"
 
@@ -97,8 +98,10 @@ rule report_sweeps:
 rule report_runtimes:
     input:
         PATHS.page("results"),
-        [PATHS.page("sweeps")] if SELECTION.sweeps else [],
-        expand(rules.figures.output, experiment=EXPERIMENTS),
+        [PATHS.page("sweeps")] if SWEEP_RESULTS else [],
+        SELECTION.finished(
+            f"{PATHS.figures}/data.npz", [f"{each.figures}/data.npz" for each in RUNS]
+        ),
     output:
         report(
             PATHS.page("runtimes"),
@@ -116,6 +119,6 @@ rule report_runtimes:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_runtimes"),
+        slice=slice_text(SELECTION.runs[0], "report_runtimes"),
     shell:
         "python -m relu2snn.stages.report_runtimes --slice {params.slice:q} 2>&1 | tee {log:q}"

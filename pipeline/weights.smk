@@ -1,9 +1,15 @@
 # Networks: weights that the user dropped in win over training.
 
 
+def weights_file(run):
+    if run.weights.file is not None:
+        return named(run, "weights.file")
+    return find_weights(run.weights) or made_weights(run)
+
+
 rule train:
     input:
-        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+        lambda wildcards: f"{paths_at(PATHS.train, wildcards).dataset}/source.json",
     output:
         model=f"{PATHS.train}/trained.keras",
         history=f"{PATHS.train}/history.json",
@@ -18,15 +24,16 @@ rule train:
         mem_mb=6500,
         runtime=24 * 60,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "train"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.train, wildcards), "train"
+        ),
     shell:
         "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule weights:
     input:
-        lambda wildcards: find_weights(EXPERIMENTS[wildcards.experiment].weights)
-        or SELECTION.made_weights(wildcards.experiment),
+        lambda wildcards: weights_file(SELECTION.at(PATHS.weights, wildcards)),
     output:
         model=f"{PATHS.weights}/original.keras",
         source=f"{PATHS.weights}/source.json",
@@ -40,6 +47,8 @@ rule weights:
         mem_mb=5000,
         runtime=30,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.weights, wildcards), "weights"
+        ),
     shell:
         "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log:q}"

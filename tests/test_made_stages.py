@@ -54,7 +54,7 @@ class Run:
         self.outputs = outputs
         ours = [f"outputs={outputs}", *VALUES, *self.overrides]
         self.config = compose_experiment("fmnist_fc", compose_suite("quickstart"), ours, "noise")
-        self.paths = Paths(str(outputs), "quickstart", "fmnist_fc")
+        self.paths = Paths.of(self.config)
         return self
 
     def copy(self, outputs: Path) -> "Run":
@@ -73,7 +73,7 @@ class Run:
                 arrays = ArraySet(pixels[0], labels, pixels[1], labels, "random", [])
                 kind = self.config.dataset.source.kind
                 work = job(self.slice("data"), "data")
-                prepare(self.paths.dataset("fmnist_sample"), "fmnist_sample", kind, arrays, job=work)
+                prepare(self.paths.dataset, "fmnist_sample", kind, arrays, job=work)
                 continue
             run = importlib.import_module(f"relu2snn.stages.{stage}").run
             if stage == "sweep_point":
@@ -93,14 +93,15 @@ class Run:
     def files(self) -> dict[str, Path]:
         paths = self.paths
         folders = {
-            "data": paths.dataset("fmnist_sample"),
+            "data": paths.dataset,
             "train": paths.train,
             "weights": paths.weights,
             "phase1": paths.phase1,
-            "phase2": paths.phase2("base"),
+            "phase2": paths.phase2,
             "figures": paths.figures,
-            "sweep": paths.sweep("noise"),
-            "track": paths.folder,
+            "points": paths.points,
+            "sweep": paths.sweep,
+            "track": Path(paths.tracked).parent,
         }
         return {name: Path(folder) for name, folder in folders.items()}
 
@@ -111,7 +112,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, shared: dict[str, Any]) -> It
     made = {"own": Run(folder / "own")}
     made |= {name: Run(folder / name, *values, images=name == "images") for name, values in OTHERS.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RELU2SNN_TRACKING", json.dumps(shared))
+        patch.setenv("RELU2SNN_TRACKING", json.dumps({"": shared}))
         for run in made.values():
             run.make("data", *CHAIN, *SWEEP)
         yield made
@@ -140,8 +141,8 @@ READERS = {
     ("figures", "exactness.png"): "track",
     ("figures", "raster.svg"): "track",
     ("track", "mlflow.json"): "track_sweep",
-    ("sweep", "points/0.0.json"): "sweep_gather",
-    ("sweep", "points/0.01.json"): "sweep_gather",
+    ("points", "0.0.json"): "sweep_gather",
+    ("points", "0.01.json"): "sweep_gather",
     ("sweep", "result.json"): "track_sweep sweep_results",
     ("sweep", "noise.png"): "track_sweep",
     ("sweep", "table.csv"): "track_sweep",
@@ -213,16 +214,27 @@ def test_what_is_reported_is_what_the_network_is(runs: dict[str, Run]) -> None:
 def test_the_readmes_line_and_then_an_ordinary_run_never_mix(
     runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Phase 2 by hand at another ζ, in the same folder: each stage of the ordinary run refuses or makes it anew."""
+    """Phase 2 by hand at another ζ has a folder of its own; even copied into the other's, nothing takes its files."""
     run = runs["own"].copy(tmp_path / "outputs")
     before = run.row()
     by_hand = Run(run.outputs, "phase2.zeta=0.3")
     importlib.import_module("relu2snn.stages.phase2").run(by_hand.slice("phase2"), None)
-    assert load_json(run.files()["phase2"] / "result.json")[0]["zeta"] == 0.3
+    run.make("gather", "figures", "results")
+    with open(run.paths.results, newline="") as file:
+        rows = {row["overrides"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 2
+    assert rows[before["overrides"]] == before
+    assert rows[f"phase2.zeta=0.3 {before['overrides']}"]["latency"] != before["latency"]
+    shutil.copytree(by_hand.paths.phase2, run.paths.phase2, dirs_exist_ok=True)
     for stage in ("phase2", "gather", "figures", "track"):
         text = refused(run, stage)
         assert "made with phase2.zeta=0.3, but this run has phase2.zeta=0.5" in text
         assert "run the stage " in text
+    capsys.readouterr()
+    run.make("results")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{run.paths.phase2}/result.json: left out of the table; ")
+    shutil.rmtree(by_hand.paths.phase2)
     run.make("convert", "phase2", "gather", "results")
     assert run.row() == before
 

@@ -33,15 +33,15 @@ def page(template: str, title: str, **values: Any) -> str:
     return environment.get_template(f"{template}.html").render(title=title, **values)
 
 
-def beside_published(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+def beside_published(rows: Sequence[Row], published: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[Row]:
     """The rows of results.csv with their loss of accuracy and, under "published", what others report for them.
 
-    published: by experiment, the group `published` of its config. It says nothing about runs with noise. Its accuracy
-    was reached on the whole data set, so it is "comparable" only where the data are real and not a sample.
+    published: by experiment and variant, the group `published` of its config. It says nothing about runs with noise.
+    Its accuracy was reached on the whole data set, so it is "comparable" only where the data are real and no sample.
     """
     compared = []
     for row in rows:
-        known = {} if "noise=" in row["variant"] else published.get(row["experiment"], {})
+        known = {} if "noise=" in row["overrides"] else published.get((row["experiment"], row["variant"]), {})
         compared.append(
             {
                 **row,
@@ -58,7 +58,7 @@ def _loss(row: Row) -> float | None:
     return None if original is None or spiking is None else original - spiking
 
 
-def results_page(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]], suite: str) -> str:
+def results_page(rows: Sequence[Row], published: Mapping[tuple[str, str], Mapping[str, Any]], suite: str) -> str:
     """The table of a suite's results beside the published ones, with the sources of these as notes."""
     compared = beside_published(rows, published)
     found = [row["published"]["source"] for row in compared]
@@ -69,11 +69,11 @@ def results_page(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]]
 SUMMARY_COLUMNS = ("experiment", "accuracy", "published", "loss", "agreement", "exact")
 
 
-def summary(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+def summary(rows: Sequence[Row], published: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[Row]:
     """The few columns of the table that the report's first page has room for, as texts."""
     return [
         {
-            "experiment": row["experiment"] if row["variant"] == "base" else f"{row['experiment']}, {row['variant']}",
+            "experiment": f"{row['experiment']} {row['overrides']}".strip(),
             "published": shown(row["published"]["accuracy"]) if row["comparable"] else "",
             "loss": shown(row["accuracy_loss"]),
             **{key: shown(row[key]) for key in ("accuracy", "agreement", "exact")},
@@ -86,7 +86,7 @@ def sweeps_page(rows: Sequence[Row], suite: str) -> str:
     """A table per experiment and sweep: mean and standard deviation over the trials of each value."""
     sweeps: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        sweeps.setdefault((row["experiment"], row["parameter"]), []).append(row)
+        sweeps.setdefault((f"{row['experiment']} {row['overrides']}".strip(), row["parameter"]), []).append(row)
     return page("sweeps", f"Robustness: sweeps of the suite {suite}", sweeps=sweeps)
 
 
@@ -101,15 +101,24 @@ def runtimes(folder: str | Path) -> dict[str, list[Row]]:
             continue
         with file.open(newline="") as text:
             measured = next(csv.DictReader(text, delimiter="\t"), {})
-        job = f"data {file.stem}" if file.parent.name == "datasets" else file.stem
-        name = file.parents[1].name if file.parent.name == "benchmarks" else "all experiments"
+        name, job = _job(file)
         groups.setdefault(name, []).append({"job": job, **{key: _number(measured.get(key)) for key in BENCHMARK}})
     return dict(sorted(groups.items(), key=lambda group: (group[0] != "all experiments", group[0])))
 
 
 def _benchmarks(folder: Path) -> Iterator[Path]:
-    for pattern in ("*.tsv", "datasets/*.tsv", "*/benchmarks/*.tsv"):
+    for pattern in ("*.tsv", "datasets/*/*.tsv", "*/benchmarks/*/*.tsv"):
         yield from folder.glob(pattern)
+
+
+def _job(file: Path) -> tuple[str, str]:
+    """The experiment and the job of a benchmark file, with the variant of the job's folder."""
+    folder, above = file.parent, file.parents[1]
+    if above.name == "benchmarks":
+        return above.parent.name, f"{file.stem}, {folder.name}".removesuffix(", base")
+    if above.name == "datasets":
+        return "all experiments", f"data {folder.name}, {file.stem}".removesuffix(", base")
+    return "all experiments", file.stem
 
 
 def _number(text: str | None) -> float | None:

@@ -1,8 +1,7 @@
 """Composing, checking and slicing the Hydra configuration."""
 
-from relu2snn.config.changes import changed_values
 from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, split_names, split_overrides
-from relu2snn.config.paths import FIGURES, Paths, model_files, variant_name
+from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.schema import Experiment, Suite
 from relu2snn.config.slices import STAGES, from_slice, stage_slice
 from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
@@ -13,7 +12,6 @@ __all__ = [
     "Experiment",
     "Paths",
     "Suite",
-    "changed_values",
     "compose_experiment",
     "compose_suite",
     "compose_tracking",
@@ -26,5 +24,4 @@ __all__ = [
     "sweep_point",
     "sweep_values",
     "trial_seed",
-    "variant_name",
 ]

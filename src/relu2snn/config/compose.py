@@ -1,6 +1,8 @@
 """Composition of `conf/` and the user's overrides into one typed, range-checked config per experiment."""
 
+import copy
 import difflib
+import functools
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -15,12 +17,15 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from relu2snn.config.schema import Experiment, Suite, Tracking
+from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking
 from relu2snn.config.validate import check_ranges
+from relu2snn.config.variants import name_run
 from relu2snn.errors import UserError
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 
+# Groups of the config that are made here.
+_OURS = ("suite", "run")
 # A plain ValueError is what Hydra raises for a config group that is given a number.
 _COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
@@ -57,7 +62,16 @@ def compose_suite(name: str) -> Suite:
     Raises UserError when there is none or its file is wrong.
     """
     _require_known("suite", name)
-    return cast(Suite, _load(Suite, CONF / "suite" / f"{name}.yaml"))
+    suite = cast(Suite, _load(Suite, CONF / "suite" / f"{name}.yaml"))
+    for experiment, variants in suite.variants.items():
+        where = f"{name}.yaml: variants.{experiment}"
+        if experiment not in known("experiment"):
+            raise UserError(f"{where}: no such experiment; choose from {', '.join(known('experiment'))}")
+        for variant in variants:
+            wrong = next((text for text in variant if text.startswith(("outputs=", "sweep."))), None)
+            if wrong or not variant:
+                raise UserError(f"{where}: {wrong or '[]'} makes no run of its own; give values of the experiment")
+    return suite
 
 
 def compose_tracking() -> Tracking:
@@ -78,8 +92,10 @@ def _load(schema: type, path: Path) -> Any:
 def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), sweep: str = "") -> Experiment:
     """The config of one experiment: its file, the sweep if one is named, the suite's overrides, then the user's.
 
+    Its `run` says what the user's overrides have changed, and names the folders of its files.
+
     Raises UserError, one line that names the key, for an unknown experiment, an experiment that a closed
-    suite does not list, an unknown key, a wrong type and a value out of range.
+    suite does not list, an unknown key, a wrong type, a value out of range and a file that is not there.
     """
     _require_known("experiment", name)
     if suite.closed and name not in suite.experiments:
@@ -92,16 +108,40 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
     if sweep:
         _require_known("sweep", sweep)
         ours += [f"sweep={sweep}", *suite.per_sweep.get(sweep, [])]
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        try:
-            config = compose("config", overrides=[*ours, *overrides])
-        except _COMPOSE_ERRORS as error:
-            raise UserError(_explain(error, ours, overrides)) from None
+    config = _composed(tuple(ours), tuple(overrides))
     if config.name != name:
         raise UserError(f"name={config.name}: an experiment's name is its file's ({name}); leave the override out")
     config.suite = suite
+    standard = _composed(tuple(ours), ()) if overrides else copy.deepcopy(config)
+    # Folders that are named after it change no result.
+    standard.outputs = config.outputs
     check_ranges(config)
-    return cast(Experiment, config)
+    config.run = name_run(config, standard, _with_dataset(standard, config.dataset.name))
+    return config
+
+
+def _composed(ours: tuple[str, ...], overrides: tuple[str, ...]) -> Experiment:
+    """What Hydra makes of conf/ and the overrides, as a copy to be changed."""
+    return copy.deepcopy(_compose(ours, overrides))
+
+
+@functools.cache
+def _compose(ours: tuple[str, ...], overrides: tuple[str, ...]) -> Experiment:
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        try:
+            return cast(Experiment, compose("config", overrides=[*ours, *overrides]))
+        except _COMPOSE_ERRORS as error:
+            raise UserError(_explain(error, ours, overrides)) from None
+
+
+def _with_dataset(standard: Experiment, name: str) -> Experiment | None:
+    """`standard` with the data set of this name in conf/, or None."""
+    path = CONF / "dataset" / f"{name}.yaml"
+    if name not in known("dataset"):
+        return None
+    changed = copy.deepcopy(standard)
+    changed.dataset = _load(Dataset, path)
+    return changed
 
 
 def _require_known(group: str, name: str) -> None:
@@ -123,6 +163,8 @@ def _check_overrides(overrides: Sequence[str]) -> None:
             raise UserError(f"override {text!r}: not of the form key=value, as in phase2.zeta=0.3") from None
         if override.is_sweep_override() or override.is_add() or override.is_delete():
             raise UserError(f"override {text!r}: give one value, key=value, without '+', '~' or a list of choices")
+        if override.key_or_group.partition(".")[0] in _OURS:
+            raise UserError(f"override {text!r}: no such key {override.key_or_group!r}")
         if override.key_or_group == "experiment":
             raise UserError(f"override {text!r}: name experiments with experiments=…, not among the overrides")
         if override.key_or_group == "sweep":
@@ -157,7 +199,7 @@ def _all_keys() -> list[str]:
             if isinstance(entry.type, type) and is_dataclass(entry.type):
                 yield from walk(entry.type, f"{prefix}{entry.name}.")
 
-    return [key for key in walk(Experiment, "") if not key.startswith("suite")]
+    return [key for key in walk(Experiment, "") if key.partition(".")[0] not in _OURS]
 
 
 def _first_line(text: object) -> str:

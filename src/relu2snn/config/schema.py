@@ -251,7 +251,8 @@ class Suite:
     """A named set of experiments, with the overrides that make it what it is.
 
     A closed suite runs only the experiments it lists, since its overrides fit no other. sweeps: by experiment, the
-    sweeps that run unless experiments or sweeps are named; per_sweep: overrides by sweep.
+    sweeps that run unless experiments or sweeps are named; per_sweep: overrides by sweep. variants: by experiment,
+    lists of overrides, each of which makes a run of its own beside the plain one.
     """
 
     name: str = MISSING
@@ -261,6 +262,29 @@ class Suite:
     per_experiment: dict[str, list[str]] = field(default_factory=dict)
     sweeps: dict[str, list[str]] = field(default_factory=dict)
     per_sweep: dict[str, list[str]] = field(default_factory=dict)
+    variants: dict[str, list[list[str]]] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """What sets a configuration apart from the one that conf/ gives its experiment in its suite; no user sets it.
+
+    overrides: what a user would type to get it, of all that its results depend on; sweep_overrides: the same for its
+    sweep. dataset to sweep: the folder of its files by stage (relu2snn.config.variants), points being those of a
+    sweep; train is empty where nothing is trained. files: by key, the SHA-256 of each file that an override names.
+    """
+
+    overrides: list[str] = field(default=MISSING)
+    sweep_overrides: list[str] = field(default=MISSING)
+    dataset: str = MISSING
+    train: str = MISSING
+    weights: str = MISSING
+    phase1: str = MISSING
+    phase2: str = MISSING
+    figures: str = MISSING
+    points: str = MISSING
+    sweep: str = MISSING
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -270,6 +294,7 @@ class Experiment:
     name: str = MISSING
     outputs: str = "outputs"
     suite: Suite = field(default_factory=Suite)
+    run: Run = field(default_factory=Run)
     dataset: Dataset = field(default_factory=Dataset)
     model: Model = field(default_factory=Model)
     weights: Weights = field(default_factory=Weights)

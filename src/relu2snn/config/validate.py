@@ -22,6 +22,9 @@ def check_ranges(config: Any, prefix: str = "") -> None:
     """Raise UserError for the first missing value, value out of range or illegal choice, naming its key."""
     for entry in fields(cast(type[Any], OmegaConf.get_type(config))):
         key = prefix + entry.name
+        if key == "run":
+            # Made of the values once they are checked.
+            continue
         if OmegaConf.is_missing(config, entry.name):
             raise UserError(f"{key}: no value; set it in conf/ or with an override {key}=…")
         value = config[entry.name]

@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Missing, Selection, select
 from relu2snn.config.shaping import job_slice
+from relu2snn.config.variants import masked
 from relu2snn.errors import UserError
-
-TRACKING_VARIABLE = "RELU2SNN_TRACKING"
-ENGINE_VARIABLE = "RELU2SNN_CONTAINER_ENGINE"
 
 
 def select_or_exit(
@@ -29,7 +27,7 @@ def select_or_exit(
     """
     try:
         selection = select(options, readable_formats)
-        for experiment in selection.experiments.values():
+        for experiment in selection.runs:
             for check in checks:
                 check(experiment)
         return selection
@@ -41,25 +39,15 @@ def select_or_exit(
 
 def slice_text(experiment: Experiment, stage: str) -> str:
     """A stage's slice of the config as one line of JSON: the parameter whose change re-runs the job."""
-    return json.dumps(job_slice(experiment, stage), sort_keys=True)
+    return json.dumps(masked(experiment, job_slice(experiment, stage)), sort_keys=True)
 
 
-def prepare_environment(experiment: Experiment) -> None:
-    """Let the jobs find this Python and this package, and know the MLflow store and the container engine."""
+def prepare_environment(selection: Selection) -> None:
+    """Let the jobs find this Python and this package, and know each run's MLflow store and container engine."""
     source = str(Path(__file__).resolve().parents[2])
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    publish_places(experiment)
-
-
-def publish_places(experiment: Experiment) -> None:
-    """Name the MLflow store and the container engine in the environment.
-
-    Where results are viewed, or computed, must not re-run anything.
-    """
-    tracking = OmegaConf.to_container(experiment.tracking, resolve=True)
-    os.environ[TRACKING_VARIABLE] = json.dumps(tracking)
-    os.environ[ENGINE_VARIABLE] = experiment.container.engine
+    publish_places(selection.runs)
 
 
 def print_missing(missing: Sequence[Missing]) -> None:

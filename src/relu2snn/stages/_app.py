@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice
+from relu2snn.config.places import publish_places
 from relu2snn.config.shaping import job_slice
-from relu2snn.config.workflow import publish_places
+from relu2snn.config.variants import unmasked
 from relu2snn.errors import UserError, machine_error, one_line
 
 Run = Callable[[Experiment, int | None], None]
@@ -45,7 +46,9 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="experiment=…, suite=…, sweep=…, overrides")
     arguments = parser.parse_args()
     if arguments.slice:
-        return from_slice(json.loads(arguments.slice)), arguments.part
+        # Only these read such a file; others say where it was.
+        values = unmasked(json.loads(arguments.slice), check=stage in ("weights", "places365_weights"))
+        return from_slice(values), arguments.part
     named = {"suite": "paper"}
     overrides = []
     for text in arguments.overrides:
@@ -57,5 +60,5 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
     if "experiment" not in named:
         raise UserError("no experiment given; add experiment=NAME, a file of conf/experiment/")
     whole = compose_experiment(named["experiment"], compose_suite(named["suite"]), overrides, named.get("sweep", ""))
-    publish_places(whole)
+    publish_places([whole])
     return from_slice(job_slice(whole, stage)), arguments.part

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn import figures
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import Dataset
 from relu2snn.errors import UserError
 from relu2snn.made import Job
@@ -38,12 +38,12 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     Raises UserError when a file is missing or contradicts what the job knows, or when figures.layer or
     figures.image names one that is not there.
     """
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    folder = paths.phase2(variant_name(config.phase2))
+    paths = Paths.of(config)
+    folder = paths.phase2
     phase1 = work.read_json(f"{paths.phase1}/result.json", "phase1")
     phase2 = work.read_json(f"{folder}/result.json", "gather")
     yield _layer_maxima(phase1, phase2)
-    dataset = open_data(work, paths.dataset(config.dataset.name))
+    dataset = open_data(work, paths.dataset)
     original = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"]
     yield _disagreement(config, dataset, original, work.read_npz(f"{folder}/predictions.npz", "gather")["labels"])
     spiking = load_spiking(work, f"{folder}/spiking.keras")

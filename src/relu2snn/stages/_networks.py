@@ -36,8 +36,8 @@ def networks(
     }
     batches = {"scaled": config.phase1.batch, "spiking": config.phase2.batch}
     preprocess = config.dataset.preprocess
-    files = model_files(config, paths)
-    example = np.asarray(open_data(work, paths.dataset(config.dataset.name)).pixels("test", 0, 1)) if files else None
+    files = model_files(config)
+    example = np.asarray(open_data(work, paths.dataset).pixels("test", 0, 1)) if files else None
     found = []
     for network, name in files.items():
         file = Path(name)

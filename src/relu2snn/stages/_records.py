@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config import FIGURES, Experiment, Paths, stage_slice, variant_name
+from relu2snn.config import FIGURES, Experiment, Paths, stage_slice
 from relu2snn.made import Job, load_npz
 from relu2snn.stages._job import check_files
 from relu2snn.stages._networks import networks
@@ -42,14 +42,14 @@ class Results:
         self._config, self._work, self._paths, self._data = config, work, paths, data
         self._name, self._command = name, command
         self._phase1_file = Path(paths.phase1, "result.json")
-        self._phase2_file = Path(paths.phase2(variant_name(config.phase2)), "result.json")
+        self._phase2_file = Path(paths.phase2, "result.json")
         self._phase1 = work.read_json(self._phase1_file, "phase1")
         self._phase2 = work.read_json(self._phase2_file, "gather")
         self._trained = weights["kind"] == "trained"
         self._tags = {**tags, "exact": str(self._phase2["exact"]).lower()}
         self._values = stage_slice(config, "track")
-        # How results are shown is no part of what they are.
-        del self._values["tracking"]
+        # How results are shown, and where they stand, is no part of what they are.
+        del self._values["tracking"], self._values["run"]
         # Images and weights are told by their content, wherever they stand; but trained ones, which are seeded, differ
         # from run to run.
         self.identity = {
@@ -67,7 +67,7 @@ class Results:
         self._check_figures()
         figures = sorted(Path(self._paths.figures).glob("[!.]*"))
         pictures = [each for name in FIGURES if (each := Path(self._paths.figures, f"{name}.png")) in figures]
-        sources = {"data": self._paths.dataset(self._config.dataset.name), "weights": self._paths.weights}
+        sources = {"data": self._paths.dataset, "weights": self._paths.weights}
         return Record(
             name=self._name,
             params=self._params(),
@@ -134,7 +134,7 @@ class Results:
             self._work.read_npz(predictions, "phase1", "gather")
         return Record(
             name=f"{stage} {self._name}",
-            params={key: value for key, value in values.items() if key not in ("outputs", "suite", "name")},
+            params={key: value for key, value in values.items() if key not in ("outputs", "suite", "name", "run")},
             tags={**self._tags, "stage": stage},
             metrics=metrics,
             files=[(path, None) for path in (file, predictions) if path.exists()],

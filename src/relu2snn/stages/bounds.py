@@ -13,9 +13,9 @@ from relu2snn.stages._models import load_network
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Measure the bounds of one experiment's network on its calibration images; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     work = job(config, "bounds")
-    dataset = open_data(work, paths.dataset(config.dataset.name))
+    dataset = open_data(work, paths.dataset)
     network = load_network(work, f"{paths.phase1}/scaled.keras")
     size = config.phase1.batch
     batches = progress(

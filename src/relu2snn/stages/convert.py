@@ -5,7 +5,7 @@ import relu2snn.stages._tensorflow  # noqa: F401
 # isort: split
 import keras
 
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.made import Job
 from relu2snn.mapping import to_spiking
@@ -16,15 +16,15 @@ from relu2snn.stages._models import load_network
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Convert one experiment's network; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     work = job(config, "convert")
     model, maxima = spiking_network(config, work)
-    work.write_model(f"{paths.phase2(variant_name(config.phase2))}/spiking.keras", model, layer_maxima=maxima)
+    work.write_model(f"{paths.phase2}/spiking.keras", model, layer_maxima=maxima)
 
 
 def spiking_network(config: Experiment, work: Job) -> tuple[keras.Model, list[float]]:
     """The spiking network of an experiment's phase 2, made from what phase 1 has left, and the maxima of its layers."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     scaled = f"{paths.phase1}/scaled.keras"
     network = load_network(work, scaled)
     settings = config.phase2

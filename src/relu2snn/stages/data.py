@@ -10,7 +10,7 @@ def run(config: Experiment, part: int | None) -> None:
     """Write the prepared data set of `config` into outputs/<suite>/datasets/<name>/."""
     dataset = config.dataset
     arrays = load_arrays(dataset.source, dataset.name, dataset.image_shape, dataset.classes)
-    folder = Paths(config.outputs, config.suite.name).dataset(dataset.name)
+    folder = Paths.of(config).dataset
     prepare(folder, dataset.name, dataset.source.kind, arrays, job=job(config, "data"))
     print(
         f"{dataset.name}: {len(arrays.train_images)} training and {len(arrays.test_images)} test images, "

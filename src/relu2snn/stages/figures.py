@@ -19,7 +19,7 @@ from relu2snn.stages._job import file_digests, job
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Draw every figure of `relu2snn.config.FIGURES`; `part` is not used."""
-    folder = Path(Paths(config.outputs, config.suite.name, config.name).figures)
+    folder = Path(Paths.of(config).figures)
     shown: dict[str, Any] = {}
     work = job(config, "figures")
     for name, figure, numbers in draw(config, work):

@@ -2,16 +2,17 @@
 
 import numpy as np
 
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
 from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather every part of one experiment's variant; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    variant, work = variant_name(config.phase2), job(config, "gather")
-    names = [paths.part(variant, each) for each in range(config.dataset.parts)]
+    paths = Paths.of(config)
+    work = job(config, "gather")
+    names = [paths.part(each) for each in range(config.dataset.parts)]
     parts, labels = [], []
     for number, name in enumerate(names):
         labels.append(work.read_npz(f"{name}.npz", "phase2", of={"part": number})["labels"])
@@ -30,14 +31,13 @@ def run(config: Experiment, part: int | None = None) -> None:
     perturbed = bool(made["noise"] or made["alpha_noise"])
     if early.any():
         where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
-        print(f"phase 2 {config.name}, {variant}: not exact, {early.sum()} spikes came before their window: {where}")
-    work.write_npz(f"{paths.phase2(variant)}/predictions.npz", {"labels": np.concatenate(labels)})
+        title = f"phase 2 {config.name}, {config.run.phase2}"
+        print(f"{title}: not exact, {early.sum()} spikes came before their window: {where}")
+    work.write_npz(f"{paths.phase2}/predictions.npz", {"labels": np.concatenate(labels)})
     work.write_json(
-        f"{paths.phase2(variant)}/result.json",
+        f"{paths.phase2}/result.json",
         {
-            "experiment": config.name,
-            "dataset": config.dataset.name,
-            "variant": variant,
+            **described(config),
             "images": images,
             # Data sets without labels have no accuracy.
             "accuracy": None if None in correct else sum(correct) / images,

@@ -12,7 +12,7 @@ def run(config: Experiment, part: int | None) -> None:
     source = config.dataset.source
     assert source.seed is not None
     manifest = shuffled(source.directory, source.seed)
-    target = f"{Paths(config.outputs, config.suite.name).dataset(config.dataset.name)}/order.tsv"
+    target = f"{Paths.of(config).dataset}/order.tsv"
     write_manifest(target, manifest, job(config, "pass_order"))
     print(f"{config.dataset.name}: {len(manifest.paths)} images in 20 folders, {target}")
 

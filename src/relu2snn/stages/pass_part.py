@@ -23,7 +23,7 @@ def choose(config: Experiment, part: int) -> None:
     """List one part: its test images come from the positions [part, part + 1) * part_stride of the order."""
     dataset, source = config.dataset, config.dataset.source
     assert source.part_stride is not None
-    folder = Path(Paths(config.outputs, config.suite.name).dataset(dataset.name))
+    folder = Path(Paths.of(config).dataset)
     work = job(config, "pass_part")
     order = read_manifest(folder / "order.tsv", work, "pass_order").paths
     calibration = part == dataset.parts

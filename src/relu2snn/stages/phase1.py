@@ -29,9 +29,9 @@ Labels = NDArray[np.int64]
 def run(config: Experiment, part: int | None = None) -> None:
     """Run phase 1 of one experiment; `part` is not used."""
     started = time.perf_counter()
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     work = job(config, "phase1")
-    dataset = open_data(work, paths.dataset(config.dataset.name))
+    dataset = open_data(work, paths.dataset)
     source = f"{paths.weights}/original.keras"
     original = load_model(work, source, "weights")
     preprocess, settings = config.dataset.preprocess, config.phase1

@@ -12,7 +12,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.config import Experiment, Paths, variant_name
+from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import Dataset, part_range
 from relu2snn.errors import UserError
 from relu2snn.progress import progress
@@ -44,21 +44,20 @@ def run(config: Experiment, part: int | None = None) -> None:
 def simulate(config: Experiment, part: int) -> None:
     """Run the spiking network over part `part` of the test images."""
     started = time.perf_counter()
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    variant = variant_name(config.phase2)
+    paths = Paths.of(config)
     work = job(config, "phase2")
-    dataset = open_data(work, paths.dataset(config.dataset.name))
-    model = load_spiking(work, f"{paths.phase2(variant)}/spiking.keras")
+    dataset = open_data(work, paths.dataset)
+    model = load_spiking(work, f"{paths.phase2}/spiking.keras")
     start, stop = part_range(dataset.count("test"), part, config.dataset.parts, config.dataset.part_images)
     reference = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"][start:stop]
 
     spiking = SpikingRun(model, part)
-    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {variant}, part {part}")
+    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {config.run.phase2}, part {part}")
     truth = dataset.labels("test")
 
-    work.write_npz(f"{paths.part(variant, part)}.npz", {"labels": labels}, part=part)
+    work.write_npz(f"{paths.part(part)}.npz", {"labels": labels}, part=part)
     work.write_json(
-        f"{paths.part(variant, part)}.json",
+        f"{paths.part(part)}.json",
         {
             "images": spiking.images,
             "correct": None if truth is None else int(np.sum(labels == truth[start:stop])),

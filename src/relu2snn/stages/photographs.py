@@ -12,7 +12,7 @@ from relu2snn.stages._job import job
 def run(config: Experiment, part: int | None) -> None:
     """Write source.json, and test_labels.npy where there are labels; `part` is not used."""
     dataset, source = config.dataset, config.dataset.source
-    folder = Path(Paths(config.outputs, config.suite.name).dataset(dataset.name))
+    folder = Path(Paths.of(config).dataset)
     work, labels = job(config, "photographs"), None
     if source.format == "places365":
         labels = read_manifest(folder / "test.tsv", work, "places365_labels").labels

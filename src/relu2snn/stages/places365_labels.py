@@ -11,7 +11,7 @@ def run(config: Experiment, part: int | None) -> None:
     """Write test.tsv of the data set; `part` is not used."""
     source = config.dataset.source
     manifest = read_labels(source.directory, source.test_images, config.dataset.classes)
-    target = f"{Paths(config.outputs, config.suite.name).dataset(config.dataset.name)}/test.tsv"
+    target = f"{Paths.of(config).dataset}/test.tsv"
     write_manifest(target, manifest, job(config, "places365_labels"))
     print(f"{config.dataset.name}: {len(manifest.paths)} validation images, {target}")
 

@@ -1,12 +1,11 @@
 """Preprocesses one part of Places365 as Caffe does: train.tsv or test.tsv to parts/<part>.npy, float32."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.config.workflow import ENGINE_VARIABLE
+from relu2snn.config.places import engine_of
 from relu2snn.containers import run_script
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import Manifest, manifest_text, read_manifest
@@ -25,7 +24,7 @@ def run(config: Experiment, part: int | None) -> None:
 def preprocess(config: Experiment, part: int) -> None:
     """Write one part's images, and how many they are."""
     dataset = config.dataset
-    folder = Path(Paths(config.outputs, config.suite.name).dataset(dataset.name))
+    folder = Path(Paths.of(config).dataset)
     made = job(config, "places365_part")
     if part == dataset.parts:
         chosen = read_manifest(folder / "train.tsv", made, "places365_sample").paths
@@ -47,7 +46,7 @@ def preprocess(config: Experiment, part: int) -> None:
         write_text(work / "list.tsv", manifest_text(Manifest(chosen)))
         arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
         numbers = ["--size", str(height), str(width), "--mean", *map(str, dataset.source.mean_bgr)]
-        run_script(os.environ[ENGINE_VARIABLE], [*arguments, *numbers], [root], work)
+        run_script(engine_of(Paths.of(config).dataset), [*arguments, *numbers], [root], work)
         digest = file_digest(work / "images.npy")
         (work / "images.npy").replace(target)
     found = {"images": len(chosen), "sha256": digest}

@@ -13,7 +13,7 @@ def run(config: Experiment, part: int | None) -> None:
     assert source.images_per_class is not None
     assert source.seed is not None
     manifest = sample_training(source.directory, source.train_images, source.images_per_class, source.seed)
-    target = f"{Paths(config.outputs, config.suite.name).dataset(config.dataset.name)}/train.tsv"
+    target = f"{Paths.of(config).dataset}/train.tsv"
     write_manifest(target, manifest, job(config, "places365_sample"))
     print(f"{config.dataset.name}: {len(manifest.paths)} training images drawn, {target}")
 

@@ -13,7 +13,7 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write provenance/config.yaml, config.html (the same, to be read) and software.json of one experiment."""
-    folder = Path(Paths(config.outputs, config.suite.name, config.name).provenance)
+    folder = Path(Paths.of(config).provenance)
     values = stage_slice(config, "provenance")
     # Lists and groups without groups of their own take one line each.
     text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)

@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from relu2snn.config import Experiment, Paths
+from relu2snn.config.variants import BASE
 from relu2snn.files import read_json, write_text
 from relu2snn.report import SUMMARY_COLUMNS, results_page, software_page, summary
 from relu2snn.results import collect, write_csv
@@ -16,15 +17,22 @@ def run(config: Experiment, part: int | None) -> None:
     outputs, suite = config.outputs, config.suite.name
     paths = Paths(outputs, suite)
     rows = collect(outputs, suite)
-    # Results of an older call may have no provenance yet.
-    names = dict.fromkeys(row["experiment"] for row in rows)
-    folders = {name: Path(Paths(outputs, suite, name).provenance) for name in names}
-    known = {name: folder for name, folder in folders.items() if (folder / "config.yaml").exists()}
-    published = {name: OmegaConf.load(folder / "config.yaml").published for name, folder in known.items()}
+    # Results of an older call, or made by hand, may have no provenance yet.
+    folders = {(row["experiment"], row["variant"]): _provenance(paths, **row) for row in rows}
+    known = {run: folder for run, folder in folders.items() if (folder / "config.yaml").exists()}
+    published = {run: OmegaConf.load(folder / "config.yaml").published for run, folder in known.items()}
     write_text(paths.page("results"), results_page(rows, published, suite))
     write_csv(Path(paths.page("results")).with_name("summary.csv"), summary(rows, published), SUMMARY_COLUMNS)
-    software = {name: read_json(folder / "software.json") for name, folder in known.items()}
+    software = {_shown(*run): read_json(folder / "software.json") for run, folder in known.items()}
     write_text(paths.page("software"), software_page(software, suite))
+
+
+def _provenance(paths: Paths, experiment: str, variant: str, **_: object) -> Path:
+    return Path(paths.provenance.format(experiment=experiment, variant=variant))
+
+
+def _shown(experiment: str, variant: str) -> str:
+    return experiment if variant == BASE else f"{experiment}, {variant}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from relu2snn.figures import plot_sweep, save_figure
 from relu2snn.made import Job
 from relu2snn.results import POINT_COLUMNS, point_rows, write_csv
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
 from relu2snn.stages._job import file_digests, job
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
@@ -17,22 +18,21 @@ _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "ce
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather one sweep of one experiment, its values in ascending order; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     name = config.sweep.name
     work = sweep_job(config, "sweep_gather")
     points = [_summary(_point(config, work, paths, value)) for value in sorted(sweep_values(config))]
     work.combine("points", [key for key in work.inputs if key.startswith("sweep_point/")])
     others = [key for key in ("zeta", "noise", "alpha_noise", "seed", "window", "precision") if key != name]
     result = {
-        "experiment": config.name,
-        "dataset": config.dataset.name,
+        **described(config, sweep=True),
         "sweep": name,
         # What made the networks that ran, by their own account.
         **{key: work.values[f"phase2.{key}"] for key in others},
         "points": points,
         "seconds": sum(point["seconds"] for point in points),
     }
-    folder = Path(paths.sweep(name))
+    folder = Path(paths.sweep)
     write_csv(folder / "table.csv", point_rows(result), POINT_COLUMNS)
     shown = {key: [point[key] for point in points] for key in ("accuracy", "agreement")}
     values, trials = [point["value"] for point in points], max(len(point["trials"]) for point in points)
@@ -56,7 +56,7 @@ def _apart(config: Experiment) -> tuple[str, ...]:
 
 def _point(config: Experiment, work: Job, paths: Paths, value: float) -> dict[str, Any]:
     """What a point has left; the sweep's job learns what the point's files say."""
-    name = paths.point(config.sweep.name, value)
+    name = paths.point(value)
     point = Job("sweep_point", shaping(stage_slice(sweep_point(config, value), "sweep_gather")))
     point.values.pop("sweep.values")
     found = point.read_json(f"{name}.json", "sweep_point")

@@ -29,9 +29,9 @@ def run(config: Experiment, part: int | None = None) -> None:
     started = time.perf_counter()
     value = point_value(config)
     config = sweep_point(config, value)
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     work = job(config, "sweep_point")
-    dataset = open_data(work, paths.dataset(config.dataset.name))
+    dataset = open_data(work, paths.dataset)
     reference = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"]
     model, _ = spiking_network(config, work)
     spiking = SpikingRun(model)
@@ -53,7 +53,7 @@ def run(config: Experiment, part: int | None = None) -> None:
                 "exact": not (config.phase2.noise or config.phase2.alpha_noise or counts["early"]),
             }
         )
-    name = paths.point(config.sweep.name, value)
+    name = paths.point(value)
     work.write_npz(f"{name}.npz", {"labels": np.array(labels)})
     work.write_json(
         f"{name}.json",

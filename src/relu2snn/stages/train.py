@@ -12,8 +12,8 @@ from relu2snn.stages._job import DATA_STAGES, job
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/<experiment>/train/trained.keras and history.json."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    work, folder = job(config, "train"), paths.dataset(config.dataset.name)
+    paths = Paths.of(config)
+    work, folder = job(config, "train"), paths.dataset
     dataset = ArrayDataset(folder)
     work.accept(f"{folder}/source.json", dataset.stamp, DATA_STAGES)
     # oneDNN trains a convolution network about a third faster, also where TensorFlow does not choose it by itself.

@@ -14,7 +14,7 @@ from relu2snn.stages._job import job
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/<experiment>/weights/original.keras and source.json."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     weights, folder = config.weights, Path(paths.weights)
     target = folder / "original.keras"
     given = find_weights(weights)
