@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as any_array
+from stamped import prepare
 
 from relu2snn.config.schema import Preprocess, Source
-from relu2snn.datasets import ArrayDataset, load_arrays, part_range, prepare, read_idx, source_files
+from relu2snn.datasets import ArrayDataset, load_arrays, part_range, read_idx, source_files
 from relu2snn.errors import UserError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -314,6 +315,8 @@ def test_source_json_tells_the_origin(folder):
     source_json = json.loads((folder / "source.json").read_text())
     raw = folder.parent / "raw"
     assert source_json.pop("digest") == ArrayDataset(folder).digest
+    assert source_json.pop("made")["stage"] == "data"
+    assert set(source_json.pop("arrays")) == {"train_images", "train_labels", "test_images", "test_labels"}
     assert source_json == {
         "name": "tiny",
         "kind": "real",
@@ -348,13 +351,37 @@ def test_half_done_preparation_is_not_taken_for_a_whole_one(folder):
 def test_missing_and_damaged_prepared_files(folder):
     path = folder / "test_labels.npy"
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(UserError, match=r"test_labels\.npy: not a whole \.npy file .*; delete it"):
+    with pytest.raises(UserError, match=r"test_labels\.npy: not a readable prepared array \(.*; delete"):
         ArrayDataset(folder)
     path.unlink()
-    with pytest.raises(UserError, match=r"test_labels\.npy: no such file; run the data stage"):
+    with pytest.raises(UserError, match=r"test_labels\.npy: no such file; run the stage"):
         ArrayDataset(folder)
     with pytest.raises(UserError, match=r"nowhere/source\.json: no such file"):
         ArrayDataset(folder / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["train_images", "train_labels", "test_images", "test_labels"])
+def test_a_flipped_bit_in_a_prepared_array_is_noticed(folder, name):
+    path = folder / f"{name}.npy"
+    data = path.read_bytes()
+    for byte in (0, 20, len(data) // 2, len(data) - 1):
+        damaged = bytearray(data)
+        damaged[byte] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=rf"{name}\.npy: not a readable prepared array \(.*; delete its folder"):
+            ArrayDataset(folder)
+    path.write_bytes(data)
+    ArrayDataset(folder)
+
+
+def test_a_source_of_another_preparation_is_refused(folder, tmp_path):
+    images = TEST.copy()
+    images[0, 0, 0] ^= 1
+    drop_idx(tmp_path / "other_raw", (*ARRAYS[:2], images, ARRAYS[3]))
+    prepare(tmp_path / "other", "tiny", "real", load(source(tmp_path / "other_raw")))
+    (folder / "source.json").write_bytes((tmp_path / "other" / "source.json").read_bytes())
+    with pytest.raises(UserError, match=r"test_images\.npy: .* its content is not what was prepared"):
+        ArrayDataset(folder)
 
 
 @given(st.integers(1, 25), st.integers(0, 20), st.none() | st.integers(0, 25))

@@ -6,10 +6,10 @@ import re
 import sys
 
 import pytest
+from stamped import write_json
 
 from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
-from relu2snn.files import write_json
 from relu2snn.results import COLUMNS, collect, print_table
 from relu2snn.stages.results import run
 
