@@ -183,7 +183,7 @@ def test_a_cut_an_empty_and_a_missing_file_are_one_line(files: dict[str, Path], 
     # The last byte of a JSON file is a line's end.
     for length in (0, 1, len(data) // 2, len(data) - 2):
         path.write_bytes(data[:length])
-        assert "delete it and run again" in refused(path)
+        assert "delete it and run the workflow again" in refused(path)
     path.unlink()
     assert "no such file; run the stage that makes it first" in refused(path)
     path.mkdir()

@@ -33,12 +33,26 @@ class ByHand:
 
 
 @dataclass
+class PublishedFiles:
+    """What is known of a data set's files as they are published: MD5 by name, and how many images the whole set has.
+
+    The name of an idx file without .gz is that of its contents, however they are packed.
+    """
+
+    train_images: int | None = _value(None, ge=1)
+    test_images: int | None = _value(None, ge=1)
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Source:
     """Where a data set's files are looked for, in this order: directory, system_directory, keras_name.
 
     Only for folders of photographs (places365, pass): seed draws the training sample or the order; mean_bgr is taken
     off the pixels; images_per_class is the most that places365 draws; part_stride is where pass starts each part.
     made_from: the folder of a sample from which small synthetic files of this format are first made in `directory`.
+    check: whether files of the kind real must have the digests of `published` (published), or may be others (none).
+    With other numbers of images than published, nothing is compared: such files are no whole data set.
     """
 
     format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass"))
@@ -49,6 +63,8 @@ class Source:
     made_from: str | None = None
     train_images: int = _value(ge=1)
     test_images: int = _value(ge=1)
+    check: str = _value("published", choices=("published", "none"))
+    published: PublishedFiles = field(default_factory=PublishedFiles)
     by_hand: list[ByHand] = field(default_factory=list)
     seed: int | None = _value(None, ge=0)
     mean_bgr: list[float] = _value_list(ge=0, le=255)

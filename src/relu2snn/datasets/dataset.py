@@ -13,6 +13,8 @@ from relu2snn.made import Stamp
 
 Split = Literal["train", "test"]
 
+KINDS = ("real", "sample", "synthetic")
+
 _TOLERANCE = 1e-9
 
 
@@ -20,7 +22,7 @@ class Dataset(ABC):
     """A prepared data set; images stay on disk and are read as they are used.
 
     Attributes:
-        kind: "real", "sample" or "synthetic".
+        kind: one of KINDS.
         digest: SHA-256 of its contents, in hexadecimal.
         stamp: what made it.
     """

@@ -5,22 +5,30 @@ images; the part after the last holds the training images, which calibrate.
 """
 
 import hashlib
+import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.datasets.arrays import array_digest, open_array
-from relu2snn.datasets.dataset import Dataset, Split
+from relu2snn.datasets.dataset import KINDS, Dataset, Split
 from relu2snn.datasets.images import decode_rgb, resize_bgr
-from relu2snn.datasets.manifest import read_manifest
+from relu2snn.datasets.manifest import Manifest, read_manifest
+from relu2snn.datasets.npy import map_array
 from relu2snn.errors import UserError, reading
-from relu2snn.files import atomic_path, file_digest, require_file
+from relu2snn.files import atomic_path, digest_of
 from relu2snn.made import Job, load_json
 
 Pixels = NDArray[np.float32]
+
+# The stages that make parts.
+_STAGES = ("places365_part", "pass_part")
+_AGAIN = "run the stage photographs again"
+_DELETE = "delete it and run again"
+_LIST = "fetch it again, or list the images anew"
 
 
 def part_file(folder: str | Path, part: int, suffix: str) -> Path:
@@ -48,29 +56,23 @@ def prepare_photographs(
     """
     folder = Path(folder)
     (folder / "source.json").unlink(missing_ok=True)
-    stages = ("places365_part", "pass_part")
-    found = [job.read_json(part_file(folder, part, ".json"), *stages, of={"part": part}) for part in range(parts + 1)]
-    job.combine("parts", [key for key in job.inputs if key.startswith(stages) and key.endswith(".json")])
-    digest = hashlib.sha256("".join(part["sha256"] for part in found).encode())
-    labels_digest = None
+    found = [_read_part(part_file(folder, part, ".json"), part, job) for part in range(parts + 1)]
+    job.combine("parts", [name for name in job.inputs if name.startswith(_STAGES) and name.endswith(".json")])
     if labels is not None:
-        digest.update(np.array(labels, np.int64).tobytes())
-        array = np.array(labels, np.int64)
-        labels_digest = array_digest(array)
         with atomic_path(folder / "test_labels.npy") as temporary:
-            np.save(temporary, array, allow_pickle=False)
+            np.save(temporary, np.array(labels, np.int64), allow_pickle=False)
     source = {
         "name": name,
         "kind": kind,
         "origin": origin,
         "files": [],
         "layout": "arrays of parts" if decode is None else "photographs",
-        "labels": labels_digest,
+        "labelled": labels is not None,
         "decode": decode,
         "parts": found,
         "train_images": found[-1]["images"],
         "test_images": sum(part["images"] for part in found[:-1]),
-        "digest": digest.hexdigest(),
+        "digest": _digest_of_all(found, labels),
     }
     job.write_json(folder / "source.json", source)
     return source
@@ -88,26 +90,29 @@ class PhotographDataset(Dataset):
         self._folder = Path(folder)
         path = self._folder / "source.json"
         source, self.stamp = load_json(path)
-        with reading(path, "source of a prepared data set", "delete it and run again"):
+        with reading(path, "description of prepared photographs", _AGAIN):
             self.kind: str = source["kind"]
             self.digest: str = source["digest"]
-            self._labels: str | None = source["labels"]
-            self._decode: dict[str, Any] | None = source["decode"]
-            numbers = range(len(source["parts"]))
-            self._parts: dict[str, Sequence[int]] = {"test": numbers[:-1], "train": numbers[-1:]}
-            self._images = [part["images"] for part in source["parts"]]
-            self._listed = [part.get("manifest") for part in source["parts"]]
-            self._digests = [part["sha256"] for part in source["parts"]]
-        self._checked: set[int] = set()
-        self._manifests: dict[int, list[str]] = {}
+            self._decode = None if source["decode"] is None else _Decode(**source["decode"])
+            self._sha256 = [str(part["sha256"]) for part in source["parts"]]
+            self._images = [operator.index(part["images"]) for part in source["parts"]]
+            self._labels = self._read_labels() if source["labelled"] else None
+            if self.kind not in KINDS or _digest_of_all(source["parts"], self._labels) != self.digest:
+                raise ValueError("its parts and labels are not those that were prepared")
+        numbers = range(len(self._images))
+        self._parts: dict[str, Sequence[int]] = {"test": numbers[:-1], "train": numbers[-1:]}
+        self._checked: dict[int, Manifest | None] = {}
 
     def count(self, split: Split) -> int:
         return sum(self._images[part] for part in self._parts[split])
 
     def labels(self, split: Split) -> NDArray[np.int64] | None:
-        if split == "train" or self._labels is None:
-            return None
-        return open_array(self._folder / "test_labels.npy", self._labels)
+        return None if split == "train" else self._labels
+
+    def _read_labels(self) -> NDArray[np.int64]:
+        path = self._folder / "test_labels.npy"
+        with reading(path, ".npy file", _AGAIN):
+            return np.array(map_array(path), np.int64)
 
     def pixels(self, split: Split, start: int, stop: int) -> Pixels:
         pieces = []
@@ -123,36 +128,77 @@ class PhotographDataset(Dataset):
     def _read(self, part: int, start: int, stop: int) -> Pixels:
         if self._decode is None:
             return self._read_array(part, start, stop)
-        if part not in self._manifests:
-            self._manifests[part] = self._manifest(part)
-        root, size = Path(self._decode["root"]), self._decode["size"]
-        mean = np.array(self._decode["mean_bgr"], np.float32)
-        return np.stack([_photograph(root / name, size) - mean for name in self._manifests[part][start:stop]])
-
-    def _manifest(self, part: int) -> list[str]:
-        path = part_file(self._folder, part, ".tsv")
-        require_file(path)
-        with reading(path, "manifest of photographs", "delete it and run again"):
-            if file_digest(path) != self._listed[part]:
-                raise ValueError("its content is not what was listed")
-            return read_manifest(path, Job("", {}), "pass_part", part=part).paths
+        if part not in self._checked:
+            path = self._check(part, ".tsv")
+            self._checked[part] = read_manifest(path)
+        manifest = self._checked[part]
+        assert manifest is not None
+        root, size = Path(self._decode.root), self._decode.size
+        mean = np.array(self._decode.mean_bgr, np.float32)
+        digests = manifest.digests or []
+        listed = list(zip(manifest.paths, digests, strict=True))[start:stop]
+        return np.stack([_photograph(root / name, size, digest) - mean for name, digest in listed])
 
     def _read_array(self, part: int, start: int, stop: int) -> Pixels:
         path = part_file(self._folder, part, ".npy")
-        require_file(path)
-        with reading(path, "prepared array", "delete it and run again"):
-            if part not in self._checked and file_digest(path) != self._digests[part]:
-                raise ValueError("its content is not what was prepared")
-            self._checked.add(part)
+        with reading(path, ".npy file", _DELETE):
             # Mapped anew each time: pages of a part that were read would otherwise count as this process's memory.
-            images = np.load(path, mmap_mode="r", allow_pickle=False)
-        if len(images) != self._images[part]:
-            raise UserError(f"{path}: {len(images)} images instead of {self._images[part]}; delete it and run again")
+            images = map_array(path)
+            if len(images) != self._images[part]:
+                raise ValueError(f"{len(images)} images instead of {self._images[part]}")
+        if part not in self._checked:
+            self._check(part, ".npy")
+            self._checked[part] = None
         return np.array(images[start:stop])
 
+    def _check(self, part: int, suffix: str) -> Path:
+        """The file of a part; raises UserError when it is missing or not the one that was prepared."""
+        path = part_file(self._folder, part, suffix)
+        with reading(path, "part of a data set", _DELETE):
+            if digest_of(path) != self._sha256[part]:
+                raise ValueError("its contents are not those that were prepared")
+        return path
 
-def _photograph(path: Path, size: Sequence[int]) -> Pixels:
-    image, reason = decode_rgb(path)
+
+@dataclass(frozen=True)
+class _Decode:
+    """Where photographs stand, and what becomes of them."""
+
+    root: str
+    size: Sequence[int]
+    mean_bgr: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.root, str)
+            or [len(self.size), len(self.mean_bgr)] != [2, 3]
+            or min(self.size) < 1
+            or sum(self.mean_bgr) < 0
+        ):
+            raise ValueError("says not how to decode its photographs")
+
+
+def _read_part(path: Path, number: int, job: Job) -> dict[str, Any]:
+    part = job.read_json(path, *_STAGES, of={"part": number})
+    with reading(path, "description of a part", _DELETE):
+        if not isinstance(part["sha256"], str) or part["images"] < 1:
+            raise ValueError("neither its images nor their digest are in it")
+        return part
+
+
+def _photograph(path: Path, size: Sequence[int], digest: str) -> Pixels:
+    with reading(path, "file", _LIST):
+        content = path.read_bytes()
+    image, reason = decode_rgb(content)
     if image is None:
-        raise UserError(f"{path}: {reason} now, but not when it was listed; fetch it again, or list the images anew")
+        raise UserError(f"{path}: {reason} now, but not when it was listed; {_LIST}")
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise UserError(f"{path}: not the photograph that was listed; {_LIST}")
     return resize_bgr(image, size)
+
+
+def _digest_of_all(parts: Sequence[Any], labels: Sequence[int] | NDArray[np.int64] | None) -> str:
+    digest = hashlib.sha256("".join(part["sha256"] for part in parts).encode())
+    if labels is not None:
+        digest.update(np.array(labels, np.int64).tobytes())
+    return digest.hexdigest()

@@ -1,6 +1,8 @@
 """Places365: the training sample, and the validation images with their labels (Zhou et al., TPAMI 2017)."""
 
 import os
+import re
+import reprlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from relu2snn.datasets.manifest import Manifest, require_plain
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, reading
+from relu2snn.files import read_text
 
 TRAIN, VALIDATION, LABELS = "train", "val_256", "places365_val.txt"
 
@@ -68,19 +71,19 @@ def read_labels(folder: str | Path, count: int, classes: int) -> Manifest:
     """
     root = Path(folder)
     file = root / LABELS
-    try:
-        lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: can't be read ({error}); fetch it again") from None
+    with reading(file, "list of labels", "fetch it again"):
+        lines = read_text(file).splitlines()
     there = _names(root / VALIDATION)
     names, labels = [], []
     for number, line in enumerate(lines, start=1):
         expected = f"Places365_val_{number:08d}.jpg"
         words = line.split()
-        if len(words) != 2 or not words[1].isdecimal():
-            raise UserError(f"{file}, line {number}: {line!r} is not 'name label'; fetch the file again")
+        if len(words) != 2 or not re.fullmatch("[0-9]{1,9}", words[1]):
+            raise UserError(f"{file}, line {number}: {reprlib.repr(line)} is not 'name label'; fetch the file again")
         if words[0] != expected:
-            raise UserError(f"{file}, line {number}: {words[0]} where {expected} should be; fetch the file again")
+            raise UserError(
+                f"{file}, line {number}: {reprlib.repr(words[0])} where {expected} should be; fetch the file again"
+            )
         if int(words[1]) >= classes:
             raise UserError(f"{file}, line {number}: label {words[1]} is not in 0..{classes - 1}")
         if expected not in there:

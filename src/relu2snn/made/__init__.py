@@ -5,8 +5,9 @@ it was made from. `Job` reads and writes the three kinds of files that carry one
 """
 
 from relu2snn.made.job import Job, require
-from relu2snn.made.json_file import load_json, read_json_stamp
+from relu2snn.made.json_file import load_json
 from relu2snn.made.npz_file import load_npz
 from relu2snn.made.stamp import Stamp
+from relu2snn.made.text_file import is_stamped, load_text
 
-__all__ = ["Job", "Stamp", "load_json", "load_npz", "read_json_stamp", "require"]
+__all__ = ["Job", "Stamp", "is_stamped", "load_json", "load_npz", "load_text", "require"]

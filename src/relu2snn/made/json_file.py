@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from relu2snn.errors import UserError, reading
-from relu2snn.files import require_file, write_json
+from relu2snn.errors import reading
+from relu2snn.files import read_json, write_json
 from relu2snn.made.stamp import KEY, Stamp, content_digest, parse
 
-WAY_OUT = "delete it and run again"
+WAY_OUT = "delete it and run the workflow again"
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,20 +28,11 @@ def load_json(path: str | Path) -> tuple[dict[str, Any], Stamp]:
 
     Raises UserError when the file is missing, has no stamp, or is not what was written.
     """
-    require_file(path)
+    value = read_json(path)
     with reading(path, "result file", WAY_OUT):
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
         stamp = parse(value.pop(KEY, None), **value)
         if stamp.content != content_digest(value):
             raise ValueError("its content is not what its stamp says")
     return value, stamp
-
-
-def read_json_stamp(path: str | Path) -> Stamp | None:
-    """The stamp of a JSON file; None where there is none to be read."""
-    try:
-        return load_json(path)[1]
-    except UserError:
-        return None

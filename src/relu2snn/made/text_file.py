@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from relu2snn.errors import reading
-from relu2snn.files import require_file, write_text
+from relu2snn.files import read_text, require_file, write_text
 from relu2snn.made.json_file import WAY_OUT
 from relu2snn.made.stamp import KEY, NO_STAMP, Stamp, parse
 
@@ -22,6 +22,11 @@ def save_text(path: str | Path, text: str, stamp: Stamp) -> None:
     write_text(path, f"{text}{_MARK}{json.dumps(stamp.as_json())}\n")
 
 
+def is_stamped(path: str | Path) -> bool:
+    """Whether the last line of a text is a stamp."""
+    return _MARK in read_text(path).rstrip("\n").rpartition("\n")[2]
+
+
 def load_text(path: str | Path) -> tuple[str, Stamp]:
     """The text that `save_text` has written, and its stamp.
 
@@ -29,7 +34,7 @@ def load_text(path: str | Path) -> tuple[str, Stamp]:
     """
     require_file(path)
     with reading(path, "text with a stamp", WAY_OUT):
-        text, mark, last = Path(path).read_bytes().decode().rpartition(_MARK)
+        text, mark, last = read_text(path).rpartition(_MARK)
         if not mark:
             raise ValueError(NO_STAMP)
         stamp = parse(json.loads(last))

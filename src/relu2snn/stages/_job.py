@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from relu2snn.config import Experiment, stage_slice
 from relu2snn.config.shaping import shaping
 from relu2snn.datasets import Dataset, open_dataset
-from relu2snn.files import file_digest, require_file
+from relu2snn.files import digest_of, require_file
 from relu2snn.made import Job, require
 
 DATA_STAGES = ("data", "photographs")
@@ -34,7 +34,7 @@ def open_data(work: Job, folder: str) -> Dataset:
 
 def file_digests(files: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of files by their names: of pictures and tables, which have no place for a stamp."""
-    return {path.name: file_digest(path) for path in files}
+    return {path.name: digest_of(path) for path in files}
 
 
 def check_files(path: str | Path, digests: Mapping[str, str], stage: str) -> None:

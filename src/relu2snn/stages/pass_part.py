@@ -7,7 +7,7 @@ from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import read_manifest, write_manifest
 from relu2snn.datasets.pass_images import take
 from relu2snn.datasets.photographs import part_file
-from relu2snn.files import file_digest
+from relu2snn.files import digest_of
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
@@ -39,7 +39,7 @@ def choose(config: Experiment, part: int) -> None:
     target = part_file(folder, part, ".tsv")
     write_manifest(target, taken.manifest, work, part=part)
     skipped = {"unreadable": taken.unreadable, "not_rgb": taken.not_rgb}
-    found = {"images": count, "skipped": skipped, "sha256": taken.sha256, "manifest": file_digest(target)}
+    found = {"images": count, "skipped": skipped, "sha256": digest_of(target)}
     work.write_json(target.with_suffix(".json"), found, part=part)
     print(
         f"{title}: {count} images from position {start} on, "

@@ -8,9 +8,9 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.config.places import engine_of
 from relu2snn.containers import run_script
 from relu2snn.datasets import part_range
-from relu2snn.datasets.manifest import Manifest, manifest_text, read_manifest
+from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
 from relu2snn.datasets.photographs import part_file
-from relu2snn.files import file_digest, write_text
+from relu2snn.files import digest_of
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
@@ -43,11 +43,11 @@ def preprocess(config: Experiment, part: int) -> None:
     # The container may write into this folder and nowhere else.
     with tempfile.TemporaryDirectory(prefix=f".partial-{part}-", dir=target.parent) as name:
         work = Path(name)
-        write_text(work / "list.tsv", manifest_text(Manifest(chosen)))
+        write_manifest(work / "list.tsv", Manifest(chosen))
         arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
         numbers = ["--size", str(height), str(width), "--mean", *map(str, dataset.source.mean_bgr)]
         run_script(engine_of(Paths.of(config).dataset), [*arguments, *numbers], [root], work)
-        digest = file_digest(work / "images.npy")
+        digest = digest_of(work / "images.npy")
         (work / "images.npy").replace(target)
     found = {"images": len(chosen), "sha256": digest}
     made.write_json(target.with_suffix(".json"), found, part=part)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
-from relu2snn.files import file_digest
+from relu2snn.files import digest_of
 from relu2snn.made import Job
 from relu2snn.networks.weights import find_weights, load_imagenet, load_weights
 from relu2snn.stages._app import stage_app
@@ -22,13 +22,13 @@ def run(config: Experiment, part: int | None) -> None:
     work = job(config, "weights")
     if given:
         _convert(config, given, target, work)
-        digest, origin = file_digest(given), str(given)
+        digest, origin = digest_of(given), str(given)
     elif weights.source == "imagenet":
         digest, origin = _convert(config, None, target, work), "keras.applications"
     elif weights.source == "caffe":
         dictionary, file = folder / f"{weights.stem}.npz", Path(str(weights.caffemodel))
         _convert(config, dictionary, target, work)
-        digest, origin = file_digest(dictionary), str(file)
+        digest, origin = digest_of(dictionary), str(file)
     else:
         trained = Path(paths.train) / "trained.keras"
         if not trained.is_file():
