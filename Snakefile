@@ -9,6 +9,7 @@ from relu2snn.config import (
 )
 from relu2snn.config.selection import made_weights, named
 from relu2snn.config.workflow import (
+    overrides_text,
     prepare_environment,
     print_missing,
     select_or_exit,

@@ -51,7 +51,10 @@ rule figures:
         ),
         # For the captions; what they say changes the figures, too.
         dataset=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).dataset.name,
-        variant=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).run.phase2,
+        window=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.window,
+        overrides=lambda wildcards: overrides_text(
+            SELECTION.at(PATHS.figures, wildcards)
+        ),
         zeta=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.zeta,
     shell:
         "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log:q}"

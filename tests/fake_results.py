@@ -21,12 +21,16 @@ def config_slice(tmp_path, suite, *overrides, experiment="fmnist_lenet"):
     return values
 
 
-def fake_results(values, trained=True, labelled=True, variants=("base",), **changes):
+def paths_of(values):
+    return Paths.of(from_slice(values))
+
+
+def fake_results(values, trained=True, labelled=True, **changes):
     """Result files of an experiment that never ran."""
-    paths = Paths(values["outputs"], values["suite"]["name"], values["name"])
+    paths = paths_of(values)
     accuracy = changes.get("accuracy", 0.875) if labelled else None
     write_json(
-        f"{paths.dataset(values['dataset']['name'])}/source.json",
+        f"{paths.dataset}/source.json",
         {
             "kind": "sample",
             "digest": changes.get("digest", "0123456789abcdef" * 4),
@@ -67,39 +71,41 @@ def fake_results(values, trained=True, labelled=True, variants=("base",), **chan
         },
     )
     np.savez(f"{paths.phase1}/predictions.npz", labels=np.arange(10))
-    for zeta, variant in enumerate(variants, start=1):
-        write_json(
-            f"{paths.phase2(variant)}/result.json",
-            {
-                "variant": variant,
-                "dataset": values["dataset"]["name"],
-                "images": 1000,
-                "layers": LAYERS,
-                "windows": [[1.0, 4.75], [4.75, 12.5]],
-                "accuracy": accuracy,
-                "agreement": changes.get("agreement", 1.0),
-                "latency": 12.5,
-                "zeta": zeta / 2,
-                "noise": 0.0,
-                "alpha_noise": 0.0,
-                "seed": 0,
-                "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
-                "exact": False,
-                "certified": {"total": 0.875, "layers": [0.75, 1.0]},
-                "simulated": {"total": 2, "layers": [2, 0]},
-                "early_spikes": {"total": 1, "layers": [1, 0]},
-                "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
-                "seconds": 30.0,
-            },
-        )
-    Path(paths.figures).mkdir(exist_ok=True)
+    write_json(
+        f"{paths.phase2}/result.json",
+        {
+            "experiment": values["name"],
+            "variant": values["run"]["phase2"],
+            "overrides": values["run"]["overrides"],
+            "run": values["run"],
+            "dataset": values["dataset"]["name"],
+            "images": 1000,
+            "layers": LAYERS,
+            "windows": [[1.0, 4.75], [4.75, 12.5]],
+            "accuracy": accuracy,
+            "agreement": changes.get("agreement", 1.0),
+            "latency": 12.5,
+            "zeta": 0.5,
+            "noise": 0.0,
+            "alpha_noise": 0.0,
+            "seed": 0,
+            "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
+            "exact": False,
+            "certified": {"total": 0.875, "layers": [0.75, 1.0]},
+            "simulated": {"total": 2, "layers": [2, 0]},
+            "early_spikes": {"total": 1, "layers": [1, 0]},
+            "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
+            "seconds": 30.0,
+        },
+    )
+    Path(paths.figures).mkdir(parents=True, exist_ok=True)
     Path(paths.figures, "layer_maxima.png").write_bytes(b"not really a picture")
     return paths
 
 
 def track(values):
     run(from_slice(values), None)
-    return read_json(Paths(values["outputs"], values["suite"]["name"], values["name"]).tracked)
+    return read_json(paths_of(values).tracked)
 
 
 def make_newer(values):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from relu2snn.config import Paths, compose_experiment, compose_suite, split_overrides
 from relu2snn.datasets import read_idx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +44,12 @@ def snakemake(folder: Path, *arguments: str, **options: str) -> subprocess.Compl
     return subprocess.run(
         command(*arguments, **options), cwd=folder, capture_output=True, text=True, check=False, env=environment()
     )
+
+
+def paths(folder: Path, experiment: str, overrides: str = OVERRIDES, suite: str = "paper", sweep: str = "") -> Paths:
+    """Where a run of Snakemake in `folder` puts the files of an experiment."""
+    given = [*split_overrides(overrides), f"outputs={folder}/outputs"]
+    return Paths.of(compose_experiment(experiment, compose_suite(suite), given, sweep))
 
 
 def sweep(folder: Path, values: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -28,8 +28,8 @@ CAFFE = caffe_script()
 MEAN = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
 CAFFEMODEL, PROTOTXT = "vgg16_places365.caffemodel", "deploy_vgg16_places365.prototxt"
 RANGE = Preprocess(mean=0, std=1, low=-200, high=200)
-PREPARED = Path("outputs", "smoke", "datasets", "places365_smoke")
-NPZ = Path("outputs", "smoke", "places365_vgg", "weights", "places_vgg_relu_original.npz")
+PREPARED = Path("outputs", "smoke", "datasets", "places365_smoke", "base")
+NPZ = Path("outputs", "smoke", "places365_vgg", "weights", "base", "places_vgg_relu_original.npz")
 NO_ENGINE = "container.engine=none"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from runs import EXPERIMENTS, OVERRIDES, ROOT, SWEEP_OPTIONS, SWEEP_OVERRIDES, make_report
+from runs import EXPERIMENTS, OVERRIDES, ROOT, SWEEP_OPTIONS, SWEEP_OVERRIDES, make_report, paths
 
 from relu2snn.config import FIGURES, compose_experiment, compose_suite
 from relu2snn.report import beside_published, results_page, runtimes, software_page
@@ -111,23 +111,26 @@ def test_the_table_holds_the_numbers_of_results_csv(report: Report, finished: Pa
         rows = list(csv.DictReader(file))
     shown = {row[0]: row for row in tables["published"][2:]}
     evidence = {row[0]: row for row in tables["evidence"][1:]}
-    assert set(shown) == set(evidence) == set(NAMES)
+    made = " ".join(sorted(OVERRIDES.split(), key=lambda text: (not text.startswith("train"), text)))
+    assert [row["overrides"] for row in rows] == [made] * 2
+    assert set(shown) == set(evidence) == {f"{name} {made}" for name in NAMES}
     for row in rows:
-        keys = ("experiment", "data", "images", "accuracy_original", "accuracy_scaled", "accuracy")
+        name = f"{row['experiment']} {made}"
+        keys = ("data", "images", "accuracy_original", "accuracy_scaled", "accuracy")
         # Fashion-MNIST with these networks is not in the paper: nothing published.
-        expected = [*(row[key] for key in keys), "", "0.0", "", row["agreement"], "", "yes"]
-        assert shown[row["experiment"]] == expected
-        keys = ("experiment", "weights", "certified", "early_spikes", "latency", "nonzero_fraction", "spiking_fraction")
-        assert evidence[row["experiment"]] == [row[key] for key in keys]
+        expected = [name, *(row[key] for key in keys), "", "0.0", "", row["agreement"], "", "yes"]
+        assert shown[name] == expected
+        keys = ("weights", "certified", "early_spikes", "latency", "nonzero_fraction", "spiking_fraction")
+        assert evidence[name] == [name, *(row[key] for key in keys)]
         # And on the first page, in short.
-        assert re.search(rf"<td>{row['experiment']}</td>\s*<td>{float(row['accuracy']):.4f}</td>", report.description)
+        assert re.search(rf"<td>{re.escape(name)}</td>\s*<td>{float(row['accuracy']):.4f}</td>", report.description)
 
 
 @pytest.mark.workflow
 def test_every_figure_of_every_experiment_is_there_with_its_caption(report: Report, finished: Path) -> None:
     captions = {}
     for name in NAMES:
-        folder = finished / "outputs" / "paper" / name / "figures"
+        folder = Path(paths(finished, name).figures)
         for file in (folder / f"{figure}.{suffix}" for figure in FIGURES for suffix in ("png", "svg")):
             path = str(file.relative_to(finished))
             assert report.content(path) == file.read_bytes()
@@ -141,9 +144,9 @@ def test_every_figure_of_every_experiment_is_there_with_its_caption(report: Repo
 
 
 @pytest.mark.workflow
-def test_the_whole_config_of_each_experiment_is_there(report: Report) -> None:
+def test_the_whole_config_of_each_experiment_is_there(report: Report, finished: Path) -> None:
     for name in NAMES:
-        path = f"outputs/paper/{name}/provenance/config.html"
+        path = str(Path(paths(finished, name).provenance, "config.html").relative_to(finished))
         text = re.search("<pre>(.*)</pre>", report.page(path), re.S)
         assert text
         shown = yaml.safe_load(html.unescape(text.group(1)))
@@ -165,13 +168,18 @@ def test_software_and_run_times_are_those_of_the_run(report: Report, finished: P
     tables = Cells(report.page("outputs/paper/report/runtimes.html")).tables
     for name in NAMES:
         measured = {row[0]: row[1] for row in tables[name]}
-        for job in ("train", "phase1", "phase2_base_part0", "phase2_base_part1", "figures"):
-            file = finished / "outputs" / "paper" / name / "benchmarks" / f"{job}.tsv"
+        made = paths(finished, name)
+        jobs = {"train": made.train, "phase1": made.phase1, "figures": made.figures}
+        jobs |= {f"phase2_part{part}": made.phase2 for part in (0, 1)}
+        for job, folder in jobs.items():
+            variant = Path(folder).name
+            file = Path(made.folder, "benchmarks", variant, f"{job}.tsv")
             seconds = float(next(csv.DictReader(file.open(), delimiter="\t"))["s"])
-            assert measured[job] == f"{seconds:.1f}"
+            assert measured[f"{job}, {variant}"] == f"{seconds:.1f}"
         total = sum(float(seconds) for job, seconds in list(measured.items())[1:] if job != "all jobs")
         assert float(measured["all jobs"]) == pytest.approx(total, abs=0.05 * len(measured))
-    assert "data fmnist" in {row[0] for row in tables["all experiments"]}
+    data = Path(made.dataset)
+    assert f"data {data.parent.name}, {data.name}" in {row[0] for row in tables["all experiments"]}
 
 
 @pytest.mark.workflow
@@ -186,7 +194,7 @@ def test_nothing_is_fetched_when_it_is_opened(report: Report, swept_report: Repo
 @pytest.mark.workflow
 def test_a_sweep_is_there_with_its_table_curve_and_published_figures(swept_report: Report, swept: Path) -> None:
     tables = Cells(swept_report.page("outputs/smoke/report/sweeps.html")).tables
-    (header, quiet, noisy) = tables["cifar10_vgg-noise"]
+    ((_, (header, quiet, noisy)),) = tables.items()
     assert header[:3] == ["noise", "trials", "images"]
     with (swept / "outputs" / "smoke" / "sweeps.csv").open() as file:
         points = list(csv.DictReader(file))
@@ -195,8 +203,9 @@ def test_a_sweep_is_there_with_its_table_curve_and_published_figures(swept_repor
         assert float(row[3].partition(" ± ")[0]) == pytest.approx(float(point["accuracy_mean"]), abs=1e-4)
     assert "±" in noisy[3]
     assert "±" not in quiet[3]
+    folder = paths(swept, "cifar10_vgg", SWEEP_OVERRIDES + "[0.0,0.05]", "smoke", "noise").sweep
     for suffix in ("png", "svg"):
-        path = f"outputs/smoke/cifar10_vgg/sweep/noise/noise.{suffix}"
+        path = str(Path(folder, f"noise.{suffix}").relative_to(swept))
         assert swept_report.content(path) == (swept / path).read_bytes()
         assert path in swept_report.categories["Robustness"]["cifar10_vgg"]
         assert "noise of this standard deviation on every spike time" in swept_report.results[path]["caption"]
@@ -225,6 +234,7 @@ def test_without_results_the_report_says_what_is_missing(tmp_path: Path) -> None
 
 ROW = {
     "experiment": "mnist_fc",
+    "overrides": "",
     "variant": "base",
     "images": 10000,
     "accuracy_original": 0.9862,
@@ -240,16 +250,21 @@ ROW = {
     "data": "real",
     "weights": "pretrained",
 }
+NOISY = {**ROW, "variant": "noise=0.01", "overrides": "phase2.noise=0.01"}
 NO_LABELS = {**ROW, "experiment": "pass_vgg"} | dict.fromkeys(("accuracy_original", "accuracy_scaled", "accuracy"))
 
 
-def published(*names: str) -> dict[str, Any]:
+def published(*names: str) -> dict[tuple[str, str], Any]:
     suite = compose_suite("paper")
-    return {name: dict(compose_experiment(name, suite).published) for name in names}
+    return {
+        (name, variant): dict(compose_experiment(name, suite).published)
+        for name in names
+        for variant in ("base", NOISY["variant"])
+    }
 
 
 def test_each_row_stands_beside_what_its_config_says_is_published() -> None:
-    rows = [ROW, {**ROW, "variant": "noise=0.01"}, {**ROW, "experiment": "unknown"}, NO_LABELS]
+    rows = [ROW, NOISY, {**ROW, "experiment": "unknown"}, NO_LABELS]
     base, noisy, unknown, unlabelled = beside_published(rows, published("mnist_fc", "pass_vgg"))
     assert base["accuracy_loss"] == pytest.approx(1e-4)
     assert (base["published"]["accuracy"], base["published"]["agreement"], base["comparable"]) == (0.9862, 1.0, True)
@@ -260,7 +275,7 @@ def test_each_row_stands_beside_what_its_config_says_is_published() -> None:
     first, second, third, fourth = Cells(page).tables["published"][2:]
     assert first[:7] == ["mnist_fc", "real", "10000", "0.9862", "0.9862", "0.9861", "0.9862"]
     assert first[8:] == ["0.0", "0.9999", "1.0", "no"]
-    assert (second[0], second[6], second[8], second[10]) == ("mnist_fc, noise=0.01", "", "", "")
+    assert (second[0], second[6], second[8], second[10]) == ("mnist_fc phase2.noise=0.01", "", "", "")
     assert (third[0], third[6]) == ("unknown", "")
     assert fourth[3:9] == [""] * 6
     assert page.count("<sup>") == 2
@@ -292,12 +307,12 @@ def test_run_times_of_short_jobs_and_of_no_jobs(tmp_path: Path) -> None:
     assert runtimes(tmp_path) == {}
     head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
     for name, values in (
-        ("a/benchmarks/train.tsv", "12.5\t0:00:12\t700.25\t1\t1\t1\t0\t0\t90\t11.5"),
-        ("a/benchmarks/weights.tsv", "0.1\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA"),
-        ("a/benchmarks/track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
-        ("a/benchmarks/sweep_noise_track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
-        ("datasets/fmnist.tsv", "2\t0:00:02\t9\t1\t1\t1\t0\t0\t0\t1"),
-        ("datasets/pass/order.tsv", "path\tlabel"),
+        ("a/benchmarks/base/train.tsv", "12.5\t0:00:12\t700.25\t1\t1\t1\t0\t0\t90\t11.5"),
+        ("a/benchmarks/epochs=2/weights.tsv", "0.1\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA"),
+        ("a/benchmarks/base/track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
+        ("a/benchmarks/base/sweep_noise_track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
+        ("datasets/fmnist/base.tsv", "2\t0:00:02\t9\t1\t1\t1\t0\t0\t0\t1"),
+        ("datasets/pass/base/order.tsv", "path\tlabel"),
         ("results.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -306,6 +321,6 @@ def test_run_times_of_short_jobs_and_of_no_jobs(tmp_path: Path) -> None:
         "all experiments": [{"job": "data fmnist", "s": 2.0, "cpu_time": 1.0, "max_rss": 9.0}],
         "a": [
             {"job": "train", "s": 12.5, "cpu_time": 11.5, "max_rss": 700.25},
-            {"job": "weights", "s": 0.1, "cpu_time": None, "max_rss": None},
+            {"job": "weights, epochs=2", "s": 0.1, "cpu_time": None, "max_rss": None},
         ],
     }

@@ -32,7 +32,7 @@ def copy_sample(folder):
 def test_stage_prepares_the_shipped_sample(tmp_path):
     done = run_stage(tmp_path)
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "quickstart" / "datasets" / "fmnist_sample"
+    folder = tmp_path / "quickstart" / "datasets" / "fmnist_sample" / "base"
     data = ArrayDataset(folder)
     assert data.kind == "sample"
     assert data.images("train").shape == (5000, 28, 28, 1)

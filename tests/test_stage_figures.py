@@ -28,14 +28,16 @@ from relu2snn.stages.figures import run
 
 IMAGES = 20
 SUITE, NAME, DATA = "fake_suite", "fake_experiment", "fake_data"
+FOLDERS = {"dataset": "base", "phase1": "base", "phase2": "base", "figures": "base"}
+NAMES = {"suite": {"name": SUITE}, "name": NAME, "dataset": {"name": DATA}, "run": FOLDERS}
 
 
 def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     """The files that the stage reads, of a random network on random images: results and networks really go together."""
-    paths = Paths(str(outputs), SUITE, NAME)
+    paths = Paths.of(from_slice(NAMES | {"outputs": str(outputs)}))
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 7, 8, 2)).astype(np.uint8)
     labels = np.arange(IMAGES) % 4
-    prepare(paths.dataset(DATA), DATA, "synthetic", ArraySet(pixels, labels, pixels, labels, "random", []))
+    prepare(paths.dataset, DATA, "synthetic", ArraySet(pixels, labels, pixels, labels, "random", []))
     model = conv_network(2, "after")
     images = pixels / 255.0
     kernel, bias = model.layers[-1].get_weights()
@@ -49,11 +51,11 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     tested = SpikingRun(spiking)
     found = tested.logits(images).argmax(-1)
     Path(paths.phase1).mkdir(parents=True)
-    Path(paths.phase2("base")).mkdir(parents=True)
+    Path(paths.phase2).mkdir(parents=True)
     to_keras(network).save(f"{paths.phase1}/scaled.keras")
-    spiking.save(f"{paths.phase2('base')}/spiking.keras")
+    spiking.save(f"{paths.phase2}/spiking.keras")
     np.savez(f"{paths.phase1}/predictions.npz", labels=original)
-    np.savez(f"{paths.phase2('base')}/predictions.npz", labels=found)
+    np.savez(f"{paths.phase2}/predictions.npz", labels=found)
     phase1 = {"layers": measured.layers, "layer_maxima": maxima, "calibration_images": IMAGES}
     write_json(f"{paths.phase1}/result.json", phase1)
     result = {
@@ -63,7 +65,7 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
         "simulated": {"layers": tested.simulated.tolist()},
         "early_spikes": {"layers": tested.early.tolist()},
     }
-    write_json(f"{paths.phase2('base')}/result.json", result)
+    write_json(f"{paths.phase2}/result.json", result)
     return {"spiking": spiking, "images": images, "pixels": pixels, "run": tested, "labels": (original, found)}
 
 
@@ -72,8 +74,7 @@ def draw(outputs: Path, **changes: Any) -> dict[str, Any]:
     settings = {"images": None, "batch": 8, "image": None, "layer": None, "neurons": 5, "traces": 4, "seed": 0}
     config = {
         "outputs": str(outputs),
-        "suite": {"name": SUITE},
-        "name": NAME,
+        **NAMES,
         "dataset": {
             "name": DATA,
             "preprocess": {"mean": 0.0, "std": 255.0, "low": 0.0, "high": 1.0},
@@ -83,7 +84,7 @@ def draw(outputs: Path, **changes: Any) -> dict[str, Any]:
         "figures": {**settings, **changes},
     }
     run(from_slice(config), None)
-    with np.load(outputs / SUITE / NAME / "figures" / "data.npz") as file:
+    with np.load(outputs / SUITE / NAME / "figures" / "base" / "data.npz") as file:
         return dict(file)
 
 
@@ -96,7 +97,7 @@ def early(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 
 
 def test_every_figure_is_written_twice_and_nothing_else_but_the_numbers(early: Any) -> None:
-    files = {path.name for path in (early[0] / SUITE / NAME / "figures").iterdir()}
+    files = {path.name for path in (early[0] / SUITE / NAME / "figures" / "base").iterdir()}
     assert files == {"data.npz"} | {f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")}
 
 
@@ -181,12 +182,12 @@ def test_the_numbers_draw_the_figures_again(early: Any, tmp_path: Path) -> None:
     assert set(again) == set(FIGURES)
     for name, figure in again.items():
         figures.save_figure(figure, tmp_path / name)
-        found = (early[0] / SUITE / NAME / "figures" / name).with_suffix(".png")
+        found = (early[0] / SUITE / NAME / "figures" / "base" / name).with_suffix(".png")
         assert (tmp_path / name).with_suffix(".png").read_bytes() == found.read_bytes(), name
 
 
 def test_the_same_settings_give_the_same_bytes(early: Any) -> None:
-    folder = early[0] / SUITE / NAME / "figures"
+    folder = early[0] / SUITE / NAME / "figures" / "base"
     draw(early[0])
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     draw(early[0])

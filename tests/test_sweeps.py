@@ -80,7 +80,7 @@ def test_trials_have_seeds_of_their_own_that_phase_2_takes() -> None:
 
 
 def chosen(**options: str) -> set[tuple[str, str]]:
-    return set(select(options, SUPPORTED_FORMATS).sweeps)
+    return {(each.name, each.sweep.name) for each in select(options, SUPPORTED_FORMATS).sweeps}
 
 
 def test_which_sweeps_a_call_runs() -> None:

@@ -260,11 +260,11 @@ def drop_in(keras2: Path, folder: Path) -> Path:
 
 def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path: Path) -> None:
     path = drop_in(keras2, tmp_path)
-    trained = tmp_path / "outputs/paper/fmnist_fc/train/trained.keras"
+    trained = tmp_path / "outputs/paper/fmnist_fc/train/base/trained.keras"
     trained.parent.mkdir(parents=True)
     trained.write_bytes(b"not read")
     run(experiment(tmp_path), None)
-    folder = tmp_path / "outputs/paper/fmnist_fc/weights"
+    folder = tmp_path / "outputs/paper/fmnist_fc/weights/base"
     source = json.loads((folder / "source.json").read_text())
     digest = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True).stdout.split()[0]
     assert source == {"kind": "pretrained", "file": str(path), "sha256": digest}
@@ -274,11 +274,11 @@ def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path:
 
 
 def test_stage_copies_the_trained_network(tmp_path: Path) -> None:
-    trained = tmp_path / "outputs/paper/fmnist_fc/train/trained.keras"
+    trained = tmp_path / "outputs/paper/fmnist_fc/train/base/trained.keras"
     trained.parent.mkdir(parents=True)
     build(FC, SHAPE, 10).save(trained)
     run(experiment(tmp_path), None)
-    folder = trained.parent.parent / "weights"
+    folder = trained.parents[2] / "weights" / "base"
     source = json.loads((folder / "source.json").read_text())
     digest = subprocess.run(["sha256sum", trained], check=True, capture_output=True, text=True).stdout.split()[0]
     assert source == {"kind": "trained", "file": None, "sha256": digest}

@@ -5,8 +5,7 @@ import difflib
 import functools
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking
+from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking, schema_keys
 from relu2snn.config.validate import check_ranges
 from relu2snn.config.variants import name_run
 from relu2snn.errors import UserError
@@ -193,13 +192,7 @@ def _reason(error: Exception, override: str) -> str:
 
 
 def _all_keys() -> list[str]:
-    def walk(schema: type, prefix: str) -> Iterator[str]:
-        for entry in fields(schema):
-            yield prefix + entry.name
-            if isinstance(entry.type, type) and is_dataclass(entry.type):
-                yield from walk(entry.type, f"{prefix}{entry.name}.")
-
-    return [key for key in walk(Experiment, "") if key.partition(".")[0] not in _OURS]
+    return [key for key in schema_keys(Experiment) if key.partition(".")[0] not in _OURS]
 
 
 def _first_line(text: object) -> str:

@@ -4,7 +4,8 @@ Every value comes from `conf/`; a field without a value is MISSING, so that a st
 outside its slice fails instead of using a default.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -324,3 +325,11 @@ class Experiment:
     tracking: Tracking = field(default_factory=Tracking)
     # In the slice of a stage: the values that must have shaped the files that it reads (config.shaping.job_slice).
     expected: dict[str, Any] = field(default_factory=dict)
+
+
+def schema_keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a dataclass, groups before what is in them, in the order in which they are declared."""
+    for entry in fields(schema):
+        yield prefix + entry.name
+        if isinstance(entry.type, type) and is_dataclass(entry.type):
+            yield from schema_keys(entry.type, f"{prefix}{entry.name}.")

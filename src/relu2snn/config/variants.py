@@ -16,7 +16,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.changes import changed_values, flatten, number_text, override_text
-from relu2snn.config.schema import Experiment, Run
+from relu2snn.config.schema import Experiment, Run, schema_keys
 from relu2snn.config.slices import STAGES
 from relu2snn.errors import UserError
 
@@ -34,6 +34,7 @@ _PHOTOGRAPHS = {
     "places365": ("places365_sample", "places365_labels", "places365_part", "photographs"),
     "pass": ("pass_order", "pass_part", "photographs"),
 }
+_ORDER = {key: number for number, key in enumerate(schema_keys(Experiment))}
 
 
 def stages_of(config: Experiment) -> dict[str, tuple[str, ...]]:
@@ -112,9 +113,9 @@ def override_list(changes: Mapping[str, Any]) -> list[str]:
     return [f"{key}={override_text(changes[key])}" for key in sorted(changes, key=_rank)]
 
 
-def _rank(key: str) -> tuple[int, str]:
+def _rank(key: str) -> tuple[int, int, str]:
     group = key.partition(".")[0]
-    return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS), key
+    return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS), _ORDER.get(key, len(_ORDER)), key
 
 
 def _part(key: str, value: Any, file: str | None) -> str:

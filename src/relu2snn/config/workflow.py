@@ -42,6 +42,11 @@ def slice_text(experiment: Experiment, stage: str) -> str:
     return json.dumps(masked(experiment, job_slice(experiment, stage)), sort_keys=True)
 
 
+def overrides_text(experiment: Experiment) -> str:
+    """A run's overrides as one text, in which files are told by their content."""
+    return " ".join(masked(experiment, list(experiment.run.overrides)))
+
+
 def prepare_environment(selection: Selection) -> None:
     """Let the jobs find this Python and this package, and know each run's MLflow store and container engine."""
     source = str(Path(__file__).resolve().parents[2])
