@@ -30,8 +30,9 @@ def write_json(path: str | Path, value: Any, **of: Any) -> None:
     job(path).write_json(path, {key: each for key, each in value.items() if key != "made"}, **of)
 
 
-def write_npz(path: str | Path, **arrays: Any) -> None:
-    job(path).write_npz(path, arrays)
+def write_npz(path: str | Path, arrays: dict[str, Any], **of: Any) -> None:
+    """As a stage writes it."""
+    job(path).write_npz(path, arrays, **of)
 
 
 def prepare(folder: str | Path, name: str, kind: str, arrays: Any) -> None:

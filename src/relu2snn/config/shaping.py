@@ -1,12 +1,13 @@
 """The values of a configuration that shape results: what files say of what made them, and what is expected of them."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.changes import flatten
 from relu2snn.config.schema import Experiment
-from relu2snn.config.slices import stage_slice
+from relu2snn.config.slices import STAGES, stage_slice
 
 PLACES = re.compile(
     r"weights\.(?!source$|kind$)|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)(\.|$)"
@@ -22,10 +23,19 @@ _PHOTOGRAPHS = {
 }
 
 
-def shaping(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a slice that shape results, by dotted key."""
-    flat = flatten(values)
-    return {key: value for key, value in flat if not PLACES.match(key) and not _NO_MATTER.match(key)}
+def shaping(experiment: Experiment, stage: str) -> dict[str, Any]:
+    """The values of a stage's slice, by dotted key, that shape what the stage writes."""
+    whole = cast(DictConfig, experiment)
+    found: dict[str, Any] = {}
+    for key in filter(_matters, STAGES[stage]):
+        value = OmegaConf.select(whole, key, throw_on_missing=True)
+        group = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        found |= dict(flatten({key: group}))
+    return {key: value for key, value in found.items() if _matters(key)}
+
+
+def _matters(key: str) -> bool:
+    return not PLACES.match(key) and not _NO_MATTER.match(key)
 
 
 def job_slice(experiment: Experiment, stage: str) -> dict[str, Any]:
@@ -35,7 +45,7 @@ def job_slice(experiment: Experiment, stage: str) -> dict[str, Any]:
     """
     expected: dict[str, Any] = {}
     for each in _before(experiment, stage):
-        expected |= shaping(stage_slice(experiment, each))
+        expected |= shaping(experiment, each)
     return {**stage_slice(experiment, stage), "expected": expected}
 
 

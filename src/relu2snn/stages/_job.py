@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from relu2snn.config import Experiment, stage_slice
+from relu2snn.config import Experiment
 from relu2snn.config.shaping import shaping
 from relu2snn.datasets import Dataset, open_dataset
 from relu2snn.files import digest_of, require_file
@@ -19,7 +19,7 @@ DATA_STAGES = ("data", "photographs")
 def job(config: Experiment, stage: str) -> Job:
     """A job that knows the values of `stage`'s slice of the config, and what files that it reads must be made with."""
     expected = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, config.expected)))
-    return Job(stage, shaping(stage_slice(config, stage)), expected)
+    return Job(stage, shaping(config, stage), expected)
 
 
 def open_data(work: Job, folder: str) -> Dataset:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, model_files
 from relu2snn.config.schema import FOLDER_FORMATS
@@ -36,10 +37,9 @@ def networks(
     }
     batches = {"scaled": config.phase1.batch, "spiking": config.phase2.batch}
     preprocess = config.dataset.preprocess
-    files = model_files(config)
-    example = np.asarray(open_data(work, paths.dataset).pixels("test", 0, 1)) if files else None
+    example: NDArray[Any] | None = None
     found = []
-    for network, name in files.items():
+    for network, name in model_files(config).items():
         file = Path(name)
         require_file(file)
         size = file.stat().st_size / _MEGABYTE
@@ -52,6 +52,8 @@ def networks(
             continue
         with work.read_model(file, "phase1", "convert"):
             pass
+        if example is None:
+            example = np.asarray(open_data(work, paths.dataset).pixels("test", 0, 1))
         registered = config.tracking.register and network == "spiking"
         found.append(
             Model(

@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from relu2snn.config import Experiment, Paths, stage_slice, sweep_point, sweep_values
+from relu2snn.config import Experiment, Paths, sweep_point, sweep_values
 from relu2snn.config.shaping import shaping
 from relu2snn.figures import plot_sweep, save_figure
 from relu2snn.made import Job
@@ -57,7 +57,7 @@ def _apart(config: Experiment) -> tuple[str, ...]:
 def _point(config: Experiment, work: Job, paths: Paths, value: float) -> dict[str, Any]:
     """What a point has left; the sweep's job learns what the point's files say."""
     name = paths.point(value)
-    point = Job("sweep_point", shaping(stage_slice(sweep_point(config, value), "sweep_gather")))
+    point = Job("sweep_point", shaping(sweep_point(config, value), "sweep_gather"))
     point.values.pop("sweep.values")
     found = point.read_json(f"{name}.json", "sweep_point")
     work.join(point, f"{name}.json", apart=_apart(config))
