@@ -208,7 +208,7 @@ def test_what_is_not_there_is_one_line(early: Any, setting: dict[str, int], mess
 
 
 @pytest.mark.parametrize(
-    "missing", ["phase1/base/result.json", "phase2/base/spiking.keras", "phase1/base/scaled.keras"]
+    "missing", [f"{name}.keras" for name in ("phase1/base/scaled", "phase2/base/spiking")]
 )
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     prepare_experiment(tmp_path, zeta=0.5)
