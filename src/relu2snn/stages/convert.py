@@ -10,13 +10,19 @@ from relu2snn.errors import UserError
 from relu2snn.made import Job
 from relu2snn.mapping import to_spiking
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
 from relu2snn.stages._job import job
 from relu2snn.stages._models import load_network
 
 
 def run(config: Experiment, part: int | None = None) -> None:
-    """Convert one experiment's network; `part` is not used."""
+    """Convert one experiment's network; `part` is not used.
+
+    run.json beside it says which folders the run uses, before it has a result.
+    """
     paths = Paths.of(config)
+    # It stands there for a list of runs, and is part of none.
+    job(config, "convert").write_json(f"{paths.phase2}/run.json", described(config))
     work = job(config, "convert")
     model, maxima = spiking_network(config, work)
     work.write_model(f"{paths.phase2}/spiking.keras", model, layer_maxima=maxima)
