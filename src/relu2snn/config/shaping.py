@@ -46,7 +46,7 @@ def job_slice(experiment: Experiment, stage: str) -> dict[str, Any]:
     expected: dict[str, Any] = {}
     for each in _before(experiment, stage):
         expected |= shaping(experiment, each)
-    return {**stage_slice(experiment, stage), "expected": expected}
+    return {**stage_slice(experiment, stage), **({"expected": expected} if expected else {})}
 
 
 def _before(experiment: Experiment, stage: str) -> tuple[str, ...]:
