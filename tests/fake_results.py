@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+from stamped import write_json, write_npz
 
 from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice, stage_slice
-from relu2snn.files import read_json, write_json
+from relu2snn.files import digest_of, read_json
 from relu2snn.stages.track import run
 
 LAYERS = ["conv2d", "conv2d_1"]
@@ -70,7 +71,7 @@ def fake_results(values, trained=True, labelled=True, **changes):
             "seconds": 8.0,
         },
     )
-    np.savez(f"{paths.phase1}/predictions.npz", labels=np.arange(10))
+    write_npz(f"{paths.phase1}/predictions.npz", {"labels": np.arange(10)})
     write_json(
         f"{paths.phase2}/result.json",
         {
@@ -100,13 +101,15 @@ def fake_results(values, trained=True, labelled=True, **changes):
         },
     )
     Path(paths.figures).mkdir(parents=True, exist_ok=True)
-    Path(paths.figures, "layer_maxima.png").write_bytes(b"not really a picture")
+    picture = Path(paths.figures, "layer_maxima.png")
+    picture.write_bytes(b"not really a picture")
+    write_npz(f"{paths.figures}/data.npz", {}, files={picture.name: digest_of(picture)})
     return paths
 
 
 def track(values):
     run(from_slice(values), None)
-    return read_json(paths_of(values).tracked)
+    return {key: value for key, value in read_json(paths_of(values).tracked).items() if key != "made"}
 
 
 def make_newer(values):

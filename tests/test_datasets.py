@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as any_array
+from stamped import prepare
 
 from relu2snn.config.schema import Preprocess, Source
-from relu2snn.datasets import ArrayDataset, load_arrays, part_range, prepare, read_idx, source_files
+from relu2snn.datasets import ArrayDataset, load_arrays, part_range, read_idx, source_files
 from relu2snn.errors import UserError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -317,6 +318,7 @@ def test_source_json_tells_the_origin(folder):
     source_json = json.loads((folder / "source.json").read_text())
     raw = folder.parent / "raw"
     assert source_json.pop("digest") == ArrayDataset(folder).digest
+    assert source_json.pop("made")["stage"] == "data"
     assert set(source_json.pop("arrays")) == {"train_images", "train_labels", "test_images", "test_labels"}
     assert source_json == {
         "published": "no digests are known",

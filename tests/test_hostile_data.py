@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stamped import prepare
 
 from relu2snn.config.schema import Source
-from relu2snn.datasets import ArraySet, load_arrays, open_dataset, prepare
+from relu2snn.datasets import ArraySet, load_arrays, open_dataset
 from relu2snn.datasets.cifar import LAYOUTS
 from relu2snn.datasets.synthetic import batch, pickled
 from relu2snn.errors import UserError

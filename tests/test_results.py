@@ -6,10 +6,10 @@ import re
 import sys
 
 import pytest
+from stamped import write_json
 
 from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
-from relu2snn.files import write_json
 from relu2snn.results import COLUMNS, collect, print_table
 from relu2snn.stages.results import run
 
@@ -125,8 +125,8 @@ def test_a_row_whose_files_are_gone_is_skipped_aloud(tmp_path, capsys, missing):
     (tmp_path / SUITE / "mnist_lenet" / missing).unlink()
     assert [row["experiment"] for row in results(tmp_path)] == ["mnist_fc"]
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{SUITE}/mnist_lenet/{missing} is missing" in line
-    assert "run it again" in line
+    assert f"{SUITE}/mnist_lenet/{missing}: no such file" in line
+    assert "run the stage that makes it first" in line
 
 
 def test_no_results_is_one_clear_line(tmp_path):

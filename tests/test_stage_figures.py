@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import conv_network
+from stamped import prepare, write_json, write_npz
 
 from relu2snn import figures
 from relu2snn.config import FIGURES, Paths, from_slice
-from relu2snn.datasets.arrays import ArraySet, prepare
+from relu2snn.datasets.arrays import ArraySet
 from relu2snn.errors import UserError
-from relu2snn.files import write_json
+from relu2snn.made import Job
 from relu2snn.mapping import logits_model, measure, read, scale, to_keras, to_spiking
 from relu2snn.spiking import (
     Decoding,
@@ -28,6 +29,7 @@ from relu2snn.stages.figures import run
 
 IMAGES = 20
 SUITE, NAME, DATA = "fake_suite", "fake_experiment", "fake_data"
+PHASE2 = {"noise": 0.0, "alpha_noise": 0.0, "seed": 0, "window": "margin", "precision": "float64"}
 FOLDERS = {"dataset": "base", "phase1": "base", "phase2": "base", "figures": "base"}
 NAMES = {"suite": {"name": SUITE}, "name": NAME, "dataset": {"name": DATA}, "run": FOLDERS}
 
@@ -50,12 +52,11 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     original = np.asarray(logits_model(model)(images)).argmax(-1)
     tested = SpikingRun(spiking)
     found = tested.logits(images).argmax(-1)
-    Path(paths.phase1).mkdir(parents=True)
-    Path(paths.phase2).mkdir(parents=True)
-    to_keras(network).save(f"{paths.phase1}/scaled.keras")
-    spiking.save(f"{paths.phase2}/spiking.keras")
-    np.savez(f"{paths.phase1}/predictions.npz", labels=original)
-    np.savez(f"{paths.phase2}/predictions.npz", labels=found)
+    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", to_keras(network))
+    settings = {f"phase2.{key}": value for key, value in {**PHASE2, "zeta": zeta}.items()}
+    Job("convert", settings).write_model(f"{paths.phase2}/spiking.keras", spiking, layer_maxima=maxima)
+    write_npz(f"{paths.phase1}/predictions.npz", {"labels": original})
+    write_npz(f"{paths.phase2}/predictions.npz", {"labels": found})
     phase1 = {"layers": measured.layers, "layer_maxima": maxima, "calibration_images": IMAGES}
     write_json(f"{paths.phase1}/result.json", phase1)
     result = {
@@ -69,7 +70,7 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     return {"spiking": spiking, "images": images, "pixels": pixels, "run": tested, "labels": (original, found)}
 
 
-def draw(outputs: Path, **changes: Any) -> dict[str, Any]:
+def draw(outputs: Path, zeta: float = -0.7, **changes: Any) -> dict[str, Any]:
     """Run the stage; returns the numbers it wrote."""
     settings = {"images": None, "batch": 8, "image": None, "layer": None, "neurons": 5, "traces": 4, "seed": 0}
     config = {
@@ -80,7 +81,7 @@ def draw(outputs: Path, **changes: Any) -> dict[str, Any]:
             "preprocess": {"mean": 0.0, "std": 255.0, "low": 0.0, "high": 1.0},
             "source": {"mean_bgr": []},
         },
-        "phase2": {"noise": 0.0, "alpha_noise": 0.0, "window": "margin", "precision": "float64"},
+        "phase2": {**PHASE2, "zeta": zeta},
         "figures": {**settings, **changes},
     }
     run(from_slice(config), None)
@@ -206,7 +207,7 @@ def test_what_is_not_there_is_one_line(early: Any, setting: dict[str, int], mess
         draw(early[0], **setting)
 
 
-@pytest.mark.parametrize("missing", ["phase1/result.json", "phase2/base/spiking.keras", "phase1/scaled.keras"])
+@pytest.mark.parametrize("missing", [f"{name}.keras" for name in ("phase1/base/scaled", "phase2/base/spiking")])
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     prepare_experiment(tmp_path, zeta=0.5)
     (tmp_path / SUITE / NAME / missing).unlink()

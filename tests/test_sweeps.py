@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from runs import SWEEP_OVERRIDES, jobs, paths, sweep
+from stamped import write_json
 
 from relu2snn.config import (
     Paths,
@@ -28,7 +29,7 @@ from relu2snn.config.selection import select
 from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError
 from relu2snn.figures import plot_sweep
-from relu2snn.files import read_json, write_json
+from relu2snn.files import read_json
 from relu2snn.stages import sweep_gather, sweep_results
 
 ROOT = Path(__file__).resolve().parents[1]

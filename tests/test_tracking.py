@@ -131,7 +131,7 @@ def test_artifacts_are_config_results_and_figures(tmp_path, tracking, client):
     fake_results(values)
     logged = track(values)
     assert files(client, logged["parent"]) == ["config.yaml", "data", "figures", "weights"]
-    assert files(client, logged["parent"], "figures") == ["figures/layer_maxima.png"]
+    assert files(client, logged["parent"], "figures") == ["figures/data.npz", "figures/layer_maxima.png"]
     assert files(client, logged["children"]["train"]) == ["config.yaml", "history.json"]
     assert files(client, logged["children"]["phase1"]) == ["config.yaml", "predictions.npz", "result.json"]
     downloaded = client.download_artifacts(logged["children"]["phase2"], "result.json", str(tmp_path))

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from fake_results import config_slice, fake_results, paths_of, track
 from networks import conv_network
+from stamped import prepare, write_json
 
 from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice, stage_slice
-from relu2snn.datasets import ArraySet, prepare
+from relu2snn.datasets import ArraySet
 from relu2snn.errors import UserError
-from relu2snn.files import read_json, write_json
+from relu2snn.files import digest_of, read_json
+from relu2snn.made import Job
 from relu2snn.mapping import convert, read, scale, to_keras
 from relu2snn.stages import track_sweep
 
@@ -114,9 +116,11 @@ def sweep(tmp_path: Path, suite: str, values: list[float]) -> Any:
     slice_ = stage_slice(config, "track_sweep")
     slice_["suite"]["name"] = suite
     folder = Path(paths_of(slice_).sweep)
-    write_json(folder / "result.json", result)
-    for name in ("table.csv", "noise.png", "noise.svg"):
-        (folder / name).write_bytes(b"not really")
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = [folder / name for name in ("table.csv", "noise.png", "noise.svg")]
+    for path in shown:
+        path.write_bytes(b"not really")
+    write_json(folder / "result.json", result, files={path.name: digest_of(path) for path in shown})
     track_sweep.run(from_slice(slice_), None)
     return read_json(folder / "mlflow.json")
 
@@ -160,14 +164,14 @@ def networks(values: dict[str, Any], seed: int = 0) -> Paths:
     images = draw.integers(0, 256, (12, *values["dataset"]["image_shape"]), dtype=np.uint8)
     labels = np.arange(12)
     folder = Path(paths.dataset)
-    source = (folder / "source.json").read_text()
+    source = read_json(folder / "source.json")
     prepare(folder, "fake", "sample", ArraySet(images, labels, images, labels, "nowhere", []))
-    (folder / "source.json").write_text(source)
+    prepared = read_json(folder / "source.json")
+    write_json(folder / "source.json", {**source, **{key: prepared[key] for key in ("arrays", "digest")}})
     original = conv_network(seed, shape=(28, 28, 1))
     spiking = convert(original, images / 255.0, low=0.0, high=1.0)
-    Path(paths.phase2).mkdir(parents=True, exist_ok=True)
-    to_keras(scale(read(original, 0.0, 1.0))).save(f"{paths.phase1}/scaled.keras")
-    spiking.save(f"{paths.phase2}/spiking.keras")
+    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", to_keras(scale(read(original, 0.0, 1.0))))
+    Job("convert", {}).write_model(f"{paths.phase2}/spiking.keras", spiking)
     return paths
 
 
@@ -193,8 +197,8 @@ def test_a_network_is_logged_once_while_it_is_the_same(tmp_path: Path, client: A
         "exact": 0.0,
     }
     # Saved again the file differs by its date; the network is the same.
-    for file in (f"{paths.phase1}/scaled.keras", f"{paths.phase2}/spiking.keras"):
-        keras.saving.load_model(file).save(file)
+    for stage, file in (("phase1", f"{paths.phase1}/scaled.keras"), ("convert", f"{paths.phase2}/spiking.keras")):
+        Job(stage, {}).write_model(file, keras.saving.load_model(file))
     assert track(values) == first
     assert {model.model_id for model in models(client, first).values()} == set(first["models"].values())
     # Weights trained again: the run is the same, the networks are others.

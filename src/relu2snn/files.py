@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -155,12 +156,23 @@ def read_json(path: str | Path) -> Any:
 
     Raises UserError when the file is missing, is not such a JSON, or has more than 64 MiB.
     """
-    if not Path(path).exists():
-        raise UserError(f"{path}: no such file; run the stage that makes it first")
+    require_file(path)
     with reading(path, "JSON file", "delete it and run the workflow again"):
         return json.loads(
             read_text(path), parse_constant=_no_number, parse_int=_whole, parse_float=_finite, object_pairs_hook=_unique
         )
+
+
+def require_file(path: str | Path) -> None:
+    """Raise UserError unless a file that an earlier stage makes is there."""
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file; run the stage that makes it first")
+
+
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: str | Path) -> str:

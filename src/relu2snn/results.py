@@ -12,7 +12,8 @@ from rich.table import Table
 
 from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
-from relu2snn.files import read_json, write_text
+from relu2snn.files import write_text
+from relu2snn.made import Job, require
 
 Row = dict[str, Any]
 
@@ -58,8 +59,8 @@ SWEEP_COLUMNS = ("experiment", "overrides", *POINT_COLUMNS, "data", "weights", "
 def collect(outputs: str, suite: str) -> list[Row]:
     """The rows of every result of phase 2 under outputs/<suite>, by experiment, those without overrides first.
 
-    A result whose data set, weights or phase 1 has left no file is skipped with a line on stderr.
-    Raises UserError when there are none.
+    A result is left out, with a line on stderr, when a file of its data set, weights or phase 1 is missing or damaged,
+    or when they were not made together. Raises UserError when there are none.
     """
     files = result_files(outputs, suite, "*/phase2/*/result.json")
     rows = [row for file in files if (row := _row(outputs, suite, file)) is not None]
@@ -72,16 +73,16 @@ def collect(outputs: str, suite: str) -> list[Row]:
 def collect_sweeps(outputs: str, suite: str) -> list[Row]:
     """The points of every sweep under outputs/<suite>, by experiment, sweep, overrides and value.
 
-    Raises UserError when there are none.
+    A sweep is left out as a result is in `collect`. Raises UserError when there are none.
     """
     rows = []
     for file in result_files(outputs, suite, "*/sweep/*/*/result.json"):
-        sweep = read_json(file)
-        paths = finished_paths(outputs, suite, sweep)
-        if not _whole(file, paths):
+        found = _together(outputs, suite, file, "sweep_gather")
+        if found is None:
             continue
+        sweep, _, kinds = found
         named = {key: sweep[key] for key in ("experiment", "variant")} | {"overrides": " ".join(sweep["overrides"])}
-        rows += [{**named, **row, **kinds(paths)} for row in point_rows(sweep)]
+        rows += [{**named, **row, **kinds} for row in point_rows(sweep)]
     rows.sort(key=lambda row: (row["experiment"], row["parameter"], row["overrides"], row["value"]))
     if not rows:
         folder = Paths(outputs, suite).suite_folder
@@ -92,14 +93,9 @@ def collect_sweeps(outputs: str, suite: str) -> list[Row]:
 def finished_paths(outputs: str, suite: str, result: Row) -> Paths:
     """The paths of the run that a result file is of: it names the folders that it was made from."""
     names = {"outputs": outputs, "suite": {"name": suite}, "name": result["experiment"]}
-    config = from_slice({**names, "dataset": {"name": result["dataset"]}, "run": result["run"]})
+    swept = {"sweep": {"name": result["sweep"]}} if "sweep" in result else {}
+    config = from_slice({**names, "dataset": {"name": result["dataset"]}, "run": result["run"], **swept})
     return Paths.of(config)
-
-
-def kinds(paths: Paths) -> dict[str, str]:
-    """The kinds of an experiment's data set and weights (real, sample, synthetic, trained, pretrained)."""
-    folders = {"data": paths.dataset, "weights": paths.weights}
-    return {name: read_json(f"{folder}/source.json")["kind"] for name, folder in folders.items()}
 
 
 def point_rows(sweep: Row) -> list[Row]:
@@ -144,12 +140,29 @@ def result_files(outputs: str, suite: str, pattern: str) -> list[Path]:
     return [file for file in sorted(folder.glob(pattern)) if file.relative_to(folder).parts[0] != "datasets"]
 
 
-def _row(outputs: str, suite: str, file: Path) -> Row | None:
-    phase2 = read_json(file)
-    paths = finished_paths(outputs, suite, phase2)
-    if not _whole(file, paths):
+def _together(outputs: str, suite: str, file: Path, stage: str) -> tuple[Row, Row, dict[str, str]] | None:
+    """A result of `stage`, that of phase 1, and the kinds of data and weights; None if they don't belong together."""
+    job = Job("results", {})
+    try:
+        result = job.read_json(file, stage)
+        paths = finished_paths(outputs, suite, result)
+        own = Path(paths.phase2 if stage == "gather" else paths.sweep)
+        require(file, "the folder", str(file.parent), str(own), stage)
+        phase1 = job.read_json(f"{paths.phase1}/result.json", "phase1")
+        data = job.read_json(f"{paths.dataset}/source.json", "data", "photographs")
+        weights = job.read_json(f"{paths.weights}/source.json", "weights")
+    except UserError as error:
+        print(f"{file}: left out of the table; {error}", file=sys.stderr)
         return None
-    phase1 = read_json(f"{paths.phase1}/result.json")
+    # Real, sample or synthetic; trained or pretrained.
+    return result, phase1, {"data": data["kind"], "weights": weights["kind"]}
+
+
+def _row(outputs: str, suite: str, file: Path) -> Row | None:
+    found = _together(outputs, suite, file, "gather")
+    if found is None:
+        return None
+    phase2, phase1, kinds = found
     return {
         "experiment": phase2["experiment"],
         "overrides": " ".join(phase2["overrides"]),
@@ -165,7 +178,7 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
         "latency": phase2["latency"],
         "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
         "spiking_fraction": phase2["spiking_fraction"]["total"],
-        **kinds(paths),
+        **kinds,
     }
 
 

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from relu2snn.config.variants import BASE
 from relu2snn.errors import UserError, one_line
-from relu2snn.files import read_json
 from relu2snn.locks import require_free
+from relu2snn.made import load_json
 from relu2snn.results import finished_paths, result_files
 
 # What belongs to the run of that name alone.
@@ -58,14 +58,14 @@ def find_runs(outputs: str, suite: str) -> list[Run]:
 
     for name in ("run.json", "result.json"):
         for file in result_files(outputs, suite, f"*/phase2/*/{name}"):
-            described = read_json(file)
+            described, _ = load_json(file)
             run = run_of(described["experiment"], described["variant"])
             paths = finished_paths(outputs, suite, described)
             run.overrides, run.finished = " ".join(described["overrides"]), name == "result.json"
             run.uses |= {Path(paths.dataset), Path(paths.weights), Path(paths.phase1)}
             run.uses |= {Path(paths.train)} if described["run"]["train"] else set()
     for file in result_files(outputs, suite, "*/sweep/*/*/result.json"):
-        described = read_json(file)
+        described, _ = load_json(file)
         run = run_of(described["experiment"], described["run"]["phase2"])
         paths = finished_paths(outputs, suite, described)
         run.own |= {path for path in file.parent.iterdir() if path.name != "points"}

@@ -2,9 +2,12 @@
 
 import gzip
 import io
+import json
 import os
+import zipfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,8 +27,11 @@ from relu2snn.datasets.places365 import LABELS, VALIDATION, read_labels
 from relu2snn.datasets.synthetic import batch, pickled, write_cifar
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_json
+from relu2snn.made import Job
+from relu2snn.made.keras_file import members_digest, stamped
 
 _TRAIN, _TEST = 6, 4
+VALUES = {"dataset.name": "tiny", "phase2.zeta": 0.5}
 
 
 def _images(shape: tuple[int, ...]) -> list[np.ndarray]:
@@ -78,7 +84,7 @@ def _make_prepared(folder: Path) -> None:
     arrays = ArraySet(
         train_images, train_labels.astype(np.int64), test_images, test_labels.astype(np.int64), "here", []
     )
-    prepare(folder, "tiny", "sample", arrays)
+    prepare(folder, "tiny", "sample", arrays, job=Job("data", VALUES))
 
 
 def _make_parts(folder: Path) -> None:
@@ -88,8 +94,10 @@ def _make_parts(folder: Path) -> None:
     for part, array in enumerate(images):
         np.save(part_file(folder, part, ".npy"), array)
         sha256 = digest_of(part_file(folder, part, ".npy"))
-        write_json(part_file(folder, part, ".json"), {"images": len(array), "sha256": sha256})
-    prepare_photographs(folder, "tiny", "synthetic", "here", 2, [3, 1, 4, 1], None)
+        found = {"images": len(array), "sha256": sha256}
+        Job("places365_part", VALUES).write_json(part_file(folder, part, ".json"), found, part=part)
+    job = Job("photographs", VALUES)
+    prepare_photographs(folder, "tiny", "synthetic", "here", 2, [3, 1, 4, 1], None, job=job)
 
 
 def _make_photographs(folder: Path) -> None:
@@ -104,12 +112,14 @@ def _make_photographs(folder: Path) -> None:
             Image.fromarray(random.randint(0, 256, (12, 10, 3)).astype(np.uint8)).save(folder / "raw" / name)
             names.append(name)
         taken = take(folder / "raw", names, 2, "here")
-        write_manifest(part_file(folder, part, ".tsv"), taken.manifest)
+        job = Job("pass_part", VALUES)
+        write_manifest(part_file(folder, part, ".tsv"), taken.manifest, job, part=part)
         sha256 = digest_of(part_file(folder, part, ".tsv"))
-        write_json(part_file(folder, part, ".json"), {"images": 2, "sha256": sha256})
+        job.write_json(part_file(folder, part, ".json"), {"images": 2, "sha256": sha256}, part=part)
     # Relative, as in the configs: what is read are the files of the folder that is read.
     decode = {"root": "raw", "size": [8, 8], "mean_bgr": [1.0, 2.0, 3.0]}
-    prepare_photographs(folder, "tiny", "synthetic", "here", 1, None, decode)
+    job = Job("photographs", VALUES)
+    prepare_photographs(folder, "tiny", "synthetic", "here", 1, None, decode, job=job)
 
 
 def _read_prepared(folder: Path) -> str:
@@ -169,6 +179,37 @@ def _read_json(folder: Path) -> str:
     return digest(read_json(folder / "result.json"))
 
 
+def _make_results(folder: Path) -> None:
+    """A file of every kind that carries a stamp; what is saved by Keras stands for itself here."""
+    job = Job("phase1", VALUES)
+    job.write_json(folder / "result.json", {"images": 10, "maxima": [0.1, 2.5e-7], "accuracy": None, "seconds": 0.5})
+    job.write_npz(folder / "predictions.npz", {"labels": np.arange(10)})
+    job.write_text(folder / "order.tsv", "a\nb\n", part=1)
+    (folder / "model").mkdir()
+    for name, content in (("config.json", '{"a": 1}'), ("model.weights.h5", "weights")):
+        (folder / "model" / name).write_text(content)
+    stamp = job.stamp(members_digest(folder / "model"), {})
+    with zipfile.ZipFile(folder / "scaled.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps(stamped({}, stamp)))
+        for name in ("config.json", "model.weights.h5"):
+            archive.write(folder / "model" / name, name)
+
+
+def _read_result(folder: Path, name: str) -> str:
+    path, job = folder / name, Job("phase2", VALUES)
+    if path.suffix == ".json":
+        found: Any = job.read_json(path, "phase1")
+    elif path.suffix == ".npz":
+        found = job.read_npz(path, "phase1")["labels"]
+    elif path.suffix == ".tsv":
+        found = job.read_text(path, "phase1", of={"part": 1})
+    else:
+        job.read_model(path, "phase1")
+        with zipfile.ZipFile(path) as archive:
+            found = [archive.read(each).decode() for each in ("config.json", "model.weights.h5")]
+    return digest(found, job.values, job.inputs)
+
+
 READERS = [
     Reader("idx", partial(_make_idx, packed=False), _load_idx),
     Reader("idx_gz", partial(_make_idx, packed=True), _load_idx, checksum=True),
@@ -184,15 +225,18 @@ READERS = [
         for format in LAYOUTS
         for read in [partial(_load, format=format, shape=(32, 32, 3))]
     ),
-    # What holds no digest itself is what source.json says beside the digests.
     Reader("prepared", _make_prepared, _read_prepared, checksum=True),
     Reader("parts", _make_parts, _read_prepared, changed=("parts/*.npy", "test_labels.npy"), checksum=True),
     Reader("photographs", _make_photographs, _read_prepared, changed=("parts/*.tsv", "raw/*"), checksum=True),
-    Reader("described", _make_photographs, _read_prepared, changed=("source.json",)),
+    Reader("described", _make_photographs, _read_prepared, changed=("source.json",), checksum=True),
     Reader("manifest", partial(_make_manifest, labels=True), _read_manifest),
     Reader("order", partial(_make_manifest, labels=False), _read_manifest),
     Reader("labels", _make_labels, _read_labels, changed=(LABELS,)),
     Reader("jpg", partial(_make_image, suffix=".jpg"), partial(_read_image, suffix=".jpg")),
     Reader("png", partial(_make_image, suffix=".png"), partial(_read_image, suffix=".png"), checksum=True),
     Reader("json", _make_json, _read_json),
+    *(
+        Reader(f"stamped_{name}", _make_results, partial(_read_result, name=name), changed=(name,), checksum=True)
+        for name in ("result.json", "predictions.npz", "order.tsv", "scaled.keras")
+    ),
 ]

@@ -350,6 +350,8 @@ class Experiment:
     sweep: Sweep = field(default_factory=Sweep)
     figures: Figures = field(default_factory=Figures)
     tracking: Tracking = field(default_factory=Tracking)
+    # In the slice of a stage: the values that must have shaped the files that it reads (config.shaping.job_slice).
+    expected: dict[str, Any] = field(default_factory=dict)
 
 
 def schema_keys(schema: type, prefix: str = "") -> Iterator[str]:

@@ -15,7 +15,7 @@ from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Missing, Selection, select
-from relu2snn.config.slices import stage_slice
+from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
 from relu2snn.locks import enter_workflow
@@ -87,7 +87,7 @@ def leave_out_unfinished(selection: Selection) -> Selection:
 
 def slice_text(experiment: Experiment, stage: str) -> str:
     """A stage's slice of the config as one line of JSON: the parameter whose change re-runs the job."""
-    return json.dumps(masked(experiment, stage_slice(experiment, stage)), sort_keys=True)
+    return json.dumps(masked(experiment, job_slice(experiment, stage)), sort_keys=True)
 
 
 def overrides_text(experiment: Experiment) -> str:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from relu2snn.datasets.dataset import KINDS, Dataset, Split
 from relu2snn.datasets.npy import array_digest, file_digest, map_array
 from relu2snn.errors import UserError, reading
-from relu2snn.files import atomic_path, read_json, write_json
+from relu2snn.files import atomic_path
+from relu2snn.made import Job, load_json
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _AGAIN = "run the data stage again"
@@ -34,8 +35,11 @@ class ArraySet:
     published: str = "made here"
 
 
-def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet) -> None:
-    """Write `arrays` into `folder` as .npy files, and source.json, which says that they are complete."""
+def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet, *, job: Job) -> None:
+    """Write `arrays` into `folder` as .npy files, and source.json, which says that they are complete.
+
+    source.json has the stamp of `job`, and the digest of every array.
+    """
     folder = Path(folder)
     # Were the old one left, a run that is killed half-way would leave it beside new arrays.
     (folder / "source.json").unlink(missing_ok=True)
@@ -45,7 +49,7 @@ def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet) -> None:
         digests[key] = array_digest(array)
         with atomic_path(folder / f"{key}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
-    write_json(
+    job.write_json(
         folder / "source.json",
         {
             "name": name,
@@ -69,7 +73,7 @@ class ArrayDataset(Dataset):
 
     def __init__(self, folder: str | Path) -> None:
         path = Path(folder) / "source.json"
-        source = read_json(path)
+        source, self.stamp = load_json(path)
         with reading(path, "description of a prepared data set", _AGAIN):
             self.kind: str = source["kind"]
             if self.kind not in KINDS:

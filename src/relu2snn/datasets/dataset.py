@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from relu2snn.config.schema import Preprocess
 from relu2snn.errors import UserError
+from relu2snn.made import Stamp
 
 Split = Literal["train", "test"]
 
@@ -23,10 +24,12 @@ class Dataset(ABC):
     Attributes:
         kind: one of KINDS.
         digest: SHA-256 of its contents, in hexadecimal.
+        stamp: what made it.
     """
 
     kind: str
     digest: str
+    stamp: Stamp
 
     @abstractmethod
     def count(self, split: Split) -> int:

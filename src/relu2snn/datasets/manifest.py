@@ -4,9 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from relu2snn.errors import UserError, reading
-from relu2snn.files import read_text, write_text
+from relu2snn.files import read_text, require_file, write_text
+from relu2snn.made import Job, is_stamped, load_text
 
 _LABEL, _DIGEST = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9a-f]{64}")
 
@@ -20,21 +22,25 @@ class Manifest:
     digests: list[str] | None = None
 
 
-def write_manifest(path: str | Path, manifest: Manifest) -> None:
-    """Write a manifest."""
+def write_manifest(path: str | Path, manifest: Manifest, job: Job | None = None, **of: Any) -> None:
+    """Write a manifest, with the stamp of `job`, if any; `of` tells it from others of the job's stage."""
     columns = [manifest.paths, *(map(str, each) for each in (manifest.labels, manifest.digests) if each is not None)]
-    write_text(path, "".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)))
+    text = "".join("\t".join(row) + "\n" for row in zip(*columns, strict=True))
+    if job is None:
+        write_text(path, text)
+    else:
+        job.write_text(path, text, **of)
 
 
-def read_manifest(path: str | Path) -> Manifest:
-    """Read a manifest.
+def read_manifest(path: str | Path, job: Job | None = None, *stages: str) -> Manifest:
+    """Read a manifest; with a job, one that one of `stages` has written.
 
-    Raises UserError when it is missing or not one.
+    Raises UserError when it is missing, damaged or not one, or contradicts what the job knows.
     """
-    if not Path(path).exists():
-        raise UserError(f"{path}: no such file; run the stage that makes it first")
+    require_file(path)
+    stamped = None if job is None else job.read_text(path, *stages)
     with reading(path, "manifest of photographs", "delete it and run the workflow again"):
-        text = read_text(path)
+        text = (load_text(path)[0] if is_stamped(path) else read_text(path)) if stamped is None else stamped
         if not text.endswith("\n"):
             raise ValueError("its last line has no end")
         rows = [line.split("\t") for line in text[:-1].split("\n")]

@@ -19,10 +19,13 @@ from relu2snn.datasets.images import decode_rgb, resize_bgr
 from relu2snn.datasets.manifest import Manifest, read_manifest
 from relu2snn.datasets.npy import map_array
 from relu2snn.errors import UserError, reading
-from relu2snn.files import atomic_path, read_json, write_json
+from relu2snn.files import atomic_path, digest_of
+from relu2snn.made import Job, load_json
 
 Pixels = NDArray[np.float32]
 
+# The stages that make parts.
+_STAGES = ("places365_part", "pass_part")
 _AGAIN = "run the stage photographs again"
 _DELETE = "delete it and run again"
 _LIST = "fetch it again, or list the images anew"
@@ -33,12 +36,6 @@ def part_file(folder: str | Path, part: int, suffix: str) -> Path:
     return Path(folder, "parts", f"{part}{suffix}")
 
 
-def digest_of(path: str | Path) -> str:
-    """SHA-256 of a file's bytes: what `<part>.json` says of its part, a .npy or .tsv."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def prepare_photographs(
     folder: str | Path,
     name: str,
@@ -47,17 +44,20 @@ def prepare_photographs(
     parts: int,
     labels: Sequence[int] | None,
     decode: dict[str, Any] | None,
+    *,
+    job: Job,
 ) -> dict[str, Any]:
     """Write source.json, and test_labels.npy if there are labels, over parts 0 … `parts` that stand in `folder`.
 
     decode: what PhotographDataset needs to decode the files of manifests (root, size, mean_bgr); None for parts that
-    are float32 arrays. Returns what source.json says.
+    are float32 arrays. Returns what source.json says; it has the stamp of `job`.
 
-    Raises UserError when a part is missing.
+    Raises UserError when a part is missing, or contradicts what the job knows.
     """
     folder = Path(folder)
     (folder / "source.json").unlink(missing_ok=True)
-    found = [_read_part(part_file(folder, part, ".json")) for part in range(parts + 1)]
+    found = [_read_part(part_file(folder, part, ".json"), part, job) for part in range(parts + 1)]
+    job.combine("parts", [name for name in job.inputs if name.startswith(_STAGES) and name.endswith(".json")])
     if labels is not None:
         with atomic_path(folder / "test_labels.npy") as temporary:
             np.save(temporary, np.array(labels, np.int64), allow_pickle=False)
@@ -74,7 +74,7 @@ def prepare_photographs(
         "test_images": sum(part["images"] for part in found[:-1]),
         "digest": _digest_of_all(found, labels),
     }
-    write_json(folder / "source.json", source)
+    job.write_json(folder / "source.json", source)
     return source
 
 
@@ -89,7 +89,7 @@ class PhotographDataset(Dataset):
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
         path = self._folder / "source.json"
-        source = read_json(path)
+        source, self.stamp = load_json(path)
         with reading(path, "description of prepared photographs", _AGAIN):
             self.kind: str = source["kind"]
             self.digest: str = source["digest"]
@@ -178,8 +178,8 @@ class _Decode:
             raise ValueError("says not how to decode its photographs")
 
 
-def _read_part(path: Path) -> dict[str, Any]:
-    part: dict[str, Any] = read_json(path)
+def _read_part(path: Path, number: int, job: Job) -> dict[str, Any]:
+    part = job.read_json(path, *_STAGES, of={"part": number})
     with reading(path, "description of a part", _DELETE):
         if not isinstance(part["sha256"], str) or part["images"] < 1:
             raise ValueError("neither its images nor their digest are in it")

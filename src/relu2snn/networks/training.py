@@ -13,12 +13,11 @@ from tqdm import tqdm
 
 from relu2snn.config.schema import Model, Preprocess, Train
 from relu2snn.errors import UserError
-from relu2snn.files import write_json
+from relu2snn.made import Job
 from relu2snn.networks.batches import Batches, LabelledImages
 from relu2snn.networks.build import build
 from relu2snn.networks.checkpoint import Checkpoint
 from relu2snn.progress import progress
-from relu2snn.saved.keras_files import save_model
 
 # Several steps in one call to TensorFlow: the calls cost as much as a small network's arithmetic.
 _STEPS_PER_CALL = 32
@@ -33,12 +32,14 @@ def train(
     classes: int,
     folder: str | Path,
     key: str,
+    *,
+    job: Job,
 ) -> list[dict[str, Any]]:
     """Train a network, write `folder`/trained.keras and history.json, and return the history's epochs.
 
     Each epoch has its number (from 1), the loss and accuracy on the training images while training (the loss with
     its penalties), test_accuracy, the learning_rate at its end and its seconds. trained.keras is the network for
-    inference, without dropout, penalties and optimizer.
+    inference, without dropout, penalties and optimizer. Both have the stamp of `job`.
 
     After a kill, the same call continues after the last finished epoch, with the same batches, dropout and
     optimizer state as if nothing had happened; `key` must differ for all other settings and data.
@@ -66,8 +67,8 @@ def train(
 
     trained = build(model_config, image_shape, classes)
     trained.set_weights(model.get_weights())
-    save_model(trained, folder / "trained.keras")
-    write_json(folder / "history.json", {"epochs": epochs})
+    job.write_model(folder / "trained.keras", trained)
+    job.write_json(folder / "history.json", {"epochs": epochs})
     checkpoint.remove()
     return epochs
 

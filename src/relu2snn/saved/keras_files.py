@@ -7,7 +7,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,21 @@ def require_finite(model: keras.Model, path: str | Path, way_out: str) -> None:
                 raise UserError(f"{path}: {where} ({values[~np.isfinite(values)].ravel()[0]}); {way_out}")
 
 
-def save_model(model: keras.Model, path: str | Path) -> None:
+def save_model(
+    model: keras.Model, path: str | Path, *, describe: Callable[[Path, Any], Mapping[str, Any]] = lambda _, found: found
+) -> None:
     """Save a model as `.keras`, atomically.
 
-    `model.save` would put the file together in memory: twice the weights more.
+    `model.save` would put the file together in memory: twice the weights more. describe: what its metadata.json is to
+    hold, of the folder of the other members and of what Keras has written there.
     """
     with atomic_path(path) as temporary, temporary_folder(path) as each:
         # HDF5 and the archive of it stand side by side for a moment.
         require_space(temporary, 2 * _bytes(model.variables))
         folder = each / "model"
         keras.saving.save_model(model, folder, zipped=False)
+        metadata = folder / "metadata.json"
+        metadata.write_text(json.dumps(describe(folder, json.loads(metadata.read_text()))))
         with zipfile.ZipFile(temporary, "w") as archive:
             for file in sorted(folder.rglob("*")):
                 archive.write(file, file.relative_to(folder))

@@ -16,10 +16,10 @@ from relu2snn.config import (
     composing,
     from_slice,
     require_place,
-    stage_slice,
     written,
 )
 from relu2snn.config.places import publish_places
+from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import unmasked
 from relu2snn.errors import UserError, machine_error, one_line, printable, shown
 from relu2snn.locks import locked
@@ -114,4 +114,4 @@ def _by_hand(stage: str, words: list[str]) -> Experiment:
         config = compose_experiment(named["experiment"], suite, overrides, named.get("sweep", ""))
         require_place(config.outputs)
         publish_places([config])
-        return from_slice(stage_slice(config, stage))
+        return from_slice(job_slice(config, stage))

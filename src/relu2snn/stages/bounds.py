@@ -4,20 +4,20 @@ import relu2snn.stages._tensorflow  # noqa: F401
 
 # isort: split
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import open_dataset
 from relu2snn.errors import UserError
-from relu2snn.files import write_json
 from relu2snn.mapping import measure_bounds
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_network
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Measure the bounds of one experiment's network on its calibration images; `part` is not used."""
     paths = Paths.of(config)
-    dataset = open_dataset(paths.dataset)
-    network = load_network(f"{paths.phase1}/scaled.keras")
+    work = job(config, "bounds")
+    dataset = open_data(work, paths.dataset)
+    network = load_network(work, f"{paths.phase1}/scaled.keras")
     size = config.phase1.batch
     batches = progress(
         dataset.batches("train", size, config.dataset.preprocess),
@@ -28,7 +28,7 @@ def run(config: Experiment, part: int | None = None) -> None:
         bounds = measure_bounds(network, (images for images, _ in batches))
     except ValueError as error:
         raise UserError(f"{config.dataset.name}, train images: {error}") from None
-    write_json(
+    work.write_json(
         f"{paths.phase1}/bounds.json",
         {"layers": [layer.name for layer in network.hidden()], "layer_bounds": bounds.tolist()},
     )

@@ -3,6 +3,7 @@
 from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import load_arrays, prepare
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None) -> None:
@@ -10,7 +11,7 @@ def run(config: Experiment, part: int | None) -> None:
     dataset = config.dataset
     arrays = load_arrays(dataset.source, dataset.name, dataset.image_shape, dataset.classes)
     folder = Paths.of(config).dataset
-    prepare(folder, dataset.name, dataset.source.kind, arrays)
+    prepare(folder, dataset.name, dataset.source.kind, arrays, job=job(config, "data"))
     print(
         f"{dataset.name}: {len(arrays.train_images)} training and {len(arrays.test_images)} test images, "
         f"from the {arrays.origin}, in {folder}"

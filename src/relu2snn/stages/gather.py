@@ -5,21 +5,23 @@ from typing import Any
 import numpy as np
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.files import atomic_path, read_json, write_json
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import described
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather every part of one experiment's variant; `part` is not used."""
     paths = Paths.of(config)
-    settings = config.phase2
+    work = job(config, "gather")
     names = [paths.part(each) for each in range(config.dataset.parts)]
-    parts = [read_json(f"{name}.json") for name in names]
-    labels = []
-    for name in names:
-        with np.load(f"{name}.npz") as file:
-            labels.append(file["labels"])
+    parts, labels = [], []
+    for number, name in enumerate(names):
+        labels.append(work.read_npz(f"{name}.npz", "phase2", of={"part": number})["labels"])
+        parts.append(work.read_json(f"{name}.json", "phase2", of={"part": number}))
+    work.combine("parts", [key for key in work.inputs if key.startswith("phase2/")])
+    # What made the network that ran, by its own account.
+    made = {key.removeprefix("phase2."): value for key, value in work.values.items() if key.startswith("phase2.")}
 
     images = sum(part["images"] for part in parts)
     correct = [part["correct"] for part in parts]
@@ -32,9 +34,8 @@ def run(config: Experiment, part: int | None = None) -> None:
     reasons = _reasons(parts, early.tolist())
     if reasons:
         print(f"phase 2 {config.name}, {config.run.phase2}: not exact, {'; '.join(reasons)}")
-    with atomic_path(f"{paths.phase2}/predictions.npz") as temporary:
-        np.savez(temporary, labels=np.concatenate(labels))
-    write_json(
+    work.write_npz(f"{paths.phase2}/predictions.npz", {"labels": np.concatenate(labels)})
+    work.write_json(
         f"{paths.phase2}/result.json",
         {
             **described(config),
@@ -43,10 +44,7 @@ def run(config: Experiment, part: int | None = None) -> None:
             "accuracy": None if None in correct else sum(correct) / images,
             "agreement": sum(part["agreeing"] for part in parts) / images,
             "latency": parts[0]["latency"],
-            "zeta": settings.zeta,
-            "noise": settings.noise,
-            "alpha_noise": settings.alpha_noise,
-            "seed": settings.seed,
+            **{key: made[key] for key in ("zeta", "noise", "alpha_noise", "seed", "window", "precision")},
             "layers": parts[0]["layers"],
             "windows": parts[0]["windows"],
             "spiking_fraction": {"total": float(spikes.sum() / neurons.sum()), "layers": (spikes / neurons).tolist()},
@@ -58,8 +56,6 @@ def run(config: Experiment, part: int | None = None) -> None:
             "early_spikes": {"total": int(early.sum()), "layers": early.tolist()},
             "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},
             "rounding": {"total": float(rounding.max()), "layers": rounding.tolist()},
-            "window": settings.window,
-            "precision": settings.precision,
             "seconds": sum(part["seconds"] for part in parts),
         },
     )

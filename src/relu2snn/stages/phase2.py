@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import Dataset, open_dataset, part_range
+from relu2snn.datasets import Dataset, part_range
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, write_json
 from relu2snn.progress import progress
 from relu2snn.spiking import SpikingRun, latency
 from relu2snn.stages import bounds, convert, gather
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._models import load_model
+from relu2snn.stages._job import job, open_data
+from relu2snn.stages._models import load_spiking
 
 
 def run(config: Experiment, part: int | None = None) -> None:
@@ -45,11 +45,11 @@ def simulate(config: Experiment, part: int) -> None:
     """Run the spiking network over part `part` of the test images."""
     started = time.perf_counter()
     paths = Paths.of(config)
-    dataset = open_dataset(paths.dataset)
-    model = load_model(f"{paths.phase2}/spiking.keras")
+    work = job(config, "phase2")
+    dataset = open_data(work, paths.dataset)
+    model = load_spiking(work, f"{paths.phase2}/spiking.keras")
     start, stop = part_range(dataset.count("test"), part, config.dataset.parts, config.dataset.part_images)
-    with np.load(f"{paths.phase1}/predictions.npz") as file:
-        reference = file["labels"][start:stop]
+    reference = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"][start:stop]
 
     try:
         spiking = SpikingRun(model, part)
@@ -58,9 +58,8 @@ def simulate(config: Experiment, part: int) -> None:
     labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {config.run.phase2}, part {part}")
     truth = dataset.labels("test")
 
-    with atomic_path(f"{paths.part(part)}.npz") as temporary:
-        np.savez(temporary, labels=labels)
-    write_json(
+    work.write_npz(f"{paths.part(part)}.npz", {"labels": labels}, part=part)
+    work.write_json(
         f"{paths.part(part)}.json",
         {
             "images": spiking.images,
@@ -79,6 +78,7 @@ def simulate(config: Experiment, part: int) -> None:
             "not_exact": spiking.reasons,
             "seconds": time.perf_counter() - started,
         },
+        part=part,
     )
 
 

@@ -7,9 +7,10 @@ from relu2snn.config.places import engine_of
 from relu2snn.containers import run_script
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
-from relu2snn.datasets.photographs import digest_of, part_file
-from relu2snn.files import temporary_folder, write_json
+from relu2snn.datasets.photographs import part_file
+from relu2snn.files import digest_of, temporary_folder
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None) -> None:
@@ -22,10 +23,11 @@ def preprocess(config: Experiment, part: int) -> None:
     """Write one part's images, and how many they are."""
     dataset = config.dataset
     folder = Path(Paths.of(config).dataset)
+    made = job(config, "places365_part")
     if part == dataset.parts:
-        chosen = read_manifest(folder / "train.tsv").paths
+        chosen = read_manifest(folder / "train.tsv", made, "places365_sample").paths
     else:
-        listed = read_manifest(folder / "test.tsv").paths
+        listed = read_manifest(folder / "test.tsv", made, "places365_labels").paths
         start, stop = part_range(len(listed), part, dataset.parts, dataset.part_images)
         chosen = listed[start:stop]
     target = part_file(folder, part, ".npy")
@@ -41,7 +43,8 @@ def preprocess(config: Experiment, part: int) -> None:
         run_script(engine_of(Paths.of(config).dataset), [*arguments, *numbers], [root], work)
         digest = digest_of(work / "images.npy")
         (work / "images.npy").replace(target)
-    write_json(target.with_suffix(".json"), {"images": len(chosen), "sha256": digest})
+    found = {"images": len(chosen), "sha256": digest}
+    made.write_json(target.with_suffix(".json"), found, part=part)
 
 
 if __name__ == "__main__":

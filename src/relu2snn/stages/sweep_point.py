@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, point_value, sweep_point, trial_seed
-from relu2snn.datasets import Dataset, open_dataset, part_range
-from relu2snn.files import atomic_path, write_json
+from relu2snn.datasets import Dataset, part_range
 from relu2snn.spiking import SpikingRun, latency, perturb
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job, open_data
 from relu2snn.stages.convert import spiking_network
 from relu2snn.stages.phase2 import classify
 
@@ -30,10 +30,10 @@ def run(config: Experiment, part: int | None = None) -> None:
     value = point_value(config)
     config = sweep_point(config, value)
     paths = Paths.of(config)
-    dataset = open_dataset(paths.dataset)
-    with np.load(f"{paths.phase1}/predictions.npz") as file:
-        reference = file["labels"]
-    model = spiking_network(config)
+    work = job(config, "sweep_point")
+    dataset = open_data(work, paths.dataset)
+    reference = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"]
+    model, _ = spiking_network(config, work)
     spiking = SpikingRun(model)
     truth = dataset.labels("test")
     labels, trials = [], []
@@ -54,9 +54,8 @@ def run(config: Experiment, part: int | None = None) -> None:
             }
         )
     name = paths.point(value)
-    with atomic_path(f"{name}.npz") as temporary:
-        np.savez(temporary, labels=np.array(labels))
-    write_json(
+    work.write_npz(f"{name}.npz", {"labels": np.array(labels)})
+    work.write_json(
         f"{name}.json",
         {
             "value": value,

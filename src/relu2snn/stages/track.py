@@ -1,32 +1,30 @@
 """Logs one experiment's result files to MLflow, and writes down the ids of its runs."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.places import tracking_of
-from relu2snn.files import read_json, write_json
+from relu2snn.config.shaping import PLACES
 from relu2snn.software import git_commit
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import DATA_STAGES, job
 from relu2snn.stages._note import suite_note
 from relu2snn.stages._records import Results
 from relu2snn.tracking import Store, log_experiment
 
 _SHOWN_CHANGES = 3
-# Where files stand makes no other run; what they are does.
-_PLACES = re.compile(
-    r"weights\.(?!source$)|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)$"
-)
 
 
 def run(config: Experiment, part: int | None) -> None:
     """Log what stands in the experiment's folder: training (if any), phase 1, the variant of phase 2, the networks."""
     paths = Paths.of(config)
-    data = read_json(f"{paths.dataset}/source.json")
-    weights = read_json(f"{paths.weights}/source.json")
+    work = job(config, "track")
+    data = work.read_json(f"{paths.dataset}/source.json", *DATA_STAGES)
+    weights = work.read_json(f"{paths.weights}/source.json", "weights")
     results = Results(
         config,
+        work,
         paths,
         data,
         weights,
@@ -36,13 +34,13 @@ def run(config: Experiment, part: int | None) -> None:
     )
     suite, runs = config.suite.name, (results.parent(), results.children())
     logged = log_experiment(store(config), suite, results.identity, *runs, suite_note(suite))
-    write_json(paths.tracked, logged)
+    work.write_json(paths.tracked, logged)
 
 
 def run_name(config: Experiment, kind: str, overrides: Sequence[str]) -> str:
     """The experiment, what of its values is not as in conf/, and whether its images are real."""
     changes = (text.partition("=") for text in overrides)
-    named = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changes if not _PLACES.match(key)]
+    named = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changes if not PLACES.match(key)]
     more = ["…"] if len(named) > _SHOWN_CHANGES else []
     return " ".join([config.name, *named[:_SHOWN_CHANGES], *more, *([] if kind == "real" else [f"({kind})"])])
 
