@@ -74,6 +74,11 @@ def compares(results_page: str | Path) -> bool:
     return path.is_file() and '<table id="published">' in path.read_text(encoding="utf-8")
 
 
+def compared(results_page: str, yes: str, no: str) -> Callable[[object], str]:
+    """A label of the report: `yes` where its page of results compares, asked only as the report is made."""
+    return lambda wildcards: yes if compares(results_page) else no
+
+
 SUMMARY_COLUMNS = ("experiment", "accuracy", "published", "loss", "agreement", "exact", "not compared, since")
 
 
