@@ -104,6 +104,7 @@ MISTAKES = [
         r"figures.traces=13: must be at least 1 and at most 12|figures.traces=13: must be at most 12",
     ),
     ("figures.image=-1", r"figures.image=-1: must be at least 0"),
+    ("dataset.source.check=maybe", r"dataset.source.check=maybe: must be one of published, none"),
     ("container.engine=lxc", r"container.engine=lxc: must be one of docker, podman, none"),
     ("dataset.part_images=4000", r"dataset.parts=1: dataset.source.test_images=10000 in parts of .*=4000 are 3"),
     ("weights.source=caffe", r"weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…"),

@@ -470,6 +470,9 @@ def test_a_photograph_that_has_changed_since_it_was_listed_is_refused(tmp_path: 
     listing.write_text(listing.read_text().replace("0.png", "1.png"))
     text = the_line(lambda: open_dataset(tmp_path).pixels("test", 0, 1), listing)
     assert "not those that were prepared" in text
+    monkeypatch.chdir(tmp_path / "parts")
+    text = the_line(lambda: open_dataset(tmp_path).pixels("train", 0, 1), tmp_path / "source.json")
+    assert "its photographs should be in raw, no such folder" in text
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ def md5(content: bytes) -> str:
 
 
 def load(folder: Path, format: str, digests: dict[str, str], **values: Any) -> Any:
-    settings = {"kind": "real", "train_images": 10, "test_images": 4} | values
+    settings = {"kind": "real", "train_images": 10, "test_images": 4, "directory": str(folder)} | values
     published = PublishedFiles(train_images=10, test_images=4, digests=digests)
-    source = Source(format=format, directory=str(folder), published=published, **settings)
+    source = Source(format=format, published=published, **settings)
     return load_arrays(source, "tiny", (32, 32, 3) if format == "cifar10" else (3, 2, 1), 10)
 
 
@@ -79,6 +79,24 @@ def test_what_overrules_the_comparison(tmp_path: Path, cifar: dict[str, str], va
             load(tmp_path, "cifar10", wrong, **values)
     else:
         assert load(tmp_path, "cifar10", wrong, **values).published == reason
+
+
+def test_what_keras_keeps_untarred_is_compared(tmp_path: Path, cifar: dict[str, str], monkeypatch) -> None:
+    """Keras compares the archive once, when it downloads it."""
+    kept = tmp_path / "datasets" / f"{LAYOUT.folder}-target" / LAYOUT.folder
+    kept.parent.mkdir(parents=True)
+    (tmp_path / LAYOUT.folder).rename(kept)
+    (tmp_path / LAYOUT.archive).unlink()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    images = [np.zeros((n, 32, 32, 3), np.uint8) for n in (10, 4)]
+    downloaded = [images[0], np.arange(10), images[1], np.arange(4)]
+    monkeypatch.setattr("relu2snn.datasets.load._download", lambda *_: downloaded)
+    options = {"keras_name": "cifar10", "directory": str(tmp_path / "raw")}
+    assert load(tmp_path, "cifar10", cifar, **options).published == "as published"
+    with pytest.raises(UserError, match=rf"{kept}/test_batch: not as published"):
+        load(tmp_path, "cifar10", {**cifar, "test_batch": OTHER_MD5}, **options)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "nowhere"))
+    assert load(tmp_path, "cifar10", cifar, **options).published == "left to Keras"
 
 
 def arrays() -> list[np.ndarray]:
@@ -140,6 +158,12 @@ def test_every_data_set_that_is_read_whole_has_its_digests(experiment: str, name
     assert set(source.published.digests) == names
     assert all(len(bytes.fromhex(each)) in (16, 32) for each in source.published.digests.values())
     assert (source.check, source.published.train_images) == ("published", source.train_images)
+
+
+def test_a_digest_that_is_none_is_refused() -> None:
+    override = "dataset.source.published.digests.test_batch=123"
+    with pytest.raises(UserError, match=r"published\.digests: 'test_batch' is '123'; give an MD5 or a SHA-256 in hex"):
+        compose_experiment("cifar10_vgg", compose_suite("paper"), [override])
 
 
 def test_debians_fashion_mnist_is_as_published() -> None:

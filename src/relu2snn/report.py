@@ -4,7 +4,7 @@ Each is an HTML file that stands alone. The report shows it in a frame; its capt
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 

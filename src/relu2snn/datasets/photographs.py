@@ -134,6 +134,10 @@ class PhotographDataset(Dataset):
         manifest = self._checked[part]
         assert manifest is not None
         root, size = Path(self._decode.root), self._decode.size
+        if not root.is_dir():
+            raise UserError(
+                f"{self._folder / 'source.json'}: its photographs should be in {root}, no such folder; {_LIST}"
+            )
         mean = np.array(self._decode.mean_bgr, np.float32)
         digests = manifest.digests or []
         listed = list(zip(manifest.paths, digests, strict=True))[start:stop]
