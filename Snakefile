@@ -5,11 +5,11 @@ import sys
 from relu2snn.config import (
     FIGURES,
     Paths,
-    model_files,
     sweep_point,
     sweep_values,
 )
-from relu2snn.config.selection import made_weights, named, needs_container
+from relu2snn.config.missing import needs_container
+from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     leave_out_unfinished,
     only_reports,
@@ -18,6 +18,7 @@ from relu2snn.config.workflow import (
     print_missing,
     select_or_exit,
     slice_text,
+    tracked_files,
 )
 from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
@@ -65,11 +66,6 @@ SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 prepare_environment(SELECTION)
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
-
-
-def paths_at(pattern, wildcards):
-    """The paths of a run whose files stand in this folder."""
-    return Paths.of(SELECTION.at(pattern, wildcards))
 
 
 report: "pipeline/report/workflow.rst"

@@ -35,6 +35,7 @@ ALLOWED = {
     "figures": {"spiking"},
     "results": {"config"},
     "report": {"config", "results"},
+    "runs": {"config", "results"},
     "software": set(),
     "config": set(),
     "datasets": {"config.schema"},

@@ -3,6 +3,7 @@
 import glob
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,26 +12,13 @@ from typing import Any, Self, cast
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
+from relu2snn.config.missing import Missing, missing_inputs, refused, waiting
 from relu2snn.config.paths import FIGURES, Paths
-from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
+from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
 
 _KEYS = ("suite", "experiments", "sweep", "overrides")
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What keeps an experiment from running: an input, where it comes from, where it belongs; or words alone."""
-
-    experiment: str
-    what: str
-    origin: str = ""
-    path: str = ""
-
-    @property
-    def in_words(self) -> str:
-        return f"{self.path} is missing ({self.what}); get it from {self.origin}" if self.path else self.what
 
 
 @dataclass
@@ -46,6 +34,7 @@ class Selection:
     sweeps: list[Experiment] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     _folders: dict[str, Experiment] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def outputs(self) -> str:
@@ -61,6 +50,7 @@ class Selection:
         if folder in self._folders:
             return
         chosen.append(config)
+        self._counts[config.name] += not sweep
         folders = [paths.sweep, paths.points] if sweep else []
         folders += [paths.dataset, paths.train, paths.weights, paths.phase1, paths.phase2]
         folders += [paths.figures, paths.provenance]
@@ -75,6 +65,10 @@ class Selection:
         Raises KeyError for a folder of no run of this call.
         """
         return self._folders[pattern.format_map(dict(wildcards))]
+
+    def paths_at(self, pattern: str, wildcards: Mapping[str, str]) -> Paths:
+        """The paths of a config that `at` gives."""
+        return Paths.of(self.at(pattern, wildcards))
 
     def own(self, pattern: str) -> str:
         """A regular expression for the wildcard {experiment} of a pattern of `Paths`, for folders of this call alone.
@@ -112,6 +106,11 @@ class Selection:
                 kept.add(each, sweep=True)
         return kept
 
+    def shown_name(self, wildcards: Mapping[str, str]) -> str:
+        """An experiment, with its variant where the call has several of them."""
+        name, variant = wildcards["experiment"], wildcards["variant"]
+        return name if self._counts[name] == 1 else f"{name}, {variant}"
+
     def datasets(self, *formats: str) -> str:
         """A regular expression for the data sets of `formats`, name/variant; it matches nothing if there are none."""
         found = {
@@ -147,31 +146,33 @@ def made_weights(config: Experiment) -> str | list[str]:
     return made[weights.source]
 
 
+def weights_input(config: Experiment, find: Callable[[Weights], Path | None]) -> Path | str | list[str]:
+    """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes."""
+    if config.weights.file is not None:
+        return named(config, "weights.file")
+    return find(config.weights) or made_weights(config)
+
+
+def given_files(config: Experiment, find: Callable[[Weights], Path | None]) -> list[str]:
+    """The user's file of weights under a name that conf/ gives; files that the workflow makes are none of them."""
+    if config.weights.kind == "synthetic" or "weights.file" in config.run.files:
+        return []
+    found = find(config.weights)
+    return [] if found is None else [str(found)]
+
+
+def states(files: Iterable[str]) -> list[str]:
+    """Size and time of files: one that another has replaced may be older than what was made of it."""
+    found = ((name, Path(name).stat()) for name in files if Path(name).exists())
+    return [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
+
+
 def named(config: Experiment, key: str) -> list[str]:
     """The file that is the value of `key`, as an input; none where an override names it.
 
     Such a file is told by its content, which is in the names of all folders that depend on it, wherever it stands.
     """
     return [] if key in config.run.files else [str(OmegaConf.select(cast(DictConfig, config), key))]
-
-
-def needs_container(config: Experiment) -> bool:
-    """Whether Caffe's files have still to be read for a run: what reads them runs in its container engine."""
-    paths, dataset = Paths.of(config), config.dataset
-    made = []
-    if dataset.source.format == "places365":
-        made += [f"{paths.dataset}/parts/{part}.npy" for part in range(dataset.parts + 1)]
-    if config.weights.source == "caffe" and not _given(config):
-        made.append(str(made_weights(config)))
-    return bool(made) and not _all_there([paths.container, *made])
-
-
-def _given(config: Experiment) -> bool:
-    """Whether the user has dropped weights in, which then need no files to be made from."""
-    weights = config.weights
-    folder = Path(weights.root, weights.directory)
-    others = any((folder / name).exists() for name in weights.other_names)
-    return others or bool(weights.file) or any(folder.glob(f"{weights.stem}.*"))
 
 
 def select(
@@ -199,7 +200,7 @@ def select(
     for name in dict.fromkeys(names or suite.experiments):
         for variant in ([], *suite.variants.get(name, [])):
             experiment = compose_experiment(name, suite, [*variant, *overrides])
-            missing = missing_inputs(experiment, readable_formats) or _refused(experiment, checks)
+            missing = missing_inputs(experiment, readable_formats) or refused(experiment, checks)
             if missing and names:
                 raise UserError(f"experiments={name}: {missing[0].in_words}")
             if missing:
@@ -208,7 +209,7 @@ def select(
             selection.add(experiment)
             runs.setdefault(name, []).append([*variant, *overrides])
     if not runs:
-        raise UserError(f"suite={suite.name}: no experiment can run; {_waiting(selection.missing)}")
+        raise UserError(f"suite={suite.name}: no experiment can run; {waiting(selection.missing)}")
     for name, sweeps in _sweeps(selection, list(runs), options.get("sweep"), names).items():
         for sweep, each in itertools.product(sweeps, runs[name]):
             selection.add(compose_experiment(name, suite, each, sweep), sweep=True)
@@ -216,38 +217,6 @@ def select(
     if unused and not selection.sweeps:
         raise UserError(f"override {unused!r}: no sweep runs in this call; add sweep=NAME, a file of conf/sweep/")
     return selection
-
-
-def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) -> list[Missing]:
-    """The files and folders of `experiment` that only the user can provide and that are not there."""
-    source, weights = experiment.dataset.source, experiment.weights
-    missing = [
-        Missing(experiment.name, item.what, item.origin, item.path)
-        for item in [*source.by_hand, *([] if _given(experiment) else weights.by_hand)]
-        if not Path(item.path).exists()
-    ]
-    if not missing and source.format not in readable_formats:
-        reader = f"a reader of {source.format} files, which this version does not have"
-        missing.append(Missing(experiment.name, reader, "a later version of relu2snn", source.directory))
-    return missing
-
-
-def _refused(experiment: Experiment, checks: Iterable[Callable[[Experiment], object]]) -> list[Missing]:
-    """What the first of the checks that is not passed has to say."""
-    for check in checks:
-        try:
-            check(experiment)
-        except UserError as error:
-            return [Missing(experiment.name, str(error))]
-    return []
-
-
-def _waiting(missing: Sequence[Missing]) -> str:
-    """One line for what keeps all rows from running: what they share, or the first of each."""
-    first = {row.experiment: row.in_words for row in reversed(missing)}
-    if len(set(first.values())) == 1:
-        return next(iter(first.values()))
-    return "; ".join(f"{name}: {words}" for name, words in sorted(first.items()))
 
 
 def _same_dataset(config: Experiment, other: Experiment) -> None:

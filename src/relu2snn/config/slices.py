@@ -89,7 +89,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "phase1": (*_EXPERIMENT, "dataset.preprocess", "phase1", "run.dataset", "run.weights", "run.phase1"),
     "bounds": (*_EXPERIMENT, "dataset.preprocess", "phase1.batch", "run.dataset", "run.phase1"),
-    "convert": (*_EXPERIMENT, *_SPIKING, "run.phase1", "run.phase2"),
+    "convert": (*_EXPERIMENT, *_SPIKING, *_MADE),
     # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
     "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase2", *_MADE),
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING, *_MADE),

@@ -7,15 +7,20 @@ import keras
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
-from relu2snn.files import read_json
+from relu2snn.files import read_json, write_json
 from relu2snn.mapping import to_spiking
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
 from relu2snn.stages._models import load_network, save_model
 
 
 def run(config: Experiment, part: int | None = None) -> None:
-    """Convert one experiment's network; `part` is not used."""
+    """Convert one experiment's network; `part` is not used.
+
+    run.json beside it says which folders the run uses, before it has a result.
+    """
     paths = Paths.of(config)
+    write_json(f"{paths.phase2}/run.json", described(config))
     save_model(spiking_network(config), f"{paths.phase2}/spiking.keras")
 
 
