@@ -1,11 +1,6 @@
 # What `snakemake --report` shows beside the figures: tables, configs, software, run times.
 
 
-# Asked as a report is made, by what has been found, so that one without anything to compare has no page that says so.
-def compared(yes, no):
-    return lambda wildcards: yes if compares(PATHS.page("results")) else no
-
-
 rule provenance:
     input:
         f"{PATHS.phase2}/result.json",
@@ -49,8 +44,16 @@ rule report_results:
         report(
             PATHS.page("results"),
             caption="report/results.rst",
-            category=compared("Comparison with the paper", "Results"),
-            labels={"table": compared("Results beside published ones", "All results")},
+            category=if_compared(
+                PATHS.page("results"), "Comparison with the paper", "Results"
+            ),
+            labels={
+                "table": if_compared(
+                    PATHS.page("results"),
+                    "Results beside published ones",
+                    "All results",
+                )
+            },
         ),
         report(
             PATHS.page("software"),

@@ -4,7 +4,7 @@ Each is an HTML file that stands alone. The report shows it in a frame; its capt
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ def compares(results_page: str | Path) -> bool:
     """Whether the page of results that stands there has values that others report; False without a page."""
     path = Path(results_page)
     return path.is_file() and '<table id="published">' in path.read_text(encoding="utf-8")
+
+
+def if_compared(results_page: str, yes: str, no: str) -> Callable[[object], str]:
+    """A text of the report, chosen as it is made: by whether the page of results that is there then `compares`."""
+    return lambda wildcards: yes if compares(results_page) else no
 
 
 SUMMARY_COLUMNS = ("experiment", "accuracy", "published", "loss", "agreement", "exact", "not compared, since")
