@@ -8,13 +8,8 @@ from relu2snn.config import (
     sweep_point,
     sweep_values,
 )
-from relu2snn.config.selection import (
-    given_files,
-    named,
-    needs_container,
-    states,
-    weights_input,
-)
+from relu2snn.config.missing import needs_container
+from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     begin_workflow,
     leave_out_unfinished,
@@ -31,7 +26,7 @@ from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
-from relu2snn.report import compared
+from relu2snn.report import if_compared
 from relu2snn.stages._unfinished import show_what_is_finished
 
 # What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two

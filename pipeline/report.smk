@@ -44,11 +44,11 @@ rule report_results:
         report(
             PATHS.page("results"),
             caption="report/results.rst",
-            category=compared(
+            category=if_compared(
                 PATHS.page("results"), "Comparison with the paper", "Results"
             ),
             labels={
-                "table": compared(
+                "table": if_compared(
                     PATHS.page("results"),
                     "Results beside published ones",
                     "All results",

@@ -10,8 +10,9 @@ from runs import ROOT, command, drop_images, jobs, without_engines
 
 from relu2snn import containers
 from relu2snn.config import Paths, compose_experiment, compose_suite
+from relu2snn.config.missing import needs_container
 from relu2snn.config.schema import Experiment
-from relu2snn.config.selection import needs_container, select
+from relu2snn.config.selection import select
 from relu2snn.containers import require_engine
 from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError

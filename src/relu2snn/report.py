@@ -74,8 +74,8 @@ def compares(results_page: str | Path) -> bool:
     return path.is_file() and '<table id="published">' in path.read_text(encoding="utf-8")
 
 
-def compared(results_page: str, yes: str, no: str) -> Callable[[object], str]:
-    """A label of the report: `yes` where its page of results compares, asked only as the report is made."""
+def if_compared(results_page: str, yes: str, no: str) -> Callable[[object], str]:
+    """A text of the report, chosen as it is made: by whether the page of results that is there then `compares`."""
     return lambda wildcards: yes if compares(results_page) else no
 
 

@@ -127,9 +127,9 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
             f"name={shown(config.name)}: an experiment's name is its file's ({name}); leave the override out"
         )
     config.suite = suite
-    standard = _composed(ours) if overrides else copy.deepcopy(config)
     # Folders that are named after it change no result.
-    standard.outputs = config.outputs
+    place = [each for each in given if each.startswith("outputs=")]
+    standard = _composed((*ours, *place)) if overrides else copy.deepcopy(config)
     check_ranges(config)
     config.run = name_run(config, standard, _with_dataset(standard, config.dataset.name))
     return config

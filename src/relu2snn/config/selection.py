@@ -12,26 +12,13 @@ from typing import Any, Self, cast
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.compose import compose_experiment, compose_suite
+from relu2snn.config.missing import Missing, missing_inputs, refused, waiting
 from relu2snn.config.options import read_options
 from relu2snn.config.outputs import require_place
 from relu2snn.config.paths import FIGURES, Paths
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What keeps an experiment from running: an input, where it comes from, where it belongs; or words alone."""
-
-    experiment: str
-    what: str
-    origin: str = ""
-    path: str = ""
-
-    @property
-    def in_words(self) -> str:
-        return f"{self.path} is missing ({self.what}); get it from {self.origin}" if self.path else self.what
 
 
 @dataclass
@@ -106,11 +93,6 @@ class Selection:
         found = (path for path in glob.iglob(anything) if f"{self.suite.name}/datasets/" not in path)
         return sorted({*own, *found})
 
-    def shown_name(self, wildcards: Mapping[str, str]) -> str:
-        """An experiment, with its variant where the call has several of them."""
-        name, variant = wildcards["experiment"], wildcards["variant"]
-        return name if self._counts[name] == 1 else f"{name}, {variant}"
-
     def reported(self) -> Self:
         """The runs and sweeps alone that are finished as far as a report shows them; all of them if none is."""
         runs = [each for each in self.runs if _all_there(report_files(each))]
@@ -123,6 +105,11 @@ class Selection:
             if _all_there(sweep_report_files(each)):
                 kept.add(each, sweep=True)
         return kept
+
+    def shown_name(self, wildcards: Mapping[str, str]) -> str:
+        """An experiment, with its variant where the call has several of them."""
+        name, variant = wildcards["experiment"], wildcards["variant"]
+        return name if self._counts[name] == 1 else f"{name}, {variant}"
 
     def datasets(self, *formats: str) -> str:
         """A regular expression for the data sets of `formats`, name/variant; it matches nothing if there are none."""
@@ -188,25 +175,6 @@ def named(config: Experiment, key: str) -> list[str]:
     return [] if key in config.run.files else [str(OmegaConf.select(cast(DictConfig, config), key))]
 
 
-def needs_container(config: Experiment) -> bool:
-    """Whether Caffe's files have still to be read for a run: what reads them runs in its container engine."""
-    paths, dataset = Paths.of(config), config.dataset
-    made = []
-    if dataset.source.format == "places365":
-        made += [f"{paths.dataset}/parts/{part}.npy" for part in range(dataset.parts + 1)]
-    if config.weights.source == "caffe" and not _given(config):
-        made.append(str(made_weights(config)))
-    return bool(made) and not _all_there([paths.container, *made])
-
-
-def _given(config: Experiment) -> bool:
-    """Whether the user has dropped weights in, which then need no files to be made from."""
-    weights = config.weights
-    folder = Path(weights.root, weights.directory)
-    others = any((folder / name).exists() for name in weights.other_names)
-    return others or bool(weights.file) or any(folder.glob(f"{glob.escape(weights.stem)}.*"))
-
-
 def select(
     options: Mapping[str, Any],
     readable_formats: tuple[str, ...],
@@ -234,7 +202,7 @@ def select(
             chosen = _together(variant, overrides)
             experiment = compose_experiment(name, suite, chosen)
             require_place(experiment.outputs)
-            missing = missing_inputs(experiment, readable_formats) or _refused(experiment, checks)
+            missing = missing_inputs(experiment, readable_formats) or refused(experiment, checks)
             if missing and names:
                 raise UserError(f"experiments={name}: {missing[0].in_words}")
             if missing:
@@ -243,7 +211,7 @@ def select(
             selection.add(experiment)
             runs.setdefault(name, []).append(chosen)
     if not runs:
-        raise UserError(f"suite={suite.name}: no experiment can run; {_waiting(selection.missing)}")
+        raise UserError(f"suite={suite.name}: no experiment can run; {waiting(selection.missing)}")
     for name, sweeps in _sweeps(selection, list(runs), asked.sweeps, names).items():
         for sweep, each in itertools.product(sweeps, runs[name]):
             selection.add(compose_experiment(name, suite, each, sweep), sweep=True)
@@ -251,38 +219,6 @@ def select(
     if unused and not selection.sweeps:
         raise UserError(f"override {unused!r}: no sweep runs in this call; add sweep=NAME, a file of conf/sweep/")
     return selection
-
-
-def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) -> list[Missing]:
-    """The files and folders of `experiment` that only the user can provide and that are not there."""
-    source, weights = experiment.dataset.source, experiment.weights
-    missing = [
-        Missing(experiment.name, item.what, item.origin, item.path)
-        for item in [*source.by_hand, *([] if _given(experiment) else weights.by_hand)]
-        if not Path(item.path).exists()
-    ]
-    if not missing and source.format not in readable_formats:
-        reader = f"a reader of {source.format} files, which this version does not have"
-        missing.append(Missing(experiment.name, reader, "a later version of relu2snn", source.directory))
-    return missing
-
-
-def _refused(experiment: Experiment, checks: Iterable[Callable[[Experiment], object]]) -> list[Missing]:
-    """What the first of the checks that is not passed has to say."""
-    for check in checks:
-        try:
-            check(experiment)
-        except UserError as error:
-            return [Missing(experiment.name, str(error))]
-    return []
-
-
-def _waiting(missing: Sequence[Missing]) -> str:
-    """One line for what keeps all rows from running: what they share, or the first of each."""
-    first = {row.experiment: row.in_words for row in reversed(missing)}
-    if len(set(first.values())) == 1:
-        return next(iter(first.values()))
-    return "; ".join(f"{name}: {words}" for name, words in sorted(first.items()))
 
 
 def _same_dataset(config: Experiment, other: Experiment) -> None:

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from relu2snn.config.compose import composing
+from relu2snn.config.missing import Missing
 from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
-from relu2snn.config.selection import Missing, Selection, select
+from relu2snn.config.selection import Selection, select
 from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
