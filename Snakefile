@@ -3,17 +3,17 @@
 from relu2snn.config import (
     FIGURES,
     Paths,
-    model_files,
     sweep_point,
     sweep_values,
 )
-from relu2snn.config.selection import made_weights, named
+from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     overrides_text,
     prepare_environment,
     print_missing,
     select_or_exit,
     slice_text,
+    tracked_files,
 )
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.networks.weights import find_weights
@@ -49,11 +49,6 @@ SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 prepare_environment(SELECTION)
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
-
-
-def paths_at(pattern, wildcards):
-    """The paths of a run whose files stand in this folder."""
-    return Paths.of(SELECTION.at(pattern, wildcards))
 
 
 report: "pipeline/report/workflow.rst"

@@ -28,5 +28,8 @@ rule data:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "data"
         ),
+        given=lambda wildcards: states(
+            source_files(SELECTION.at(PATHS.dataset, wildcards).dataset.source)
+        ),
     shell:
         "python -m relu2snn.stages.data --slice {params.slice:q} 2>&1 | tee {log:q}"

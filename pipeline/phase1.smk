@@ -3,8 +3,8 @@
 
 rule phase1:
     input:
-        lambda wildcards: f"{paths_at(PATHS.phase1, wildcards).dataset}/source.json",
-        model=lambda wildcards: f"{paths_at(PATHS.phase1, wildcards).weights}/original.keras",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
+        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).weights}/original.keras",
     output:
         model=f"{PATHS.phase1}/scaled.keras",
         predictions=f"{PATHS.phase1}/predictions.npz",
@@ -30,7 +30,7 @@ rule phase1:
 # Only windows that certify need it: one more pass over the calibration images.
 rule bounds:
     input:
-        lambda wildcards: f"{paths_at(PATHS.phase1, wildcards).dataset}/source.json",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
         model=f"{PATHS.phase1}/scaled.keras",
     output:
         f"{PATHS.phase1}/bounds.json",

@@ -4,12 +4,12 @@
 rule convert:
     input:
         lambda wildcards: (
-            f"{paths_at(PATHS.phase2, wildcards).phase1}/bounds.json"
+            f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/bounds.json"
             if SELECTION.at(PATHS.phase2, wildcards).phase2.window == "certified"
             else []
         ),
-        model=lambda wildcards: f"{paths_at(PATHS.phase2, wildcards).phase1}/scaled.keras",
-        result=lambda wildcards: f"{paths_at(PATHS.phase2, wildcards).phase1}/result.json",
+        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/scaled.keras",
+        result=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/result.json",
     output:
         f"{PATHS.phase2}/spiking.keras",
     log:
@@ -31,8 +31,8 @@ rule convert:
 
 rule phase2:
     input:
-        lambda wildcards: f"{paths_at(PATHS.phase2, wildcards).dataset}/source.json",
-        predictions=lambda wildcards: f"{paths_at(PATHS.phase2, wildcards).phase1}/predictions.npz",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).dataset}/source.json",
+        predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/predictions.npz",
         model=f"{PATHS.phase2}/spiking.keras",
     output:
         labels=f"{PATHS.part()}.npz",
@@ -58,7 +58,7 @@ rule phase2:
 rule gather:
     input:
         lambda wildcards: [
-            paths_at(PATHS.phase2, wildcards).part(part) + suffix
+            SELECTION.paths_at(PATHS.phase2, wildcards).part(part) + suffix
             for part in range(SELECTION.at(PATHS.phase2, wildcards).dataset.parts)
             for suffix in (".npz", ".json")
         ],

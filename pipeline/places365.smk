@@ -78,7 +78,7 @@ rule places365_image:
 
 rule places365_weights:
     input:
-        lambda wildcards: paths_at(PATHS.weights, wildcards).container,
+        lambda wildcards: SELECTION.paths_at(PATHS.weights, wildcards).container,
         lambda wildcards: named(
             SELECTION.at(PATHS.weights, wildcards), "weights.caffemodel"
         ),

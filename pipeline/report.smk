@@ -11,7 +11,7 @@ rule provenance:
             f"{PATHS.provenance}/config.html",
             caption="report/config.rst",
             category="Configuration",
-            labels={"experiment": "{experiment}"},
+            labels=lambda wildcards: {"experiment": SELECTION.shown_name(wildcards)},
         ),
     log:
         PATHS.log("provenance"),

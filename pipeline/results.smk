@@ -8,13 +8,13 @@ FORMATS = {"png": "picture (PNG)", "svg": "drawing (SVG)"}
 
 rule figures:
     input:
-        lambda wildcards: f"{paths_at(PATHS.figures, wildcards).dataset}/source.json",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.figures, wildcards).dataset}/source.json",
         phase1=lambda wildcards: [
-            f"{paths_at(PATHS.figures, wildcards).phase1}/{name}"
+            f"{SELECTION.paths_at(PATHS.figures, wildcards).phase1}/{name}"
             for name in ("result.json", "predictions.npz", "scaled.keras")
         ],
         phase2=lambda wildcards: [
-            f"{paths_at(PATHS.figures, wildcards).phase2}/{name}"
+            f"{SELECTION.paths_at(PATHS.figures, wildcards).phase2}/{name}"
             for name in ("result.json", "predictions.npz", "spiking.keras")
         ],
     output:
@@ -23,7 +23,7 @@ rule figures:
                 f"{PATHS.figures}/{name}.{suffix}",
                 caption=f"report/{name}.rst",
                 category="Figures",
-                subcategory="{experiment}",
+                subcategory=SELECTION.shown_name,
                 labels={
                     "figure": name.replace("_", " ").capitalize(),
                     "format": FORMATS[suffix],
@@ -60,21 +60,9 @@ rule figures:
         "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
-def track_files(run):
-    return [
-        f"{run.dataset}/source.json",
-        f"{run.weights}/source.json",
-        *(f"{run.phase1}/{name}" for name in ("result.json", "predictions.npz")),
-        *(f"{run.phase2}/{name}" for name in ("result.json", "predictions.npz")),
-        *model_files(run.config).values(),
-        *(f"{run.figures}/{name}.{suffix}" for name in FIGURES for suffix in FORMATS),
-        f"{run.figures}/data.npz",
-    ]
-
-
 rule track:
     input:
-        lambda wildcards: track_files(paths_at(PATHS.phase2, wildcards)),
+        lambda wildcards: tracked_files(SELECTION.paths_at(PATHS.phase2, wildcards)),
     output:
         PATHS.tracked,
     log:

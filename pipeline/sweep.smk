@@ -3,15 +3,15 @@
 
 rule sweep_point:
     input:
-        lambda wildcards: f"{paths_at(PATHS.points, wildcards).dataset}/source.json",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).dataset}/source.json",
         lambda wildcards: (
-            f"{paths_at(PATHS.points, wildcards).phase1}/bounds.json"
+            f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/bounds.json"
             if SELECTION.at(PATHS.points, wildcards).phase2.window == "certified"
             else []
         ),
-        predictions=lambda wildcards: f"{paths_at(PATHS.points, wildcards).phase1}/predictions.npz",
-        model=lambda wildcards: f"{paths_at(PATHS.points, wildcards).phase1}/scaled.keras",
-        result=lambda wildcards: f"{paths_at(PATHS.points, wildcards).phase1}/result.json",
+        predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/predictions.npz",
+        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/scaled.keras",
+        result=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/result.json",
     output:
         labels=f"{PATHS.point()}.npz",
         result=f"{PATHS.point()}.json",
@@ -37,7 +37,7 @@ rule sweep_point:
 rule sweep_gather:
     input:
         lambda wildcards: [
-            f"{paths_at(PATHS.sweep, wildcards).point(value)}.json"
+            f"{SELECTION.paths_at(PATHS.sweep, wildcards).point(value)}.json"
             for value in sweep_values(SELECTION.at(PATHS.sweep, wildcards))
         ],
     output:
@@ -46,7 +46,7 @@ rule sweep_gather:
                 f"{PATHS.sweep}/{{sweep}}.{suffix}",
                 caption="report/sweep.rst",
                 category="Robustness",
-                subcategory="{experiment}",
+                subcategory=SELECTION.shown_name,
                 labels={"sweep": "{sweep}", "format": FORMATS[suffix]},
             )
             for suffix in FORMATS
@@ -75,7 +75,7 @@ rule sweep_gather:
 rule track_sweep:
     input:
         rules.sweep_gather.output,
-        parent=lambda wildcards: paths_at(PATHS.sweep, wildcards).tracked,
+        parent=lambda wildcards: SELECTION.paths_at(PATHS.sweep, wildcards).tracked,
     output:
         PATHS.tracked_sweep,
     log:

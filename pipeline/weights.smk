@@ -1,15 +1,9 @@
 # Networks: weights that the user dropped in win over training.
 
 
-def weights_file(run):
-    if run.weights.file is not None:
-        return named(run, "weights.file")
-    return find_weights(run.weights) or made_weights(run)
-
-
 rule train:
     input:
-        lambda wildcards: f"{paths_at(PATHS.train, wildcards).dataset}/source.json",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.train, wildcards).dataset}/source.json",
     output:
         model=f"{PATHS.train}/trained.keras",
         history=f"{PATHS.train}/history.json",
@@ -33,7 +27,9 @@ rule train:
 
 rule weights:
     input:
-        lambda wildcards: weights_file(SELECTION.at(PATHS.weights, wildcards)),
+        lambda wildcards: weights_input(
+            SELECTION.at(PATHS.weights, wildcards), find_weights
+        ),
     output:
         model=f"{PATHS.weights}/original.keras",
         source=f"{PATHS.weights}/source.json",
@@ -49,6 +45,9 @@ rule weights:
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.weights, wildcards), "weights"
+        ),
+        given=lambda wildcards: states(
+            given_files(SELECTION.at(PATHS.weights, wildcards), find_weights)
         ),
     shell:
         "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -323,5 +323,5 @@ def test_stage_without_its_data_set_says_so(tmp_path: Path) -> None:
     finished = run_stage(experiment(tmp_path))
     assert finished.returncode == 1
     assert finished.stderr.startswith("relu2snn train: ")
-    assert "datasets/fmnist/source.json: no such file" in finished.stderr
+    assert "datasets/fmnist/base/source.json: no such file" in finished.stderr
     assert finished.stderr.count("\n") == 1

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -153,7 +152,8 @@ VALUES = st.one_of(
     st.lists(st.one_of(st.integers(), st.text(max_size=5)), max_size=5),
 )
 CHANGES = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=8)
-TYPED: dict[type, Callable[[Any], Any]] = {bool: bool, int: float, float: float, str: str, list: list}
+# A dollar begins an interpolation, which is another value.
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="$"))
 
 
 def kinds(changes: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import glob
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from relu2snn.config.compose import compose_experiment, compose_suite
 from relu2snn.config.options import read_options
 from relu2snn.config.outputs import require_place
 from relu2snn.config.paths import Paths
-from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
+from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
 from relu2snn.config.slices import stage_slice
 from relu2snn.errors import UserError
 
@@ -42,6 +43,7 @@ class Selection:
     sweeps: list[Experiment] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     _folders: dict[str, Experiment] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def outputs(self) -> str:
@@ -57,6 +59,7 @@ class Selection:
         if folder in self._folders:
             return
         chosen.append(config)
+        self._counts[config.name] += not sweep
         folders = [paths.sweep, paths.points] if sweep else []
         folders += [paths.dataset, paths.train, paths.weights, paths.phase1, paths.phase2]
         folders += [paths.figures, paths.provenance]
@@ -71,6 +74,10 @@ class Selection:
         Raises KeyError for a folder of no run of this call.
         """
         return self._folders[pattern.format_map(dict(wildcards))]
+
+    def paths_at(self, pattern: str, wildcards: Mapping[str, str]) -> Paths:
+        """The paths of a config that `at` gives."""
+        return Paths.of(self.at(pattern, wildcards))
 
     def own(self, pattern: str) -> str:
         """A regular expression for the wildcard {experiment} of a pattern of `Paths`, for folders of this call alone.
@@ -95,6 +102,11 @@ class Selection:
         found = (path for path in glob.iglob(anything) if f"{self.suite.name}/datasets/" not in path)
         return sorted({*own, *found})
 
+    def shown_name(self, wildcards: Mapping[str, str]) -> str:
+        """An experiment, with its variant where the call has several of them."""
+        name, variant = wildcards["experiment"], wildcards["variant"]
+        return name if self._counts[name] == 1 else f"{name}, {variant}"
+
     def datasets(self, *formats: str) -> str:
         """A regular expression for the data sets of `formats`, name/variant; it matches nothing if there are none."""
         found = {
@@ -112,6 +124,27 @@ def made_weights(config: Experiment) -> str | list[str]:
         "imagenet": [],
     }
     return made[weights.source]
+
+
+def weights_input(config: Experiment, find: Callable[[Weights], Path | None]) -> Path | str | list[str]:
+    """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes."""
+    if config.weights.file is not None:
+        return named(config, "weights.file")
+    return find(config.weights) or made_weights(config)
+
+
+def given_files(config: Experiment, find: Callable[[Weights], Path | None]) -> list[str]:
+    """The user's file of weights under a name that conf/ gives; files that the workflow makes are none of them."""
+    if config.weights.kind == "synthetic" or "weights.file" in config.run.files:
+        return []
+    found = find(config.weights)
+    return [] if found is None else [str(found)]
+
+
+def states(files: Iterable[str]) -> list[str]:
+    """Size and time of files: one that another has replaced may be older than what was made of it."""
+    found = ((name, Path(name).stat()) for name in files if Path(name).exists())
+    return [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
 
 
 def named(config: Experiment, key: str) -> list[str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relu2snn.config.compose import composing
+from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Missing, Selection, select
@@ -51,6 +52,19 @@ def slice_text(experiment: Experiment, stage: str) -> str:
 def overrides_text(experiment: Experiment) -> str:
     """A run's overrides as one text, in which files are told by their content."""
     return " ".join(masked(experiment, list(experiment.run.overrides)))
+
+
+def tracked_files(paths: Paths) -> list[str]:
+    """The files of a run that become what MLflow shows."""
+    assert paths.config is not None
+    return [
+        f"{paths.dataset}/source.json",
+        f"{paths.weights}/source.json",
+        *(f"{folder}/{name}" for folder in (paths.phase1, paths.phase2) for name in ("result.json", "predictions.npz")),
+        *model_files(paths.config).values(),
+        *(f"{paths.figures}/{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")),
+        f"{paths.figures}/data.npz",
+    ]
 
 
 def prepare_environment(selection: Selection) -> None:
