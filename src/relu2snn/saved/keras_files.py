@@ -76,7 +76,7 @@ def save_model(
         metadata = folder / "metadata.json"
         metadata.write_text(json.dumps(describe(folder, json.loads(metadata.read_text()))))
         with zipfile.ZipFile(temporary, "w") as archive:
-            for file in sorted(folder.rglob("*")):
+            for file in sorted(filter(Path.is_file, folder.rglob("*"))):
                 archive.write(file, file.relative_to(folder))
 
 
