@@ -470,9 +470,15 @@ def test_a_photograph_that_has_changed_since_it_was_listed_is_refused(tmp_path: 
     listing.write_text(listing.read_text().replace("0.png", "1.png"))
     text = the_line(lambda: open_dataset(tmp_path).pixels("test", 0, 1), listing)
     assert "not those that were prepared" in text
+    source = tmp_path / "source.json"
+    described = read_json(source)
     monkeypatch.chdir(tmp_path / "parts")
     text = the_line(lambda: open_dataset(tmp_path).pixels("train", 0, 1), tmp_path / "source.json")
     assert "its photographs should be in raw, no such folder" in text
+    for key, value in {"root": "r" * 500, "size": [8, 10**9], "mean_bgr": [0, "x", 0]}.items():
+        write_json(source, {**described, "decode": {**decode, key: value}})
+        text = the_line(lambda: open_dataset(tmp_path).pixels("train", 0, 1), source)
+        assert len(text) < 1500
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ images; the part after the last holds the training images, which calibrate.
 
 import hashlib
 import operator
+import os
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ Pixels = NDArray[np.float32]
 _STAGES = ("places365_part", "pass_part")
 _AGAIN = "run the stage photographs again"
 _DELETE = "delete it and run again"
+_LONGEST_PATH, _LARGEST = 1000, 10_000
 _LIST = "fetch it again, or list the images anew"
 
 
@@ -134,7 +137,8 @@ class PhotographDataset(Dataset):
         manifest = self._checked[part]
         assert manifest is not None
         root, size = Path(self._decode.root), self._decode.size
-        if not root.is_dir():
+        # Pathlib raises for names that are too long for a folder.
+        if not os.path.isdir(root):
             raise UserError(
                 f"{self._folder / 'source.json'}: its photographs should be in {root}, no such folder; {_LIST}"
             )
@@ -173,13 +177,12 @@ class _Decode:
     mean_bgr: Sequence[float]
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.root, str)
-            or [len(self.size), len(self.mean_bgr)] != [2, 3]
-            or min(self.size) < 1
-            or sum(self.mean_bgr) < 0
-        ):
-            raise ValueError("says not how to decode its photographs")
+        sizes = [operator.index(length) for length in self.size]
+        means = [float(mean) for mean in self.mean_bgr]
+        if not self.root.isprintable() or len(self.root) > _LONGEST_PATH:
+            raise ValueError("the folder of its photographs is no path")
+        if [len(sizes), len(means)] != [2, 3] or min(sizes) < 1 or max(sizes) > _LARGEST:
+            raise ValueError(f"its photographs are to become {reprlib.repr(self.size)}")
 
 
 def _read_part(path: Path, number: int, job: Job) -> dict[str, Any]:
