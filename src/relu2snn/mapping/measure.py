@@ -50,7 +50,7 @@ class Measurement:
         logits, maxima, nonzero = self._step(tf.constant(images, tf.float64))
         self.images += len(images)
         self.layer_maxima = np.maximum(self.layer_maxima, [float(value) for value in maxima])
-        self.nonzero += [int(value) for value in nonzero]
+        self.nonzero += np.array([int(value) for value in nonzero], np.int64)
         return np.asarray(logits.numpy())
 
     @property

@@ -170,6 +170,10 @@ class _Recovered:
 
     def differs(self, before: Array, after: Array) -> str | None:
         """The first weight or bias that is not the node's, scaled; None if there is none."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self._differs(before, after)
+
+    def _differs(self, before: Array, after: Array) -> str | None:
         name = self.layer.name
         for rows, part in self.expected(before):
             wanted = part * after
