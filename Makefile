@@ -11,7 +11,9 @@ RUN := RELU2SNN_STARTED_BY=$$PPID $(BIN)/snakemake --profile pipeline/profiles/l
 override PYTHON := $(value PYTHON)
 override PORT := $(value PORT)
 override SUITE := $(value SUITE)
-export PYTHON PORT SUITE
+override COUNT := $(value COUNT)
+override SEED := $(value SEED)
+export PYTHON PORT SUITE COUNT SEED
 
 .PHONY: quickstart smoke test fuzz lint bench ui report clean
 
@@ -26,8 +28,9 @@ smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow
 test: .venv/dev
 	$(BIN)/python -m pytest
 
-fuzz: .venv/dev ## COUNT damaged files over all readers of files; each must be read as it was, or refused in one line
-	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED)
+fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or refused in one line; 400 values of the configuration
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"
+	PYTHONPATH=tests $(BIN)/python -m fuzz.values 400 "$$SEED"
 
 lint: .venv/dev
 	$(BIN)/ruff check .
