@@ -17,6 +17,7 @@ from relu2snn.config.changes import override_text
 from relu2snn.config.places import engine_of, publish_places, tracking_of
 from relu2snn.config.schema import Run, schema_keys
 from relu2snn.config.selection import select
+from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import FILES_VARIABLE, LONGEST, unmasked, variant_name
 from relu2snn.config.workflow import slice_text
 from relu2snn.datasets import SUPPORTED_FORMATS
@@ -126,7 +127,7 @@ def test_a_job_is_told_a_files_path_without_depending_on_it(tmp_path: Path) -> N
             text = slice_text(config, stage)
             assert str(tmp_path) not in text
             whole = unmasked(json.loads(text), check=stage == "weights")
-            assert whole == stage_slice(config, stage)
+            assert whole == job_slice(config, stage)
         texts.append(slice_text(config, "weights"))
     assert texts[0] == texts[1]
     (tmp_path / name).write_bytes(b"replaced while the workflow ran")
@@ -135,7 +136,7 @@ def test_a_job_is_told_a_files_path_without_depending_on_it(tmp_path: Path) -> N
 
 
 def test_a_user_cannot_set_what_is_made_here() -> None:
-    for override in ("run.phase2=x", "suite.name=x"):
+    for override in ("run.phase2=x", "suite.name=x", "expected.a=1"):
         with pytest.raises(UserError, match=f"override '{override}': no such key"):
             composed(override)
 

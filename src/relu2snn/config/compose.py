@@ -24,7 +24,7 @@ from relu2snn.errors import UserError
 CONF = Path(__file__).resolve().parents[3] / "conf"
 
 # Groups of the config that are made here.
-_OURS = ("suite", "run")
+_OURS = ("suite", "run", "expected")
 # A plain ValueError is what Hydra raises for a config group that is given a number.
 _COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
