@@ -1,5 +1,7 @@
 """What the stages say of exactness, and of numbers that are none: from the files of a small experiment."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite
 from relu2snn.datasets import Dataset
 from relu2snn.datasets.arrays import ArraySet, prepare
 from relu2snn.errors import UserError
-from relu2snn.files import read_json, write_json
+from relu2snn.made import load_json
+from relu2snn.made.json_file import save_json
+from relu2snn.made.keras_file import members_digest, read_stamp, stamped
+from relu2snn.made.stamp import content_digest
+from relu2snn.saved.keras_files import load_model, save_model
 from relu2snn.stages import bounds, gather, phase1, phase2
-from relu2snn.stages._models import load_model, save_model
+from relu2snn.stages._job import job
 
 
 def experiment(outputs: Path, *overrides: str) -> Experiment:
@@ -21,8 +27,15 @@ def experiment(outputs: Path, *overrides: str) -> Experiment:
     return compose_experiment("fmnist_lenet", compose_suite("paper"), values)
 
 
-def folders(config: Experiment) -> Paths:
-    return Paths(config.outputs, config.suite.name, config.name)
+def spoil(path: str) -> str:
+    """Put a number that is none into the last layer of a network with weights, its stamp and digests all right."""
+    model, stamp = load_model(path, ""), read_stamp(path)
+    layer = [each for each in model.layers if each.weights][-1]
+    layer.kernel.assign(np.full(layer.kernel.shape, np.inf))
+    save_model(
+        model, path, describe=lambda folder, found: stamped(found, replace(stamp, content=members_digest(folder)))
+    )
+    return str(layer.name)
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +43,12 @@ def outputs(tmp_path_factory: Any) -> Path:
     """A prepared data set, a network of random weights, and phase 1."""
     root = tmp_path_factory.mktemp("evidence")
     config = experiment(root)
-    paths = folders(config)
+    paths = Paths.of(config)
     draw = np.random.default_rng(0)
     pixels, labels = draw.integers(0, 256, (30, 7, 8, 2)).astype(np.uint8), draw.integers(0, 4, 30)
     arrays = ArraySet(pixels, labels, pixels, labels, "random", [])
-    prepare(paths.dataset(config.dataset.name), config.dataset.name, "synthetic", arrays)
-    save_model(conv_network(3, "after"), f"{paths.weights}/original.keras")
+    prepare(paths.dataset, config.dataset.name, "synthetic", arrays, job=job(config, "data"))
+    job(config, "weights").write_model(f"{paths.weights}/original.keras", conv_network(3, "after"))
     phase1.run(config)
     return root
 
@@ -51,9 +64,8 @@ def outputs(tmp_path_factory: Any) -> Path:
 def test_result_json_follows_the_evidence_of_its_parts(outputs: Path, zeta: float, exact: bool, why: str) -> None:
     config = experiment(outputs, f"phase2.zeta={zeta}")
     phase2.run(config)
-    paths = folders(config)
-    (name,) = [file for file in Path(paths.phase2("*")).parent.glob("*/result.json") if read_json(file)["zeta"] == zeta]
-    result = read_json(name)
+    result, _ = load_json(f"{Paths.of(config).phase2}/result.json")
+    assert result["zeta"] == zeta
     assert (result["exact"], bool(result["not_exact"])) == (exact, not exact)
     assert why is None or any(why in reason for reason in result["not_exact"])
     assert (result["rounding"]["total"] < 1e-6) == (zeta < 1e6)
@@ -66,12 +78,12 @@ def test_result_json_follows_the_evidence_of_its_parts(outputs: Path, zeta: floa
 def test_a_part_that_is_not_exact_makes_the_whole_not_exact(outputs: Path) -> None:
     config = experiment(outputs, "phase2.zeta=60.0")
     phase2.run(config)
-    folder = next(Path(folders(config).phase2("*")).parent.glob("*/result.json")).parent
-    file = next(folder.glob("parts/1.json"))
-    part = read_json(file)
-    write_json(file, {**part, "not_exact": {"outside": "1 images have pixels outside"}})
+    file = f"{Paths.of(config).part(1)}.json"
+    part, stamp = load_json(file)
+    part = {**part, "not_exact": {"outside": "1 images have pixels outside"}}
+    save_json(file, part, replace(stamp, content=content_digest(part)))
     gather.run(config)
-    result = read_json(folder / "result.json")
+    result, _ = load_json(f"{Paths.of(config).phase2}/result.json")
     assert (result["exact"], result["not_exact"]) == (False, ["1 images have pixels outside"])
 
 
@@ -95,17 +107,13 @@ def test_pixels_and_weights_that_are_not_finite_are_one_line(outputs: Path, monk
     with pytest.raises(UserError, match=rf"^{name}, test images from 0 on: image 2 is nan"):
         phase2.simulate(config, 0)
     monkeypatch.undo()
-    (file,) = Path(folders(config).phase2("*")).parent.glob("*certified*/spiking.keras")
-    model = load_model(str(file))
-    layer = model.layers[-1]
-    layer.kernel.assign(np.full(layer.kernel.shape, np.inf))
-    save_model(model, str(file))
-    with pytest.raises(UserError, match=rf"spiking.keras: layer '{layer.name}': weight 'kernel' is inf at \(0, 0\)"):
-        phase2.simulate(config, 0)
-    original = f"{folders(config).weights}/original.keras"
-    model = load_model(original)
-    layer = model.layers[1]
-    layer.kernel.assign(np.full(layer.kernel.shape, np.nan))
-    save_model(model, original)
-    with pytest.raises(UserError, match=rf"original.keras: layer '{layer.name}' .*weight 'kernel' is nan at"):
-        phase1.run(config)
+    for path, run in (
+        (f"{Paths.of(config).phase2}/spiking.keras", lambda: phase2.simulate(config, 0)),
+        (f"{Paths.of(config).weights}/original.keras", lambda: phase1.run(config)),
+    ):
+        name = spoil(path)
+        with pytest.raises(
+            UserError, match=rf"{re.escape(path)}: layer {name} has a kernel that is not a finite"
+        ) as caught:
+            run()
+        assert "\n" not in str(caught.value)

@@ -136,7 +136,7 @@ def test_a_job_is_told_a_files_path_without_depending_on_it(tmp_path: Path) -> N
 
 
 def test_a_user_cannot_set_what_is_made_here() -> None:
-    for override in ("run.phase2=x", "suite.name=x"):
+    for override in ("run.phase2=x", "suite.name=x", "expected.a=1"):
         with pytest.raises(UserError, match=f"override '{override}': no such key"):
             composed(override)
 

@@ -95,7 +95,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
     "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase2", *_MADE),
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING, *_MADE),
-    "figures": (*_EXPERIMENT, *_SPIKING, "dataset.preprocess", "dataset.source.mean_bgr", "figures", *_DRAWN),
+    "figures": (*_EXPERIMENT, *_VARIANT, "dataset.preprocess", "dataset.source.mean_bgr", "figures", *_DRAWN),
     # The store's address and the container's engine are left out: where results are viewed, or computed, does not
     # change them. Which models are logged makes nothing again but the logging.
     "track": (

@@ -51,7 +51,7 @@ def check_ranges(config: Any, prefix: str = "", where: str = "", complete: bool 
     """
     for entry in fields(cast(type[Any], OmegaConf.get_type(config))):
         key = prefix + entry.name
-        if key == "run":
+        if key in ("run", "expected"):
             # Made of the values once they are checked.
             continue
         if OmegaConf.is_missing(config, entry.name):
