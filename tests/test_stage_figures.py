@@ -206,7 +206,9 @@ def test_what_is_not_there_is_one_line(early: Any, setting: dict[str, int], mess
         draw(early[0], **setting)
 
 
-@pytest.mark.parametrize("missing", ["phase1/result.json", "phase2/base/spiking.keras", "phase1/scaled.keras"])
+@pytest.mark.parametrize(
+    "missing", ["phase1/base/result.json", "phase2/base/spiking.keras", "phase1/base/scaled.keras"]
+)
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     prepare_experiment(tmp_path, zeta=0.5)
     (tmp_path / SUITE / NAME / missing).unlink()

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from relu2snn.config import Experiment, compose_experiment, compose_suite, stage_slice
+from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite, stage_slice
 from relu2snn.config.schema import Augmentation, Dropout, Model, Preprocess, Train
 from relu2snn.datasets import ArrayDataset, ArraySet, prepare
 from relu2snn.errors import UserError
@@ -310,12 +310,12 @@ def run_stage(config: Experiment) -> subprocess.CompletedProcess[str]:
 
 
 def test_stage_writes_its_files(tmp_path: Path) -> None:
-    make_dataset(tmp_path / "paper" / "datasets" / "fmnist")
+    make_dataset(Path(Paths.of(experiment(tmp_path)).dataset))
     finished = run_stage(experiment(tmp_path))
     assert finished.returncode == 0, finished.stderr
     assert "epoch 1/1: loss" in finished.stderr
     assert finished.stdout.startswith("fmnist_fc: test accuracy ")
-    folder = tmp_path / "paper" / "fmnist_fc" / "train"
+    folder = Path(Paths.of(experiment(tmp_path)).train)
     assert sorted(path.name for path in folder.iterdir()) == ["history.json", "trained.keras"]
 
 
@@ -323,5 +323,5 @@ def test_stage_without_its_data_set_says_so(tmp_path: Path) -> None:
     finished = run_stage(experiment(tmp_path))
     assert finished.returncode == 1
     assert finished.stderr.startswith("relu2snn train: ")
-    assert "datasets/fmnist/source.json: no such file" in finished.stderr
+    assert f"{Paths.of(experiment(tmp_path)).dataset}/source.json: no such file" in finished.stderr
     assert finished.stderr.count("\n") == 1

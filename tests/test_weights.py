@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite, from_slice, stage_slice
 from relu2snn.config.schema import Dropout, Model, Weights
 from relu2snn.errors import UserError
 from relu2snn.networks.build import build
@@ -264,7 +264,7 @@ def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path:
     trained.parent.mkdir(parents=True)
     trained.write_bytes(b"not read")
     run(experiment(tmp_path), None)
-    folder = tmp_path / "outputs/paper/fmnist_fc/weights/base"
+    folder = Path(Paths.of(experiment(tmp_path)).weights)
     source = json.loads((folder / "source.json").read_text())
     digest = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True).stdout.split()[0]
     assert source == {"kind": "pretrained", "file": str(path), "sha256": digest}
@@ -278,7 +278,7 @@ def test_stage_copies_the_trained_network(tmp_path: Path) -> None:
     trained.parent.mkdir(parents=True)
     build(FC, SHAPE, 10).save(trained)
     run(experiment(tmp_path), None)
-    folder = trained.parents[2] / "weights" / "base"
+    folder = Path(Paths.of(experiment(tmp_path)).weights)
     source = json.loads((folder / "source.json").read_text())
     digest = subprocess.run(["sha256sum", trained], check=True, capture_output=True, text=True).stdout.split()[0]
     assert source == {"kind": "trained", "file": None, "sha256": digest}
