@@ -47,13 +47,11 @@ rule report_results:
             category=if_compared(
                 PATHS.page("results"), "Comparison with the paper", "Results"
             ),
-            labels={
-                "table": if_compared(
-                    PATHS.page("results"),
-                    "Results beside published ones",
-                    "All results",
-                )
-            },
+            labels=if_compared(
+                PATHS.page("results"),
+                {"table": "Results beside published ones"},
+                {"table": "All results"},
+            ),
         ),
         report(
             PATHS.page("software"),

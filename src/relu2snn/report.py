@@ -6,13 +6,15 @@ Each is an HTML file that stands alone. The report shows it in a frame; its capt
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from relu2snn.config import Reported
 from relu2snn.config.published import VALUES
 from relu2snn.results import Row, shown
+
+Text = TypeVar("Text", str, dict[str, str])
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "pipeline" / "report" / "pages"
 
@@ -74,8 +76,8 @@ def compares(results_page: str | Path) -> bool:
     return path.is_file() and '<table id="published">' in path.read_text(encoding="utf-8")
 
 
-def if_compared(results_page: str, yes: str, no: str) -> Callable[[object], str]:
-    """A text of the report, chosen as it is made: by whether the page of results that is there then `compares`."""
+def if_compared(results_page: str, yes: Text, no: Text) -> Callable[[object], Text]:
+    """A category or labels of the report, chosen as it is made: by whether the page of results that is there then `compares`."""
     return lambda wildcards: yes if compares(results_page) else no
 
 
