@@ -24,7 +24,7 @@ from relu2snn.stages._job import job
 
 def experiment(outputs: Path, *overrides: str) -> Experiment:
     values = [f"outputs={outputs}", "dataset.parts=2", "dataset.image_shape=[7,8,2]", *overrides]
-    return compose_experiment("fmnist_lenet", compose_suite("paper"), values)
+    return compose_experiment("fmnist_fc", compose_suite("paper"), values)
 
 
 def spoil(path: str) -> str:

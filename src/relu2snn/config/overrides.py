@@ -145,4 +145,5 @@ def key_types() -> dict[str, Any]:
             if isinstance(entry.type, type) and is_dataclass(entry.type):
                 yield from walk(entry.type, f"{prefix}{entry.name}.")
 
-    return {key: kind for key, kind in walk(Experiment, "") if key.partition(".")[0] not in ("suite", "run", "expected")}
+    made_here = ("suite", "run", "expected")
+    return {key: kind for key, kind in walk(Experiment, "") if key.partition(".")[0] not in made_here}
