@@ -146,7 +146,7 @@ def test_manifests_are_read_back_and_damage_is_named(tmp_path: Path) -> None:
         assert read_manifest(tmp_path / "list.tsv") == manifest
     for text in ("", "a\t1\nb\n", "a\t1\t2\n", "a\tb\n"):
         (tmp_path / "list.tsv").write_text(text)
-        with pytest.raises(UserError, match=r"list.tsv: not a manifest"):
+        with pytest.raises(UserError, match=r"list.tsv: not a readable manifest"):
             read_manifest(tmp_path / "list.tsv")
 
 
