@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import io
-import json
 import pickle
 import random
 import struct
@@ -31,6 +30,7 @@ from relu2snn.datasets.places365 import LABELS, VALIDATION, read_labels
 from relu2snn.datasets.synthetic import batch, pickled, write_archive
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_json
+from relu2snn.made import Job, load_json
 
 TEN = LAYOUTS["cifar10"]
 RANDOM = np.random.default_rng(0)
@@ -309,7 +309,8 @@ def prepared(tmp_path: Path) -> Path:
 
 def write_prepared(folder: Path, images: np.ndarray) -> Path:
     labels = np.arange(6)
-    prepare(folder, "tiny", "real", ArraySet(images, labels, images[:4], labels[:4], "here", []))
+    arrays = ArraySet(images, labels, images[:4], labels[:4], "here", [])
+    prepare(folder, "tiny", "real", arrays, job=Job("data", {}))
     return folder
 
 
@@ -347,9 +348,9 @@ def test_arrays_of_another_preparation_are_refused(prepared: Path, tmp_path: Pat
 )
 def test_the_description_of_prepared_data(prepared: Path, change: Callable[[Any], Any], text: str) -> None:
     path = prepared / "source.json"
-    source = json.loads(path.read_text())
+    source, _ = load_json(path)
     change(source)
-    path.write_text(json.dumps(source))
+    Job("data", {}).write_json(path, source)
     assert text in the_line(lambda: open_dataset(prepared), path)
     for other in ("3", "[]", "null", '"layout"', '{"layout": "x"}'):
         path.write_text(other)
@@ -458,10 +459,11 @@ def test_a_photograph_that_has_changed_since_it_was_listed_is_refused(tmp_path: 
     for part in range(2):
         photograph(tmp_path / "raw" / f"{part}.png", part)
         listing = part_file(tmp_path, part, ".tsv")
-        write_manifest(listing, take(tmp_path / "raw", [f"{part}.png"], 1, "here").manifest)
-        write_json(part_file(tmp_path, part, ".json"), {"images": 1, "sha256": digest_of(listing)})
+        job = Job("pass_part", {})
+        write_manifest(listing, take(tmp_path / "raw", [f"{part}.png"], 1, "here").manifest, job, part=part)
+        job.write_json(part_file(tmp_path, part, ".json"), {"images": 1, "sha256": digest_of(listing)}, part=part)
     decode = {"root": "raw", "size": [8, 8], "mean_bgr": [0.0, 0.0, 0.0]}
-    prepare_photographs(tmp_path, "tiny", "real", "here", 1, None, decode)
+    prepare_photographs(tmp_path, "tiny", "real", "here", 1, None, decode, job=Job("photographs", {}))
     assert open_dataset(tmp_path).pixels("test", 0, 1).shape == (1, 8, 8, 3)
     photograph(tmp_path / "raw" / "0.png", 5)
     text = the_line(lambda: open_dataset(tmp_path).pixels("test", 0, 1), Path("raw/0.png"))
@@ -471,12 +473,12 @@ def test_a_photograph_that_has_changed_since_it_was_listed_is_refused(tmp_path: 
     text = the_line(lambda: open_dataset(tmp_path).pixels("test", 0, 1), listing)
     assert "not those that were prepared" in text
     source = tmp_path / "source.json"
-    described = read_json(source)
+    described, _ = load_json(source)
     monkeypatch.chdir(tmp_path / "parts")
     text = the_line(lambda: open_dataset(tmp_path).pixels("train", 0, 1), tmp_path / "source.json")
     assert "its photographs should be in raw, no such folder" in text
     for key, value in {"root": "r" * 500, "size": [8, 10**9], "mean_bgr": [0, "x", 0]}.items():
-        write_json(source, {**described, "decode": {**decode, key: value}})
+        Job("photographs", {}).write_json(source, {**described, "decode": {**decode, key: value}})
         text = the_line(lambda: open_dataset(tmp_path).pixels("train", 0, 1), source)
         assert len(text) < 1500
 

@@ -277,7 +277,7 @@ def test_a_network_that_is_not_what_its_stamp_says_is_refused(
     assert text.startswith(f"{path}: ")
     assert text.isprintable()
     assert "run the stage convert again" in text
-    assert {each.name for each in path.parent.iterdir()} == {"parts", "predictions.npz", "result.json", "spiking.keras"}
+    assert not list(path.parent.glob(".*"))
 
 
 @pytest.mark.parametrize("maxima", [[1.0], [], [1.0, 2.0]])

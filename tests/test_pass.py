@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from smoke_data import PHOTOGRAPHS, ROOT, caffe_rule, make, stage, the_line
+from stamped import write_json
 
 from relu2snn.config import compose_experiment, compose_suite
 from relu2snn.config.schema import Preprocess, Weights
@@ -132,7 +133,7 @@ def test_an_image_that_was_damaged_after_it_was_listed_is_named(run: Path, tmp_p
     shutil.copytree(run, tmp_path, dirs_exist_ok=True)
     source = json.loads((tmp_path / PREPARED / "source.json").read_text())
     source["decode"]["root"] = str(tmp_path / "data" / "smoke" / "pass")
-    (tmp_path / PREPARED / "source.json").write_text(json.dumps(source))
+    write_json(tmp_path / PREPARED / "source.json", source)
     path = Path(source["decode"]["root"], read_manifest(tmp_path / PREPARED / "parts" / "1.tsv").paths[2])
     path.write_bytes(b"")
     with pytest.raises(UserError, match=rf"{path.name}: not a readable image now, but not when it was listed"):
