@@ -77,7 +77,7 @@ def compares(results_page: str | Path) -> bool:
 
 
 def if_compared(results_page: str, yes: Text, no: Text) -> Callable[[object], Text]:
-    """A category or labels of the report, chosen as it is made: by whether the page of results that is there then `compares`."""
+    """A category or labels of the report, chosen as it is made, by whether the page of results then `compares`."""
     return lambda wildcards: yes if compares(results_page) else no
 
 
