@@ -35,7 +35,7 @@ def layer_leads(layer: Any, leads: np.ndarray, certify: bool, coarse: bool = Fal
     """Leads of a layer, and what became of its pairs."""
     inputs, weights = tf.constant(leads), layer.parameters()
     fired = fire(layer, inputs, weights, layer.derive(), coarse) if certify else simulate(layer, inputs, weights)
-    return np.asarray(fired.leads), evidence_of(fired.counts, fired.deviation)
+    return np.asarray(fired.leads), evidence_of(fired.counts, fired.sizes)
 
 
 def set_weights(layer: Any, shape: tuple[int, ...], weights: np.ndarray, bias: np.ndarray, alpha: np.ndarray) -> None:

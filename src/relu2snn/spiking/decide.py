@@ -20,7 +20,8 @@ class Evidence:
 
     spikes: those before t_max, noise on the spike times apart. binned: pairs the certificate left open and the bins
     certified. simulated: pairs simulated event by event. early: of these the spikes before t_min. deviation: the
-    largest |x − x̂| of a simulated pair, between the decoded value and the closed form.
+    largest |x − x̂| of a simulated pair, between the decoded value and the closed form. peak: the largest lead of all
+    pairs, noise apart.
     """
 
     spikes: int = 0
@@ -28,6 +29,7 @@ class Evidence:
     simulated: int = 0
     early: int = 0
     deviation: float = 0.0
+    peak: float = 0.0
 
     def __add__(self, other: "Evidence") -> "Evidence":
         return Evidence(
@@ -36,6 +38,7 @@ class Evidence:
             self.simulated + other.simulated,
             self.early + other.early,
             max(self.deviation, other.deviation),
+            max(self.peak, other.peak),
         )
 
 
@@ -81,10 +84,10 @@ def decide(
     number of bins of time, stays below ϑ; only pairs that fail it are walked event by event. Memory beside the result:
     a few receptive fields, and a row of units for each position with an open pair.
     """
-    positions, spikes = unproved(closed, slack, floor, limit, lift)
+    positions, spikes, peak = unproved(closed, slack, floor, limit, lift)
     where = np.flatnonzero(positions)
     if not where.size:
-        return np.empty(0, np.int64), np.empty(0), Evidence(spikes)
+        return np.empty(0, np.int64), np.empty(0), Evidence(spikes, peak=peak)
     # Threads take runs of positions; dealt out in turn, the images that leave many open are shared by all.
     threads = get_num_threads()
     where = np.concatenate([where[thread::threads] for thread in range(threads)])
@@ -99,7 +102,7 @@ def decide(
     )  # fmt: skip
     walked = np.flatnonzero(left.any(axis=1))
     if not walked.size:
-        return np.empty(0, np.int64), np.empty(0), Evidence(spikes, int(binned.sum()))
+        return np.empty(0, np.int64), np.empty(0), Evidence(spikes, int(binned.sum()), peak=peak)
     where, left = where[walked], left[walked]
     matrix = neurons.weights.reshape(-1, units)
     found = np.empty(left.shape)
@@ -112,7 +115,13 @@ def decide(
     early = int(np.count_nonzero(is_early(values, neurons.before, neurons.window)))
     with np.errstate(invalid="ignore"):
         deviation = float(np.abs(values - expected).max())
-    return indices, values, Evidence(spikes, int(binned.sum()), values.size, early, deviation)
+    if not expected.max() < peak:
+        # The largest lead may be one that was replaced.
+        kept = closed.reshape(-1).copy()
+        kept[indices] = 0.0
+        peak = float(kept.max())
+    peak = max(peak, float(values.max()))
+    return indices, values, Evidence(spikes, int(binned.sum()), values.size, early, deviation, peak)
 
 
 def is_early(leads: Floats, before: float, window: float) -> NDArray[np.bool_]:

@@ -22,19 +22,19 @@ _BITS, _TF_BITS = (np.uint16, tf.uint16) if slack_type == tf.bfloat16 else (np.u
 class Fired(NamedTuple):
     """What a layer has made of a batch; tensors.
 
-    leads: when its neurons spiked, before any noise. counts (4,) int64 and deviation (): the numbers of an Evidence, in
-    its order.
+    leads: when its neurons spiked, before any noise. counts (4,) int64 and sizes (2,) float64: the numbers of an
+    Evidence, in its order.
     """
 
     leads: Any
     counts: Any
-    deviation: Any
+    sizes: Any
 
 
-def evidence_of(counts: Any, deviation: Any) -> Evidence:
+def evidence_of(counts: Any, sizes: Any) -> Evidence:
     """The evidence that `Fired` holds as tensors."""
     spikes, binned, simulated, early = (int(count) for count in counts)
-    return Evidence(spikes, binned, simulated, early, float(deviation))
+    return Evidence(spikes, binned, simulated, early, float(sizes[0]), float(sizes[1]))
 
 
 def fire(layer: Any, leads: Any, parameters: list[Any], constants: Constants, coarse: Any = False) -> Fired:
@@ -65,7 +65,7 @@ def fire(layer: Any, leads: Any, parameters: list[Any], constants: Constants, co
     def rest(*given: Any) -> tuple[Any, Floats, Any, Floats]:
         return _decide(layer, *given)
 
-    indices, values, counts, deviation = tf.numpy_function(
+    indices, values, counts, sizes = tf.numpy_function(
         rest,
         [closed, slack, latest, largest, leads, *parameters, *others],
         [tf.int64, leads.dtype, tf.int64, tf.float64],
@@ -77,7 +77,7 @@ def fire(layer: Any, leads: Any, parameters: list[Any], constants: Constants, co
         return tf.reshape(flat, tf.shape(closed))
 
     spikes = tf.cond(tf.size(indices) > 0, replaced, lambda: closed)
-    return _shaped(layer, leads, spikes, counts, deviation)
+    return _shaped(layer, leads, spikes, counts, sizes)
 
 
 def simulate(layer: Any, leads: Any, parameters: list[Any]) -> Fired:
@@ -90,16 +90,16 @@ def simulate(layer: Any, leads: Any, parameters: list[Any]) -> Fired:
     return _shaped(layer, leads, *found)
 
 
-def _shaped(layer: Any, leads: Any, spikes: Any, counts: Any, deviation: Any) -> Fired:
+def _shaped(layer: Any, leads: Any, spikes: Any, counts: Any, sizes: Any) -> Fired:
     spikes.set_shape(layer.compute_output_shape(leads.shape))
     counts.set_shape((4,))
-    deviation.set_shape(())
-    return Fired(spikes, counts, deviation)
+    sizes.set_shape((2,))
+    return Fired(spikes, counts, sizes)
 
 
 def _numbers(evidence: Evidence) -> tuple[Any, Floats]:
     counts = evidence.spikes, evidence.binned, evidence.simulated, evidence.early
-    return np.array(counts, np.int64), np.array(evidence.deviation)
+    return np.array(counts, np.int64), np.array([evidence.deviation, evidence.peak])
 
 
 def _simulate(
@@ -112,7 +112,8 @@ def _simulate(
         wide[0], wide[1], wide[2], wide[3], layer.before, layer.window, layer.strides, layer.dilation
     )
     early = int(np.count_nonzero(is_early(spikes, layer.before, layer.window)))
-    evidence = Evidence(int(np.count_nonzero(spikes > 0)), 0, spikes.size, early)
+    before_end, peak = int(np.count_nonzero(spikes > 0)), float(spikes.max(initial=0.0))
+    evidence = Evidence(before_end, 0, spikes.size, early, peak=peak)
     return (spikes if kernel.ndim > 2 else spikes[:, 0, 0]).astype(leads.dtype), *_numbers(evidence)
 
 

@@ -69,7 +69,7 @@ class SpikingRun:
         self.images = self.outside = self._overflown = 0
         self._evidence = {name: Evidence() for name in self.layers}
         self._spikes = dict.fromkeys(self.layers, 0)
-        self._peaks = dict.fromkeys(["", *self.layers], 0.0)
+        self._largest_pixel = 0.0
 
     def logits(self, images: Floats) -> Floats:
         """Take a batch of images (b, h, w, c) in; returns the logits (b, classes).
@@ -78,25 +78,28 @@ class SpikingRun:
         """
         images = np.asarray(images)
         with self._simulation.lock:
-            check_images(images, self.images)
             if not len(images):
                 return np.zeros((0, *self._simulation.outputs))
+            rows = images.reshape(len(images), -1)
+            lowest, highest = rows.min(axis=1), rows.max(axis=1)
+            if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
+                check_images(images, self.images)
             outcome = self._simulation(images)
             self.images += len(images)
-            self.outside += self._count_outside(images)
-            self._overflown += int(np.count_nonzero(~np.isfinite(outcome.logits).all(axis=-1)))
+            self._count_pixels(lowest, highest)
+            if not np.isfinite(outcome.logits).all():
+                self._overflown += int(np.count_nonzero(~np.isfinite(outcome.logits).all(axis=-1)))
             for name in self.layers:
                 self._evidence[name] += outcome.evidence[name]
                 self._spikes[name] += outcome.spikes[name]
-            for name, peak in outcome.peaks.items():
-                self._peaks[name] = float(np.maximum(self._peaks[name], peak))
         return outcome.logits
 
-    def _count_outside(self, images: Floats) -> int:
-        low, high = self._encoder.low, self._encoder.high
-        room = OUTSIDE * (high - low)
-        rows = images.reshape(len(images), -1)
-        return int(np.count_nonzero((rows.min(axis=1) < low - room) | (rows.max(axis=1) > high + room)))
+    def _count_pixels(self, lowest: Floats, highest: Floats) -> None:
+        """Take in the smallest and the largest pixel of each image, (b,)."""
+        low, span = self._encoder.low, self._encoder.high - self._encoder.low
+        first, last = (lowest - low) / span, (highest - low) / span
+        self.outside += int(np.count_nonzero((first < -OUTSIDE) | (last > 1 + OUTSIDE)))
+        self._largest_pixel = max(self._largest_pixel, float(np.abs(first).max()), float(np.abs(last).max()))
 
     def _counts(self, name: str) -> Counts:
         return np.array([getattr(self._evidence[layer], name) for layer in self.layers], np.int64)
@@ -129,14 +132,10 @@ class SpikingRun:
     @property
     def rounding(self) -> Floats:
         """Bound on the rounding of a layer's values, as a share of its largest value in this run, per layer."""
-        inputs = ["", *self.layers]
-        bounds = self._simulation.rounding
-        return np.array(
-            [
-                bounds[name].relative(self._peaks[before], self._peaks[name])
-                for before, name in zip(inputs, self.layers, strict=False)
-            ]
-        )
+        peaks = [self._evidence[name].peak for name in self.layers]
+        largest = [self._largest_pixel, *peaks[:-1]]
+        bounds = [self._simulation.rounding[name] for name in self.layers]
+        return np.array([each.relative(*sizes) for each, *sizes in zip(bounds, largest, peaks, strict=False)])
 
     @property
     def reasons(self) -> dict[str, str]:

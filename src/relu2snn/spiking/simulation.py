@@ -25,14 +25,12 @@ class Outcome(NamedTuple):
     """What a batch of images (b, h, w, c) gave.
 
     logits (b, units). evidence and spikes, by spiking layer: what became of its pairs, and its spikes before t_max,
-    with the noise. peaks: the largest lead of the encoder, by size, and of every spiking layer, before noise. leads:
-    those of the layers that were asked for, in the shapes of their outputs.
+    with the noise. leads: those of the layers that were asked for, in the shapes of their outputs.
     """
 
     logits: Floats
     evidence: dict[str, Evidence]
     spikes: dict[str, int]
-    peaks: dict[str, float]
     leads: dict[str, Floats]
 
 
@@ -93,8 +91,8 @@ class Simulation:
             coarse = np.array([name in self._blocks and self._blocks[name].active for name in self.layers], bool)
             found = self._step(tf.constant(images, self._dtype), tf.constant(seeds, tf.int32), tf.constant(coarse))
             self._batch += 1
-            counts, deviations = found["counts"].numpy(), found["deviations"].numpy()
-            evidence = {name: evidence_of(counts[place], deviations[place]) for place, name in enumerate(self.layers)}
+            counts, sizes = found["counts"].numpy(), found["sizes"].numpy()
+            evidence = {name: evidence_of(counts[place], sizes[place]) for place, name in enumerate(self.layers)}
             for name, blocks in self._blocks.items():
                 pairs = self.neurons[name] * len(images)
                 blocks.learn((evidence[name].binned + evidence[name].simulated) / max(pairs, 1))
@@ -102,25 +100,22 @@ class Simulation:
             np.asarray(found["logits"].numpy()),
             evidence,
             {name: int(each) for name, each in zip(self.layers, found["spikes"].numpy(), strict=True)},
-            {name: float(each) for name, each in zip(["", *self.layers], found["peaks"].numpy(), strict=True)},
             {name: each.numpy() for name, each in found["leads"].items()},
         )
 
     def _graph(self, images: tf.Tensor, seeds: tf.Tensor, coarse: tf.Tensor) -> dict[str, Any]:
-        counts, deviations, spikes, peaks, leads = [], [], [], [], {}
+        counts, sizes, spikes, leads = [], [], [], {}
         drawn = {layer.name: seeds[k] for k, layer in enumerate(self._noisy)}
         values = images
         for layer in self._chain:
             if isinstance(layer, SpikeEncoder):
                 values = layer.encode(values)
-                peaks.append(_peak(tf.abs(values)))
                 if layer.name in drawn:
                     values = clip_start(disturb(values, layer.noise, drawn[layer.name]))
             elif layer.name in self._held:
                 fired = self._fire(layer, values, coarse)
                 counts.append(fired.counts)
-                deviations.append(fired.deviation)
-                peaks.append(_peak(fired.leads))
+                sizes.append(fired.sizes)
                 values, before_end = fired.leads, fired.counts[0]
                 if layer.name in drawn:
                     # Noise moves spikes across t_max after the layer has counted them.
@@ -136,9 +131,8 @@ class Simulation:
         return {
             "logits": values,
             "counts": tf.reshape(counts, (len(counts), 4)) if counts else tf.zeros((0, 4), tf.int64),
-            "deviations": tf.stack(deviations) if deviations else tf.zeros(0),
+            "sizes": tf.stack(sizes) if sizes else tf.zeros((0, 2)),
             "spikes": tf.stack(spikes) if spikes else tf.zeros(0, tf.int64),
-            "peaks": tf.stack(peaks),
             "leads": leads,
         }
 
@@ -148,10 +142,6 @@ class Simulation:
             return simulate(layer, values, held.parameters())
         blocks = coarse[self.layers.index(layer.name)] if values.shape.rank > 2 else False
         return fire(layer, values, held.parameters(), held.constants(), blocks)
-
-
-def _peak(values: Any) -> Any:
-    return tf.cast(tf.reduce_max(values), tf.float64)
 
 
 class Held:
