@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relu2snn.errors import reading
 from relu2snn.tracking.record import Model
 
 CONTENT_TAG = "relu2snn.content"
@@ -28,9 +29,12 @@ class Prepared:
 
 
 def prepare(model: Model) -> Prepared:
-    """Read a model's file; no store is needed for that."""
+    """Read a model's file; no store is needed for that.
+
+    Raises UserError when it is missing or damaged.
+    """
     digest = hashlib.sha256()
-    with zipfile.ZipFile(model.file) as archive:
+    with reading(model.file, "Keras model", "delete it and run again"), zipfile.ZipFile(model.file) as archive:
         # Keras writes the date into metadata.json.
         for name in sorted(set(archive.namelist()) - {"metadata.json"}):
             digest.update(name.encode())
