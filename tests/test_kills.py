@@ -57,7 +57,9 @@ def program(code: str, folder: Path, **variables: str) -> Iterator[subprocess.Po
 
 
 def stage(name: str, *overrides: str) -> list[str]:
-    return [sys.executable, "-m", f"relu2snn.stages.{name}", "experiment=fmnist_fc", *TINY.split(), *overrides]
+    given = {each.partition("=")[0] for each in overrides}
+    tiny = [each for each in TINY.split() if each.partition("=")[0] not in given]
+    return [sys.executable, "-m", f"relu2snn.stages.{name}", "experiment=fmnist_fc", *tiny, *overrides]
 
 
 def running_in(folder: Path) -> list[str]:
@@ -253,7 +255,7 @@ def test_a_signal_ends_a_stage_with_one_line_and_nothing_left(
 ) -> None:
     subprocess.run(["cp", "-r", str(prepared / "outputs"), str(tmp_path)], check=True)
     process = subprocess.Popen(
-        stage("train", "train.epochs=100000"),
+        stage("train", "train.epochs=9999"),
         cwd=tmp_path,
         env=environment(),
         stderr=subprocess.PIPE,
@@ -439,7 +441,7 @@ def test_the_script_that_makes_small_files_ends_with_its_workflow(tmp_path: Path
     script = [sys.executable, str(ROOT / "scripts" / "make_smoke_data.py"), "places365", "made", "--width=1"]
     with program("print(1, flush=True); input()", tmp_path) as workflow:
         variables = environment() | {STARTER_VARIABLE: str(workflow.pid)}
-        process = subprocess.Popen([*script, "--images=100000"], cwd=tmp_path, env=variables)
+        process = subprocess.Popen([*script, "--images=10000"], cwd=tmp_path, env=variables)
         wait_for((tmp_path / "made").exists, "the script has begun")
         workflow.kill()
         workflow.wait()

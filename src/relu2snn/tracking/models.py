@@ -28,12 +28,12 @@ class Prepared:
 
 
 def prepare(model: Model) -> Prepared:
-    """Read a model's file; no store is needed for that."""
+    """Read a model's file; no store is needed for that.
+
+    Raises UserError when it is missing or damaged.
+    """
     digest = hashlib.sha256()
-    with (
-        reading(model.file, "Keras model", "delete it and run the workflow again"),
-        zipfile.ZipFile(model.file) as archive,
-    ):
+    with reading(model.file, "Keras model", "delete it and run again"), zipfile.ZipFile(model.file) as archive:
         # Keras writes the date into metadata.json.
         for name in sorted(set(archive.namelist()) - {"metadata.json"}):
             digest.update(name.encode())
