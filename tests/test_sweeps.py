@@ -275,10 +275,11 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
         np.testing.assert_array_equal(file["labels"], labels)
     # The second trial alone: the first has left nothing behind.
     own = ["phase2.noise=0.05", f"phase2.seed={trials[1]['seed']}"]
-    done = subprocess.run([*stage, *overrides, *own], cwd=swept, capture_output=True, text=True, check=False)
+    mine = [*stage, *overrides, *own, "outputs=by_hand"]
+    done = subprocess.run(mine, cwd=swept, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     given = " ".join([*overrides, *own])
-    variant = Path(paths(swept, "cifar10_vgg", given, "smoke").phase2)
+    variant = copy / Path(paths(swept, "cifar10_vgg", given, "smoke").phase2).relative_to(swept / "outputs")
     with np.load(variant / "predictions.npz") as file:
         np.testing.assert_array_equal(file["labels"], labels[1])
     result = json.loads((variant / "result.json").read_text())
