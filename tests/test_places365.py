@@ -1,5 +1,6 @@
 """Places365: Caffe's weights and preprocessing against OpenCV's network and plain numpy; what is drawn and listed."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ from relu2snn.datasets import open_dataset
 from relu2snn.datasets.manifest import read_manifest
 from relu2snn.datasets.places365 import read_labels, sample_training
 from relu2snn.errors import UserError
+from relu2snn.made import load_text
+from relu2snn.made.text_file import save_text, text_digest
 from relu2snn.mapping.write import logits_model
 from relu2snn.networks.build import build
 from relu2snn.networks.weights import load_weights
@@ -224,7 +227,8 @@ def test_a_part_killed_half_way_is_not_taken_for_done(run: Path, tmp_path: Path)
     shutil.rmtree(parts)
     listing = tmp_path / PREPARED / "train.tsv"
     kept = listing.read_text()
-    listing.write_text(kept * 200)
+    text, stamp = load_text(listing)
+    save_text(listing, text * 200, dataclasses.replace(stamp, content=text_digest(text * 200)))
     command = [sys.executable, "-m", "relu2snn.stages.places365_part", "experiment=places365_vgg", "suite=smoke"]
     process = subprocess.Popen(
         [*command, NO_ENGINE, "--part=3"], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True

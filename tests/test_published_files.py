@@ -161,7 +161,7 @@ def test_every_data_set_that_is_read_whole_has_its_digests(experiment: str, name
 
 
 def test_a_digest_that_is_none_is_refused() -> None:
-    override = "dataset.source.published.digests.test_batch=123"
+    override = "dataset.source.published.digests={test_batch:'123'}"
     with pytest.raises(UserError, match=r"published\.digests: 'test_batch' is '123'; give an MD5 or a SHA-256 in hex"):
         compose_experiment("cifar10_vgg", compose_suite("paper"), [override])
 

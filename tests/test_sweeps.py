@@ -102,7 +102,7 @@ MISTAKES = [
     ({"sweep": "noise", "overrides": "sweep=zeta"}, "override 'sweep=zeta': name sweeps with sweep=…"),
     ({"sweep": "noise", "overrides": "sweep.values=[-0.1]"}, "sweep.values=-0.1: must be at least 0"),
     ({"sweep": "zeta", "overrides": "sweep.values=[-1]"}, "sweep.values=-1.0: must be greater than -1"),
-    ({"sweep": "zeta", "overrides": "sweep.values=[]"}, "sweep.values=[]: give at least one value"),
+    ({"sweep": "zeta", "overrides": "sweep.values=[]"}, "sweep.values=[]: has 0 entries; give 1 to 1000"),
     ({"sweep": "zeta", "overrides": "sweep.values=[0,0.0]"}, "sweep.values=[0.0, 0.0]: give at least one value, and"),
     ({"sweep": "zeta", "overrides": "sweep.values=[nan]"}, "sweep.values=nan: must be a finite number"),
     ({"sweep": "zeta", "overrides": "sweep.trials=0"}, "sweep.trials=0: must be at least 1"),
