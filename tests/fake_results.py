@@ -15,7 +15,8 @@ LAYERS = ["conv2d", "conv2d_1"]
 
 def config_slice(tmp_path, suite, *overrides, experiment="fmnist_lenet"):
     # Networks that were never made can't be logged.
-    ours = [f"outputs={tmp_path}", "tracking.models=[]"]
+    models = [] if any(each.startswith("tracking.models=") for each in overrides) else ["tracking.models=[]"]
+    ours = [f"outputs={tmp_path}", *models]
     whole = compose_experiment(experiment, compose_suite("quickstart"), [*ours, *overrides])
     values = stage_slice(whole, "track")
     values["suite"]["name"] = suite

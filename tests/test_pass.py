@@ -213,11 +213,16 @@ def test_both_rows_run_to_the_table_though_one_first_lacks_its_engine(tmp_path: 
     (broken / "podman").write_text("#!/bin/sh\necho 'Cannot connect to Podman' >&2\nexit 125\n")
     (broken / "podman").chmod(0o755)
     both = ["--config", "suite=smoke", "experiments=places365_vgg,pass_vgg"]
-    run = snakemake(tmp_path, "--keep-going", *both, "overrides=container.engine=podman", path=str(broken))
-    assert run.returncode != 0
-    (line,) = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("relu2snn ")]
+    podman = "overrides=container.engine=podman"
+    refused = snakemake(tmp_path, "--keep-going", *both, podman, path=str(broken))
+    assert refused.returncode != 0
+    (line,) = [line for line in (refused.stdout + refused.stderr).splitlines() if line.startswith("relu2snn: ")]
     assert "container.engine=podman: no engine answers (Cannot connect to Podman)" in line
-    assert "Traceback" not in run.stdout + run.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert not rules(refused)
+    # The other row needs no engine, and it is not run again with another one.
+    run = snakemake(tmp_path, "--config", "suite=smoke", "experiments=pass_vgg", podman, path=str(broken))
+    assert run.returncode == 0, run.stderr[-3000:]
     suite = tmp_path / "outputs" / "smoke"
     alone = json.loads((suite / "pass_vgg" / "phase2" / "base" / "result.json").read_text())
     assert (alone["images"], alone["accuracy"], alone["agreement"]) == (6, None, 1.0)

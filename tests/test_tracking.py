@@ -388,7 +388,7 @@ def test_by_hand_the_store_is_the_one_of_the_config_and_its_overrides(tmp_path, 
     overrides = [f"outputs={tmp_path}", "tracking.models=[]", f"tracking.uri=sqlite:///{tmp_path}/mine.db"]
     stage = [sys.executable, "-m", "relu2snn.stages.track", "suite=quickstart", "experiment=fmnist_lenet", *overrides]
     # What the environment of another run says does not win over the user's own words.
-    subprocess.run([*stage, f"tracking.artifacts={tmp_path}/artifacts"], cwd=tmp_path, check=True)
+    subprocess.run([*stage, f"tracking.artifacts={tmp_path}/artifacts"], cwd=tmp_path.parent, check=True)
     assert (tmp_path / "mine.db").exists()
     assert (tmp_path / "artifacts" / "quickstart").is_dir()
     assert (tmp_path / "mlflow.lock").exists()

@@ -17,6 +17,7 @@ from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite
 from relu2snn.config.schema import Augmentation, Dropout, Model, Preprocess, Train
 from relu2snn.datasets import ArrayDataset, ArraySet
 from relu2snn.errors import UserError
+from relu2snn.made import load_json
 from relu2snn.networks.batches import Batches
 from relu2snn.networks.training import train
 
@@ -150,7 +151,7 @@ def trained(dataset: ArrayDataset, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_training_leaves_the_network_and_its_history_only(trained: tuple[Path, list[Any]]) -> None:
     folder, epochs = trained
     assert sorted(path.name for path in folder.iterdir()) == ["history.json", "trained.keras"]
-    assert json.loads((folder / "history.json").read_text()) == {"epochs": epochs}
+    assert load_json(folder / "history.json")[0] == {"epochs": epochs}
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
     # 170 images are six batches of 32; the schedule multiplies by 0.5 every 10 steps, smoothly.
     rates = [0.01 * 0.5 ** (6 * epoch / 10) for epoch in (1, 2, 3, 4)]
