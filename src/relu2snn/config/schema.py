@@ -61,8 +61,8 @@ class PublishedFiles:
     The name of an idx file without .gz is that of its contents, however they are packed.
     """
 
-    train_images: int | None = _value(None, ge=1)
-    test_images: int | None = _value(None, ge=1)
+    train_images: int | None = _count(_IMAGES, None)
+    test_images: int | None = _count(_IMAGES, None)
     digests: dict[str, str] = field(default_factory=dict)
 
 
