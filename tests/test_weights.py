@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from stamped import job
 
 from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite, from_slice, stage_slice
 from relu2snn.config.schema import Dropout, Model, Weights
 from relu2snn.errors import UserError
+from relu2snn.made import load_json
+from relu2snn.made.keras_file import read_stamp
 from relu2snn.networks.build import build
 from relu2snn.networks.weights import find_weights, load_weights
 from relu2snn.stages.weights import run
@@ -272,7 +276,7 @@ def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path:
     trained.write_bytes(b"not read")
     run(experiment(tmp_path), None)
     folder = Path(Paths.of(experiment(tmp_path)).weights)
-    source = json.loads((folder / "source.json").read_text())
+    source, _ = load_json(folder / "source.json")
     digest = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True).stdout.split()[0]
     assert source == {"kind": "pretrained", "file": str(path), "sha256": digest}
     original = keras.models.load_model(folder / "original.keras")
@@ -283,13 +287,16 @@ def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path:
 def test_stage_copies_the_trained_network(tmp_path: Path) -> None:
     trained = tmp_path / "outputs/paper/fmnist_fc/train/base/trained.keras"
     trained.parent.mkdir(parents=True)
-    build(FC, SHAPE, 10).save(trained)
+    job(trained).write_model(trained, build(FC, SHAPE, 10))
     run(experiment(tmp_path), None)
     folder = Path(Paths.of(experiment(tmp_path)).weights)
-    source = json.loads((folder / "source.json").read_text())
-    digest = subprocess.run(["sha256sum", trained], check=True, capture_output=True, text=True).stdout.split()[0]
-    assert source == {"kind": "trained", "file": None, "sha256": digest}
-    assert (folder / "original.keras").read_bytes() == trained.read_bytes()
+    source, _ = load_json(folder / "source.json")
+    copy = folder / "original.keras"
+    assert source == {"kind": "trained", "file": None, "sha256": read_stamp(trained).content}
+    assert read_stamp(copy).content == read_stamp(trained).content
+    with zipfile.ZipFile(trained) as before, zipfile.ZipFile(copy) as after:
+        for name in ("config.json", "model.weights.h5"):
+            assert after.read(name) == before.read(name)
 
 
 def run_stage(config: Experiment) -> subprocess.CompletedProcess[str]:
@@ -305,7 +312,7 @@ def test_stage_refuses_another_architecture_and_writes_nothing(keras2: Path, tmp
     message = finished.stderr.splitlines()[-1]
     assert message.startswith(f"relu2snn weights: {path}: layer dense has weights of the shapes (784, 600) (600,)")
     assert "Traceback" not in finished.stderr
-    assert not (tmp_path / "outputs").exists()
+    assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
 
 
 def test_stage_without_any_weights_says_so(tmp_path: Path) -> None:
@@ -313,4 +320,4 @@ def test_stage_without_any_weights_says_so(tmp_path: Path) -> None:
     assert finished.returncode == 1
     assert finished.stderr.startswith("relu2snn weights: ")
     assert "trained.keras: no such file; run the train stage first" in finished.stderr
-    assert not (tmp_path / "outputs").exists()
+    assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
