@@ -25,17 +25,17 @@ class Convolution(LinearMap):
         self.inputs, self.window, self.groups = inputs, window, groups
         self.kernel = np.asarray(kernel, np.float64)
         self.outputs = (*window.outputs(inputs[:-1]), kernel.shape[-1])
+        # Kept, since backends know constants by their identity.
+        self._matrix = self.kernel.reshape(kernel.shape[-2:]) if window.sizes == (1,) * window.rank else None
 
     def apply(self, x: Any, ops: Ops) -> Any:
-        return self._with(x, self.kernel, ops)
+        if self._matrix is not None and self.window == _pointwise(self.window.rank) and self.groups == 1:
+            return ops.matmul(x, self._matrix)
+        return ops.conv(x, self.kernel, self.window, self.groups)
 
-    def bound(self, x: Any, sign: int, ops: Ops) -> Any:
-        return self._with(x, np.maximum(sign * self.kernel, 0), ops)
-
-    def _with(self, x: Any, kernel: Array, ops: Ops) -> Any:
-        if self.window == _pointwise(self.window.rank) and self.groups == 1:
-            return ops.matmul(x, kernel.reshape(kernel.shape[-2:]))
-        return ops.conv(x, kernel, self.window, self.groups)
+    def part(self, sign: int) -> LinearMap | None:
+        kernel = np.maximum(sign * self.kernel, 0)
+        return Convolution(self.inputs, kernel, self.window, groups=self.groups) if kernel.any() else None
 
     def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
         filters, channels = self.outputs[-1], self.inputs[-1]

@@ -42,8 +42,11 @@ class LinearMap(ABC):
         """L x, for x (batch, *inputs)."""
 
     @abstractmethod
-    def bound(self, x: Any, sign: int, ops: Ops) -> Any:
-        """At least Σ_j max(sign L_ij, 0) x_j, for x ≥ 0 and sign +1 or −1; equal to it where that is cheap."""
+    def part(self, sign: int) -> "LinearMap | None":
+        """A map whose entries are at least max(sign L_ij, 0), equal to them where that is cheap; None for no entries.
+
+        Of x ≥ 0 it gives an upper bound of Σ_j max(sign L_ij, 0) x_j.
+        """
 
     @abstractmethod
     def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
@@ -82,7 +85,10 @@ class LinearMap(ABC):
 
     def magnitudes(self, sign: int, ops: Ops) -> Array:
         """At least Σ_j max(sign L_ij, 0) per channel, (channels,): the largest over positions."""
-        return _per_channel(self.bound(np.ones((1, *self.inputs)), sign, ops), self.outputs)
+        part = self.part(sign)
+        if part is None:
+            return np.zeros(self.outputs[-1])
+        return _per_channel(part.apply(np.ones((1, *self.inputs)), ops), self.outputs)
 
 
 class Selection(LinearMap):
@@ -94,27 +100,26 @@ class Selection(LinearMap):
     def __init__(self, inputs: Shape, outputs: Shape, index: Indices | None = None) -> None:
         """index: (*outputs) into the elements of the input; None only changes the shape."""
         self.inputs, self.outputs = inputs, outputs
-        self.index = None if index is None else np.asarray(index, np.int64).reshape(outputs)
+        self.index = None if index is None else np.array(index, np.int64).reshape(-1)
 
     def apply(self, x: Any, ops: Ops) -> Any:
         if self.index is None:
             return ops.reshape(x, self.outputs)
-        return ops.take(x, self.index.ravel(), self.outputs)
+        return ops.take(x, self.index, self.outputs)
 
-    def bound(self, x: Any, sign: int, ops: Ops) -> Any:
-        values = self.apply(x, ops)
-        return values if sign > 0 else values * 0
+    def part(self, sign: int) -> LinearMap | None:
+        return self if sign > 0 else None
 
     def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
         if self.index is None:
             return elements, weights
-        found = self.index.ravel()[elements]
+        found = self.index[elements]
         return merged(found[found >= 0], weights[found >= 0])
 
     def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
         # One factor for each element of the output does for both.
         whole = np.broadcast_to(inputs, self.inputs).ravel()
-        taken = whole if self.index is None else np.append(whole, 0.0)[self.index.ravel()]
+        taken = whole if self.index is None else np.append(whole, 0.0)[self.index]
         return chain(self, Diagonal(self.outputs, taken.reshape(self.outputs) * outputs))
 
     def after(self, first: LinearMap) -> LinearMap | None:
@@ -128,7 +133,7 @@ class Selection(LinearMap):
             # A change of shape changes no order.
             index = first.index if self.index is None else self.index
             return Selection(first.inputs, self.outputs, index)
-        index = np.append(first.index.ravel(), -1)[self.index.ravel()]
+        index = np.append(first.index, -1)[self.index]
         return Selection(first.inputs, self.outputs, index)
 
     def is_nonnegative(self) -> bool:
@@ -172,8 +177,9 @@ class Diagonal(LinearMap):
     def apply(self, x: Any, ops: Ops) -> Any:
         return x * ops.constant(self.factors)
 
-    def bound(self, x: Any, sign: int, ops: Ops) -> Any:
-        return x * ops.constant(np.maximum(sign * self.factors, 0))
+    def part(self, sign: int) -> LinearMap | None:
+        factors = np.maximum(sign * self.factors, 0)
+        return Diagonal(self.outputs, factors) if factors.any() else None
 
     def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
         factors = np.broadcast_to(self.factors, self.outputs).ravel()
@@ -204,10 +210,15 @@ class Chain(LinearMap):
     def apply(self, x: Any, ops: Ops) -> Any:
         return self.second.apply(self.first.apply(x, ops), ops)
 
-    def bound(self, x: Any, sign: int, ops: Ops) -> Any:
+    def part(self, sign: int) -> LinearMap | None:
         """(A B)⁺ ≤ A⁺ B⁺ + A⁻ B⁻ and (A B)⁻ ≤ A⁺ B⁻ + A⁻ B⁺; equal where no entry is a sum of several products."""
-        same = self.second.bound(self.first.bound(x, sign, ops), +1, ops)
-        return same + self.second.bound(self.first.bound(x, -sign, ops), -1, ops)
+        found = None
+        for outer in (1, -1):
+            first, second = self.first.part(sign * outer), self.second.part(outer)
+            if first is not None and second is not None:
+                both = chain(first, second)
+                found = both if found is None else add(found, both)
+        return found
 
     def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
         return self.first.pull(*self.second.pull(elements, weights))
@@ -232,9 +243,14 @@ class Sum(LinearMap):
     def apply(self, x: Any, ops: Ops) -> Any:
         return sum(each.apply(x, ops) for each in self.parts[1:]) + self.parts[0].apply(x, ops)
 
-    def bound(self, x: Any, sign: int, ops: Ops) -> Any:
+    def part(self, sign: int) -> LinearMap | None:
         """(A + B)⁺ ≤ A⁺ + B⁺."""
-        return sum(each.bound(x, sign, ops) for each in self.parts[1:]) + self.parts[0].bound(x, sign, ops)
+        found = None
+        for each in self.parts:
+            part = each.part(sign)
+            if part is not None:
+                found = part if found is None else add(found, part)
+        return found
 
     def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
         pulled = [each.pull(elements, weights) for each in self.parts]
