@@ -10,7 +10,7 @@ from test_scale import networks
 
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, evaluate
-from relu2snn.spiking.backend import TensorFlowOps
+from relu2snn.spiking.segments.backend import TensorFlowOps
 
 
 @pytest.fixture(scope="module")

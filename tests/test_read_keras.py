@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from relu2snn.graph.nodes import Extremum, Network, Segment, evaluate
-from relu2snn.mapping.read_keras import UnsupportedLayerError, read_keras
+from relu2snn.mapping.read_keras import read_keras
 
 LOW, HIGH = -1.0, 2.0
 

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 @njit(cache=True)
-def settle_position(field, late, mask, closed, weights, rows, size, total, level, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+def settle_position(field, late, mask, closed, weights, rows, size, total, level, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
     """Prove or simulate the neurons `mask` (units,) of one position and image, which share the inputs `field` (n,).
 
     late: how long after t_min the last input comes. closed (units,): the closed form. Returns how many bins have

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.geometry import Shape, positions
 from relu2snn.graph.linear import LinearMap
-from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.certificate import UNDERFLOW
 from relu2snn.spiking.decide import is_early
-from relu2snn.spiking.evidence import Evidence
-from relu2snn.spiking.network import Firing, Neurons
-from relu2snn.spiking.settle import settle_position, settle_runs
-from relu2snn.spiking.synapses import Runs, Synapses, runs_of
+from relu2snn.spiking.segments.backend import TensorFlowOps
+from relu2snn.spiking.segments.evidence import Evidence
+from relu2snn.spiking.segments.network import Firing, Neurons
+from relu2snn.spiking.segments.settle import settle_position, settle_runs
+from relu2snn.spiking.segments.synapses import Runs, Synapses, runs_of
 
 Array = NDArray[np.float64]
 

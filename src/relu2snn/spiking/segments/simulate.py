@@ -8,10 +8,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.graph.geometry import Shape
-from relu2snn.spiking.backend import TensorFlowOps
-from relu2snn.spiking.engine import Step
-from relu2snn.spiking.evidence import Evidence
-from relu2snn.spiking.network import Earliest, Encoder, Firing, Potential, SpikingNetwork
+from relu2snn.spiking.segments.backend import TensorFlowOps
+from relu2snn.spiking.segments.evidence import Evidence
+from relu2snn.spiking.segments.network import Earliest, Encoder, Firing, Potential, SpikingNetwork
+from relu2snn.spiking.segments.step import Step
 
 Array = NDArray[np.float64]
 

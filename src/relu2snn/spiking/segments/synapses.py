@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Indices, Shape, receptive_fields
 from relu2snn.graph.linear import Chain, LinearMap, Selection
-from relu2snn.spiking.network import Firing, Neurons
+from relu2snn.spiking.segments.network import Firing, Neurons
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, Source, evaluate
 from relu2snn.mapping.published import to_spiking
 from relu2snn.mapping.scale import bounded_sums
-from relu2snn.spiking.simulate import Simulation
+from relu2snn.spiking.segments.simulate import Simulation
 
 Array = NDArray[np.float64]
 NAMES = [*CHAINS, *(graph.__name__ for graph in GRAPHS)]
