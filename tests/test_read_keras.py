@@ -95,11 +95,17 @@ CHAINS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "conv2d groups": ((7, 6, 4), lambda: [layers.Conv2D(6, 3, groups=2, padding="same"), RELU(), layers.Conv2D(2, 1)]),
     "conv3d": ((4, 5, 4, 2), lambda: [layers.Conv3D(3, 2, padding="same"), RELU(), layers.Conv3D(2, 2, strides=2)]),
     "depthwise1d": ((8, 3), lambda: [layers.DepthwiseConv1D(3, depth_multiplier=2, padding="same"), RELU()]),
-    "depthwise2d": ((7, 6, 3), lambda: [layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2, padding="same"), RELU()]),
+    "depthwise2d": (
+        (7, 6, 3),
+        lambda: [layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2, padding="same"), RELU()],
+    ),
     "separable1d": ((8, 3), lambda: [layers.SeparableConv1D(4, 3, padding="same", activation="relu")]),
     "separable2d": ((7, 6, 3), lambda: [layers.SeparableConv2D(4, 3, strides=2, padding="same"), RELU()]),
     "transposed1d": ((5, 3), lambda: [layers.Conv1DTranspose(4, 3, strides=2, padding="same"), RELU()]),
-    "transposed2d": ((4, 3, 2), lambda: [layers.Conv2DTranspose(3, (3, 4), strides=(2, 3)), RELU(), layers.Conv2D(2, 2)]),
+    "transposed2d": (
+        (4, 3, 2),
+        lambda: [layers.Conv2DTranspose(3, (3, 4), strides=(2, 3)), RELU(), layers.Conv2D(2, 2)],
+    ),
     "transposed2d same": ((4, 3, 2), lambda: [layers.Conv2DTranspose(3, 5, strides=2, padding="same"), RELU()]),
     "transposed2d small": ((4, 3, 2), lambda: [layers.Conv2DTranspose(3, 2, strides=3), RELU()]),
     "transposed2d extra": ((4, 3, 2), lambda: [layers.Conv2DTranspose(3, 3, strides=2, output_padding=1), RELU()]),
@@ -108,59 +114,154 @@ CHAINS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "padding2d": ((6, 5, 2), lambda: [layers.ZeroPadding2D(((1, 2), (0, 3))), layers.Conv2D(3, 3, strides=2), RELU()]),
     "padding3d": ((3, 3, 3, 1), lambda: [layers.ZeroPadding3D(1), layers.Conv3D(2, 3), RELU()]),
     "cropping1d": ((8, 2), lambda: [layers.Conv1D(3, 3, activation="relu"), layers.Cropping1D((1, 2)), END()]),
-    "cropping2d": ((6, 6, 2), lambda: [layers.Cropping2D(((1, 0), (2, 1))), layers.Conv2D(3, 3, padding="same"), RELU()]),
+    "cropping2d": (
+        (6, 6, 2),
+        lambda: [layers.Cropping2D(((1, 0), (2, 1))), layers.Conv2D(3, 3, padding="same"), RELU()],
+    ),
     "cropping3d": ((4, 4, 4, 1), lambda: [layers.Cropping3D(1), layers.Conv3D(2, 2), RELU()]),
     "crop, then pad": ((6, 6, 2), lambda: [layers.Cropping2D(1), layers.ZeroPadding2D(2), layers.Conv2D(3, 3), RELU()]),
     "upsampling1d": ((5, 2), lambda: [layers.UpSampling1D(2), layers.Conv1D(3, 3, activation="relu")]),
     "upsampling2d": ((4, 3, 2), lambda: [layers.Conv2D(3, 2, activation="relu"), layers.UpSampling2D((2, 3))]),
     "upsampling3d": ((2, 2, 2, 1), lambda: [layers.UpSampling3D(2), layers.Conv3D(2, 2, activation="relu")]),
     "norm before": ((6, 5, 2), lambda: [layers.Conv2D(3, 3, padding="same"), layers.BatchNormalization(), RELU()]),
-    "norm after": ((6, 5, 2), lambda: [layers.Conv2D(3, 3, activation="relu"), layers.BatchNormalization(),
-                                       layers.Conv2D(2, 3, padding="same"), RELU()]),
+    "norm after": (
+        (6, 5, 2),
+        lambda: [
+            layers.Conv2D(3, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Conv2D(2, 3, padding="same"),
+            RELU(),
+        ],
+    ),
     "norm first": ((6, 5, 2), lambda: [layers.BatchNormalization(), layers.Conv2D(3, 3, padding="same"), RELU()]),
     "norm on rows": ((6, 5, 2), lambda: [layers.BatchNormalization(axis=1), layers.Conv2D(3, 3, activation="relu")]),
-    "norm, padding, pool": ((6, 5, 2), lambda: [layers.Conv2D(3, 3, activation="relu", padding="same"),
-                                                layers.BatchNormalization(), layers.ZeroPadding2D(1),
-                                                layers.MaxPooling2D(3, 2), layers.Conv2D(2, 2), RELU()]),
-    "norm, padding, conv": ((6, 5, 2), lambda: [layers.Conv2D(3, 3, activation="relu"), layers.BatchNormalization(),
-                                                layers.ZeroPadding2D(2), layers.Conv2D(3, 3, dilation_rate=2), RELU()]),
+    "norm, padding, pool": (
+        (6, 5, 2),
+        lambda: [
+            layers.Conv2D(3, 3, activation="relu", padding="same"),
+            layers.BatchNormalization(),
+            layers.ZeroPadding2D(1),
+            layers.MaxPooling2D(3, 2),
+            layers.Conv2D(2, 2),
+            RELU(),
+        ],
+    ),
+    "norm, padding, conv": (
+        (6, 5, 2),
+        lambda: [
+            layers.Conv2D(3, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.ZeroPadding2D(2),
+            layers.Conv2D(3, 3, dilation_rate=2),
+            RELU(),
+        ],
+    ),
     "rescaling": ((6, 5, 2), lambda: [layers.Rescaling(1 / 127.5, -1), layers.Conv2D(3, 3, activation="relu")]),
-    "normalization": ((4, 3, 2), lambda: [layers.Normalization(mean=[0.1, 0.2], variance=[0.5, 2.0]),
-                                          layers.Conv2D(3, 2, activation="relu")]),
+    "normalization": (
+        (4, 3, 2),
+        lambda: [layers.Normalization(mean=[0.1, 0.2], variance=[0.5, 2.0]), layers.Conv2D(3, 2, activation="relu")],
+    ),
     "max pool1d": ((9, 2), lambda: [layers.Conv1D(3, 2, activation="relu"), layers.MaxPooling1D(3, 2, padding="same")]),
-    "max pool2d": ((8, 7, 2), lambda: [layers.Conv2D(3, 2, activation="relu"), layers.MaxPooling2D((3, 2), (2, 1), "same")]),
+    "max pool2d": (
+        (8, 7, 2),
+        lambda: [layers.Conv2D(3, 2, activation="relu"), layers.MaxPooling2D((3, 2), (2, 1), "same")],
+    ),
     "max pool3d": ((4, 4, 4, 1), lambda: [layers.Conv3D(2, 2, activation="relu"), layers.MaxPooling3D(2)]),
-    "norm, pool": ((8, 7, 2), lambda: [layers.Conv2D(3, 2, activation="relu"), layers.BatchNormalization(),
-                                       layers.MaxPooling2D(2), layers.Conv2D(2, 2), RELU()]),
-    "pool before relu": ((8, 7, 2), lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(3, 2), RELU(), layers.Conv2D(2, 2)]),
-    "pool, norm, relu": ((8, 7, 2), lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.BatchNormalization(), RELU()]),
+    "norm, pool": (
+        (8, 7, 2),
+        lambda: [
+            layers.Conv2D(3, 2, activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(2, 2),
+            RELU(),
+        ],
+    ),
+    "pool before relu": (
+        (8, 7, 2),
+        lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(3, 2), RELU(), layers.Conv2D(2, 2)],
+    ),
+    "pool, norm, relu": (
+        (8, 7, 2),
+        lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.BatchNormalization(), RELU()],
+    ),
     "pool without relu": ((8, 7, 2), lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.Conv2D(2, 2)]),
-    "pool of a pool": ((9, 9, 2), lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.MaxPooling2D(2), RELU()]),
+    "pool of a pool": (
+        (9, 9, 2),
+        lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.MaxPooling2D(2), RELU()],
+    ),
     "pool of one": ((8, 7, 2), lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(1, 2), RELU()]),
     "pool of images": ((8, 7, 2), lambda: [layers.MaxPooling2D(2), layers.Conv2D(3, 2, activation="relu")]),
     "average pool1d": ((9, 2), lambda: [layers.Conv1D(3, 2, activation="relu"), layers.AveragePooling1D(3, 2, "same")]),
-    "average pool2d": ((8, 7, 2), lambda: [layers.AveragePooling2D(3, 2, "same"), layers.Conv2D(3, 2, activation="relu")]),
-    "average pool3d": ((4, 4, 4, 1), lambda: [layers.Conv3D(2, 2, activation="relu"), layers.AveragePooling3D(2), layers.Conv3D(1, 1), RELU()]),
+    "average pool2d": (
+        (8, 7, 2),
+        lambda: [layers.AveragePooling2D(3, 2, "same"), layers.Conv2D(3, 2, activation="relu")],
+    ),
+    "average pool3d": (
+        (4, 4, 4, 1),
+        lambda: [layers.Conv3D(2, 2, activation="relu"), layers.AveragePooling3D(2), layers.Conv3D(1, 1), RELU()],
+    ),
     "global max": ((6, 5, 2), lambda: [layers.Conv2D(3, 2, activation="relu"), layers.GlobalMaxPooling2D(), END()]),
     "global max1d": ((6, 2), lambda: [layers.Conv1D(3, 2), layers.GlobalMaxPooling1D(keepdims=True), RELU()]),
-    "global max3d": ((3, 3, 3, 2), lambda: [layers.Conv3D(3, 2, activation="relu"), layers.GlobalMaxPooling3D(), END()]),
-    "global average": ((6, 5, 2), lambda: [layers.Conv2D(3, 2, activation="relu"), layers.GlobalAveragePooling2D(), END()]),
+    "global max3d": (
+        (3, 3, 3, 2),
+        lambda: [layers.Conv3D(3, 2, activation="relu"), layers.GlobalMaxPooling3D(), END()],
+    ),
+    "global average": (
+        (6, 5, 2),
+        lambda: [layers.Conv2D(3, 2, activation="relu"), layers.GlobalAveragePooling2D(), END()],
+    ),
     "global average1d": ((6, 2), lambda: [layers.Conv1D(3, 2, activation="relu"), layers.GlobalAveragePooling1D()]),
-    "global average3d": ((3, 3, 3, 2), lambda: [layers.Conv3D(3, 2), layers.GlobalAveragePooling3D(keepdims=True), RELU()]),
-    "reshape": ((12,), lambda: [layers.Dense(12, activation="relu"), layers.Reshape((2, 3, 2)), layers.Conv2D(2, 2), RELU()]),
-    "permute": ((4, 3, 2), lambda: [layers.Conv2D(3, 2, activation="relu"), layers.Permute((3, 1, 2)), layers.Flatten(), END()]),
+    "global average3d": (
+        (3, 3, 3, 2),
+        lambda: [layers.Conv3D(3, 2), layers.GlobalAveragePooling3D(keepdims=True), RELU()],
+    ),
+    "reshape": (
+        (12,),
+        lambda: [layers.Dense(12, activation="relu"), layers.Reshape((2, 3, 2)), layers.Conv2D(2, 2), RELU()],
+    ),
+    "permute": (
+        (4, 3, 2),
+        lambda: [layers.Conv2D(3, 2, activation="relu"), layers.Permute((3, 1, 2)), layers.Flatten(), END()],
+    ),
     "repeat": ((4,), lambda: [layers.Dense(3, activation="relu"), layers.RepeatVector(3), layers.Conv1D(2, 2), RELU()]),
-    "two linear convolutions": ((8, 7, 2), lambda: [layers.Conv2D(3, 2), layers.Conv2D(4, 2), RELU(), layers.Conv2D(2, 1)]),
-    "nothing at inference": ((8, 7, 2), lambda: [layers.RandomFlip(), layers.Conv2D(3, 2), layers.SpatialDropout2D(0.5),
-                                                 RELU(), layers.GaussianNoise(0.1), layers.Identity(), layers.Flatten(), END()]),
+    "two linear convolutions": (
+        (8, 7, 2),
+        lambda: [layers.Conv2D(3, 2), layers.Conv2D(4, 2), RELU(), layers.Conv2D(2, 1)],
+    ),
+    "nothing at inference": (
+        (8, 7, 2),
+        lambda: [
+            layers.RandomFlip(),
+            layers.Conv2D(3, 2),
+            layers.SpatialDropout2D(0.5),
+            RELU(),
+            layers.GaussianNoise(0.1),
+            layers.Identity(),
+            layers.Flatten(),
+            END(),
+        ],
+    ),
     "no hidden layer": ((4,), lambda: [END()]),
     "relu6": ((6, 5, 2), lambda: [layers.Conv2D(3, 2), layers.ReLU(6), layers.MaxPooling2D(2), layers.Conv2D(2, 1)]),
-    "small max_value": ((6, 5, 2), lambda: [layers.Conv2D(3, 2), layers.ReLU(0.4, negative_slope=0.3), layers.MaxPooling2D(2)]),
-    "leaky": ((6, 5, 2), lambda: [layers.Conv2D(3, 2), layers.LeakyReLU(0.3), layers.MaxPooling2D(2), layers.Conv2D(2, 1)]),
+    "small max_value": (
+        (6, 5, 2),
+        lambda: [layers.Conv2D(3, 2), layers.ReLU(0.4, negative_slope=0.3), layers.MaxPooling2D(2)],
+    ),
+    "leaky": (
+        (6, 5, 2),
+        lambda: [layers.Conv2D(3, 2), layers.LeakyReLU(0.3), layers.MaxPooling2D(2), layers.Conv2D(2, 1)],
+    ),
     "leaky, falling": ((6, 5, 2), lambda: [layers.Conv2D(3, 2), layers.LeakyReLU(0.3), layers.Dense(3), RELU()]),
     "prelu": ((6, 5, 2), lambda: [layers.Conv2D(3, 2), layers.PReLU(), layers.Conv2D(2, 1)]),
-    "prelu, shared": ((6, 5, 2), lambda: [layers.Conv2D(3, 2), layers.PReLU(shared_axes=(1, 2)), layers.MaxPooling2D(2)]),
-    "pool, prelu": ((7, 6, 2), lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.PReLU(), layers.Conv2D(2, 1)]),
+    "prelu, shared": (
+        (6, 5, 2),
+        lambda: [layers.Conv2D(3, 2), layers.PReLU(shared_axes=(1, 2)), layers.MaxPooling2D(2)],
+    ),
+    "pool, prelu": (
+        (7, 6, 2),
+        lambda: [layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.PReLU(), layers.Conv2D(2, 1)],
+    ),
     "hard sigmoid": ((5,), lambda: [layers.Dense(8, activation="hard_sigmoid"), END()]),
     "hard tanh": ((5,), lambda: [layers.Dense(8, activation="hard_tanh"), END()]),
     "soft shrink": ((5,), lambda: [layers.Dense(8, activation=keras.activations.soft_shrink), END()]),
@@ -168,11 +269,14 @@ CHAINS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "relu of images": ((5,), lambda: [RELU(), END()]),
     "tf.nn.relu": ((5,), lambda: [layers.Dense(8, activation=tf.nn.relu), layers.Dense(3, activation=tf.nn.softmax)]),
     "ops.relu": ((5,), lambda: [layers.Dense(8, activation=keras.ops.relu), layers.Dense(3, activation="sigmoid")]),
-    "a layer as activation": ((5,), lambda: [layers.Dense(8, activation=layers.ReLU()), layers.Dense(3), layers.Softmax()]),
+    "a layer as activation": (
+        (5,),
+        lambda: [layers.Dense(8, activation=layers.ReLU()), layers.Dense(3), layers.Softmax()],
+    ),
     "relu at the end": ((5,), lambda: [layers.Dense(8, activation="relu"), layers.Dense(3, activation="relu")]),
     "tanh at the end": ((5,), lambda: [layers.Dense(8, activation="relu"), layers.Dense(3, activation="tanh")]),
     "log softmax": ((5,), lambda: [layers.Dense(8, activation="relu"), layers.Dense(3, activation="log_softmax")]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -335,8 +439,19 @@ def test_populations_of_one_z_share_a_segment() -> None:
 
 
 def test_what_a_kernel_can_take_in_is_one_convolution() -> None:
-    network = compare(build((8, 7, 2), layers.ZeroPadding2D(1), layers.Conv2D(3, 3, strides=2), layers.BatchNormalization(),
-                            RELU(), layers.BatchNormalization(), layers.MaxPooling2D(2), layers.Conv2D(2, 1), RELU()))  # fmt: skip
+    network = compare(
+        build(
+            (8, 7, 2),
+            layers.ZeroPadding2D(1),
+            layers.Conv2D(3, 3, strides=2),
+            layers.BatchNormalization(),
+            RELU(),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(2, 1),
+            RELU(),
+        )
+    )
     maps = [type(map_).__name__ for node in network if isinstance(node, Segment) for map_ in node.maps.values()]
     assert maps == ["Convolution", "Convolution"]
     extremum = next(node for node in network if isinstance(node, Extremum))
