@@ -3,19 +3,34 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 SUITE ?= quickstart
+COUNT ?= 20000
+SEED ?= 0
+# Snakemake and its jobs end when make is gone, however it was ended.
+RUN := RELU2SNN_STARTED_BY=$$PPID $(BIN)/snakemake --profile pipeline/profiles/local --quiet rules
+# What users give goes to the shell as it is, through the environment: no quote ends early, and make expands nothing.
+override PYTHON := $(value PYTHON)
+override PORT := $(value PORT)
+override SUITE := $(value SUITE)
+override COUNT := $(value COUNT)
+override SEED := $(value SEED)
+export PYTHON PORT SUITE COUNT SEED
 
-.PHONY: quickstart smoke test lint bench ui report clean
+.PHONY: quickstart smoke test fuzz lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
-	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=quickstart
+	$(RUN) --config suite=quickstart
 	@$(BIN)/python -m relu2snn.stages.results suite=quickstart experiment=fmnist_fc
 	@echo "The table is outputs/quickstart/results.csv. To browse the runs and figures:  make ui    One file to send:  make report"
 
 smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files
-	$(BIN)/snakemake --profile pipeline/profiles/local --quiet rules --config suite=smoke
+	$(RUN) --config suite=smoke
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or refused in one line; 400 values of the configuration
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"
+	PYTHONPATH=tests $(BIN)/python -m fuzz.values 400 "$$SEED"
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -28,15 +43,15 @@ bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmar
 	$(BIN)/python benchmarks/run.py
 
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only; PORT names another port
-	@$(BIN)/python -m relu2snn.ui --port $(PORT)
+	@$(BIN)/python -m relu2snn.ui --port "$$PORT"
 
 report: .venv/runtime ## tables, figures, configs in one file to send: outputs/quickstart/report.html; SUITE=paper for another suite
-	@test -f outputs/$(SUITE)/report/results.html || { echo "outputs/$(SUITE): no finished run here; run the suite $(SUITE) first" >&2; exit 1; }
-	$(BIN)/snakemake --report outputs/$(SUITE)/report.html --report-stylesheet pipeline/report/style.css --config suite=$(SUITE)
+	@test -f "outputs/$$SUITE/report/results.html" || { echo "outputs/$$SUITE: no finished run here; run the suite $$SUITE first" >&2; exit 1; }
+	$(BIN)/snakemake --report "outputs/$$SUITE/report.html" --report-stylesheet pipeline/report/style.css --config "suite=$$SUITE"
 
 clean:
 	rm -rf outputs .snakemake data/smoke
 
 .venv/%: requirements/%.txt requirements/uv.txt pyproject.toml
-	PYTHON=$(PYTHON) scripts/install.sh $*
+	scripts/install.sh $*
 	touch $@

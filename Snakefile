@@ -1,34 +1,73 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
-from relu2snn.config import FIGURES
+import sys
+
+from relu2snn.config import (
+    FIGURES,
+    Paths,
+    sweep_point,
+    sweep_values,
+)
+from relu2snn.config.missing import needs_container
+from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
+    begin_workflow,
+    leave_out_unfinished,
+    make_halves_again,
+    only_reports,
+    overrides_text,
     prepare_environment,
     print_missing,
     select_or_exit,
     slice_text,
+    tracked_files,
 )
+from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
+from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
+from relu2snn.report import if_compared
+from relu2snn.stages._unfinished import show_what_is_finished
 
-# Folders with half of their files, or two files of weights for one network, end here instead of in a job.
+# What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
+# files of weights for one network, a folder that can't be written, a container engine that does not answer.
+MACHINE = [
+    lambda each: source_files(each.dataset.source),
+    lambda each: find_weights(each.weights),
+    lambda each: require_writable(Paths.of(each).suite_folder),
+    lambda each: require_writable(Paths.of(each).dataset),
+    lambda each: require_writable(Paths.of(each).folder),
+    lambda each: needs_container(each) and require_engine(each.container.engine),
+]
+REPORTS = only_reports(sys.argv)
 SELECTION = select_or_exit(
     config,
     SUPPORTED_FORMATS,
-    checks=[
-        lambda each: source_files(each.dataset.source),
-        lambda each: find_weights(each.weights),
-    ],
+    checks=MACHINE if workflow.is_main_process and not REPORTS else [],
+    typed=workflow.config_settings.config_args,
 )
-EXPERIMENTS = SELECTION.experiments
-PATHS = SELECTION.paths()
+if REPORTS:
+    SELECTION = leave_out_unfinished(SELECTION)
+# Patterns of the files of all runs; SELECTION.at gives the config of a folder.
+PATHS = Paths(SELECTION.outputs, SELECTION.suite.name)
+RUNS = [Paths.of(each) for each in SELECTION.runs]
+SWEEPS = [Paths.of(each) for each in SELECTION.sweeps]
+# Tables and pages show all that is finished, also by other calls.
+RESULTS = SELECTION.finished(
+    f"{PATHS.phase2}/result.json", [f"{each.phase2}/result.json" for each in RUNS]
+)
+SWEEP_RESULTS = SELECTION.finished(
+    f"{PATHS.sweep}/result.json", [f"{each.sweep}/result.json" for each in SWEEPS]
+)
 # Experiments run side by side, so each takes its share of the cores; calls that only show something name none.
 CORES = workflow.resource_settings.cores or 1
-THREADS = max(1, CORES // len(EXPERIMENTS))
+THREADS = max(1, CORES // len(RUNS))
 # So do the points of the sweeps.
-POINTS = sum(len(SELECTION.points(*sweep)) for sweep in SELECTION.sweeps)
+POINTS = sum(len(sweep_values(each)) for each in SELECTION.sweeps)
 SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
-prepare_environment(next(iter(EXPERIMENTS.values())))
+begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
+prepare_environment(SELECTION)
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
 
@@ -38,7 +77,8 @@ report: "pipeline/report/workflow.rst"
 
 wildcard_constraints:
     experiment="[^/]+",
-    dataset="[^/]+",
+    # The name of a data set and its variant.
+    dataset="[^/]+/[^/]+",
     variant="[^/]+",
     part="[0-9]+",
     sweep="[a-z_]+",
@@ -62,14 +102,12 @@ localrules:
 rule all:
     default_target: True
     input:
+        lambda wildcards: make_halves_again(workflow),
         PATHS.results,
         PATHS.page("runtimes"),
-        [SELECTION.paths(name).tracked for name in EXPERIMENTS],
-        [PATHS.sweeps] if SELECTION.sweeps else [],
-        [
-            f"{SELECTION.paths(name).sweep(sweep)}/mlflow.json"
-            for name, sweep in SELECTION.sweeps
-        ],
+        [each.tracked for each in RUNS],
+        [PATHS.sweeps] if SWEEPS else [],
+        [each.tracked_sweep for each in SWEEPS],
 
 
 include: "pipeline/data.smk"
@@ -82,3 +120,9 @@ include: "pipeline/phase2.smk"
 include: "pipeline/results.smk"
 include: "pipeline/sweep.smk"
 include: "pipeline/report.smk"
+
+
+# With a failed job, rules over all rows can't run.
+onerror:
+    if workflow.is_main_process:
+        show_what_is_finished(SELECTION, workflow.dag, workflow.scheduler.failed)

@@ -4,19 +4,19 @@
 rule data:
     input:
         lambda wildcards: source_files(
-            SELECTION.dataset(wildcards.dataset).dataset.source
+            SELECTION.at(PATHS.dataset, wildcards).dataset.source
         ),
     output:
         [
-            f"{PATHS.dataset('{dataset}')}/{split}_{kind}.npy"
+            f"{PATHS.dataset}/{split}_{kind}.npy"
             for split in ("train", "test")
             for kind in ("images", "labels")
         ],
-        source=f"{PATHS.dataset('{dataset}')}/source.json",
+        source=f"{PATHS.dataset}/source.json",
     log:
-        f"{PATHS.dataset('{dataset}')}.log",
+        f"{PATHS.dataset}.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}.tsv"
+        f"{PATHS.dataset}.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets(*ARRAY_FORMATS),
     conda:
@@ -25,6 +25,11 @@ rule data:
         mem_mb=2000,
         runtime=60,
     params:
-        slice=lambda wildcards: slice_text(SELECTION.dataset(wildcards.dataset), "data"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.dataset, wildcards), "data"
+        ),
+        given=lambda wildcards: states(
+            source_files(SELECTION.at(PATHS.dataset, wildcards).dataset.source)
+        ),
     shell:
         "python -m relu2snn.stages.data --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -4,15 +4,15 @@
 rule pass_order:
     input:
         lambda wildcards: [
-            f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/{folder}"
+            f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/{folder}"
             for folder in range(20)
         ],
     output:
-        f"{PATHS.dataset('{dataset}')}/order.tsv",
+        f"{PATHS.dataset}/order.tsv",
     log:
-        f"{PATHS.dataset('{dataset}')}_order.log",
+        f"{PATHS.dataset}_order.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}_order.tsv"
+        f"{PATHS.dataset}_order.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets("pass"),
     conda:
@@ -22,7 +22,7 @@ rule pass_order:
         runtime=60,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.dataset(wildcards.dataset), "pass_order"
+            SELECTION.at(PATHS.dataset, wildcards), "pass_order"
         ),
     shell:
         "python -m relu2snn.stages.pass_order --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -31,13 +31,13 @@ rule pass_order:
 # Parts of the test images, and after the last of them the calibration images.
 rule pass_part:
     input:
-        f"{PATHS.dataset('{dataset}')}/order.tsv",
+        f"{PATHS.dataset}/order.tsv",
     output:
-        multiext(f"{PATHS.dataset('{dataset}')}/parts/{{part}}", ".tsv", ".json"),
+        multiext(f"{PATHS.dataset}/parts/{{part}}", ".tsv", ".json"),
     log:
-        f"{PATHS.dataset('{dataset}')}_part{{part}}.log",
+        f"{PATHS.dataset}_part{{part}}.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}_part{{part}}.tsv"
+        f"{PATHS.dataset}_part{{part}}.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets("pass"),
     conda:
@@ -47,25 +47,25 @@ rule pass_part:
         runtime=4 * 60,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.dataset(wildcards.dataset), "pass_part"
+            SELECTION.at(PATHS.dataset, wildcards), "pass_part"
         ),
     shell:
-        "python -m relu2snn.stages.pass_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        "python -m relu2snn.stages.pass_part --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule pass_images:
     input:
         lambda wildcards: [
-            f"{PATHS.dataset(wildcards.dataset)}/parts/{part}{suffix}"
-            for part in range(SELECTION.dataset(wildcards.dataset).dataset.parts + 1)
+            f"{PATHS.dataset.format(dataset=wildcards.dataset)}/parts/{part}{suffix}"
+            for part in range(SELECTION.at(PATHS.dataset, wildcards).dataset.parts + 1)
             for suffix in (".tsv", ".json")
         ],
     output:
-        source=f"{PATHS.dataset('{dataset}')}/source.json",
+        source=f"{PATHS.dataset}/source.json",
     log:
-        f"{PATHS.dataset('{dataset}')}.log",
+        f"{PATHS.dataset}.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}.tsv"
+        f"{PATHS.dataset}.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets("pass"),
     conda:
@@ -75,7 +75,7 @@ rule pass_images:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.dataset(wildcards.dataset), "photographs"
+            SELECTION.at(PATHS.dataset, wildcards), "photographs"
         ),
     shell:
         "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -3,8 +3,8 @@
 
 rule phase1:
     input:
-        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
-        model=f"{PATHS.weights}/original.keras",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
+        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).weights}/original.keras",
     output:
         model=f"{PATHS.phase1}/scaled.keras",
         predictions=f"{PATHS.phase1}/predictions.npz",
@@ -20,7 +20,9 @@ rule phase1:
         mem_mb=6500,
         runtime=12 * 60,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase1"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.phase1, wildcards), "phase1"
+        ),
     shell:
         "python -m relu2snn.stages.phase1 --slice {params.slice:q} 2>&1 | tee {log:q}"
 
@@ -28,7 +30,7 @@ rule phase1:
 # Only windows that certify need it: one more pass over the calibration images.
 rule bounds:
     input:
-        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
         model=f"{PATHS.phase1}/scaled.keras",
     output:
         f"{PATHS.phase1}/bounds.json",
@@ -43,6 +45,8 @@ rule bounds:
         mem_mb=6500,
         runtime=12 * 60,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "bounds"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.phase1, wildcards), "bounds"
+        ),
     shell:
         "python -m relu2snn.stages.bounds --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -4,41 +4,43 @@
 rule convert:
     input:
         lambda wildcards: (
-            f"{SELECTION.paths(wildcards.experiment).phase1}/bounds.json"
-            if EXPERIMENTS[wildcards.experiment].phase2.window == "certified"
+            f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/bounds.json"
+            if SELECTION.at(PATHS.phase2, wildcards).phase2.window == "certified"
             else []
         ),
-        model=f"{PATHS.phase1}/scaled.keras",
-        result=f"{PATHS.phase1}/result.json",
+        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/scaled.keras",
+        result=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/result.json",
     output:
-        f"{PATHS.phase2()}/spiking.keras",
+        f"{PATHS.phase2}/spiking.keras",
     log:
-        PATHS.log("phase2_{variant}_convert"),
+        PATHS.log("phase2_convert"),
     benchmark:
-        PATHS.benchmark("phase2_{variant}_convert")
+        PATHS.benchmark("phase2_convert")
     conda:
         "../environment.yml"
     resources:
         mem_mb=6500,
         runtime=30,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "convert"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.phase2, wildcards), "convert"
+        ),
     shell:
         "python -m relu2snn.stages.convert --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule phase2:
     input:
-        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
-        predictions=f"{PATHS.phase1}/predictions.npz",
-        model=f"{PATHS.phase2()}/spiking.keras",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).dataset}/source.json",
+        predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/predictions.npz",
+        model=f"{PATHS.phase2}/spiking.keras",
     output:
         labels=f"{PATHS.part()}.npz",
         result=f"{PATHS.part()}.json",
     log:
-        PATHS.log("phase2_{variant}_part{part}"),
+        PATHS.log("phase2_part{part}"),
     benchmark:
-        PATHS.benchmark("phase2_{variant}_part{part}")
+        PATHS.benchmark("phase2_part{part}")
     conda:
         "../environment.yml"
     threads: THREADS
@@ -46,32 +48,37 @@ rule phase2:
         mem_mb=6500,
         runtime=24 * 60,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "phase2"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.phase2, wildcards), "phase2"
+        ),
     shell:
-        "python -m relu2snn.stages.phase2 --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        "python -m relu2snn.stages.phase2 --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule gather:
     input:
         lambda wildcards: [
-            SELECTION.paths(wildcards.experiment).part(wildcards.variant, part)
-            + suffix
-            for part in range(EXPERIMENTS[wildcards.experiment].dataset.parts)
+            SELECTION.paths_at(PATHS.phase2, wildcards).part(part) + suffix
+            for part in range(SELECTION.at(PATHS.phase2, wildcards).dataset.parts)
             for suffix in (".npz", ".json")
         ],
     output:
-        result=f"{PATHS.phase2()}/result.json",
-        predictions=f"{PATHS.phase2()}/predictions.npz",
+        result=f"{PATHS.phase2}/result.json",
+        predictions=f"{PATHS.phase2}/predictions.npz",
     log:
-        PATHS.log("phase2_{variant}_gather"),
+        PATHS.log("phase2_gather"),
     benchmark:
-        PATHS.benchmark("phase2_{variant}_gather")
+        PATHS.benchmark("phase2_gather")
+    wildcard_constraints:
+        experiment=SELECTION.own(PATHS.phase2),
     conda:
         "../environment.yml"
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "gather"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.phase2, wildcards), "gather"
+        ),
     shell:
         "python -m relu2snn.stages.gather --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -6,13 +6,13 @@ PLACES365 = f"{workflow.basedir}/pipeline/places365"
 
 rule places365_sample:
     input:
-        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/train",
+        lambda wildcards: f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/train",
     output:
-        f"{PATHS.dataset('{dataset}')}/train.tsv",
+        f"{PATHS.dataset}/train.tsv",
     log:
-        f"{PATHS.dataset('{dataset}')}_sample.log",
+        f"{PATHS.dataset}_sample.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}_sample.tsv"
+        f"{PATHS.dataset}_sample.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
@@ -22,7 +22,7 @@ rule places365_sample:
         runtime=60,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.dataset(wildcards.dataset), "places365_sample"
+            SELECTION.at(PATHS.dataset, wildcards), "places365_sample"
         ),
     shell:
         "python -m relu2snn.stages.places365_sample --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -30,14 +30,14 @@ rule places365_sample:
 
 rule places365_labels:
     input:
-        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/val_256",
-        lambda wildcards: f"{SELECTION.dataset(wildcards.dataset).dataset.source.directory}/places365_val.txt",
+        lambda wildcards: f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/val_256",
+        lambda wildcards: f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/places365_val.txt",
     output:
-        f"{PATHS.dataset('{dataset}')}/test.tsv",
+        f"{PATHS.dataset}/test.tsv",
     log:
-        f"{PATHS.dataset('{dataset}')}_labels.log",
+        f"{PATHS.dataset}_labels.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}_labels.tsv"
+        f"{PATHS.dataset}_labels.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
@@ -47,7 +47,7 @@ rule places365_labels:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.dataset(wildcards.dataset), "places365_labels"
+            SELECTION.at(PATHS.dataset, wildcards), "places365_labels"
         ),
     shell:
         "python -m relu2snn.stages.places365_labels --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -60,25 +60,31 @@ rule places365_image:
     output:
         PATHS.container,
     log:
-        f"{PATHS.suite_folder}/container.log",
+        f"{PATHS.dataset}_container.log",
     benchmark:
-        f"{PATHS.suite_folder}/container.tsv"
+        f"{PATHS.dataset}_container.tsv"
     conda:
         "../environment.yml"
     resources:
         mem_mb=1000,
         runtime=60,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "places365_image"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.dataset, wildcards), "places365_image"
+        ),
     shell:
         "python -m relu2snn.stages.places365_image --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule places365_weights:
     input:
-        PATHS.container,
-        lambda wildcards: EXPERIMENTS[wildcards.experiment].weights.caffemodel,
-        lambda wildcards: EXPERIMENTS[wildcards.experiment].weights.prototxt,
+        lambda wildcards: SELECTION.paths_at(PATHS.weights, wildcards).container,
+        lambda wildcards: named(
+            SELECTION.at(PATHS.weights, wildcards), "weights.caffemodel"
+        ),
+        lambda wildcards: named(
+            SELECTION.at(PATHS.weights, wildcards), "weights.prototxt"
+        ),
     output:
         f"{PATHS.weights}/{{stem}}.npz",
     log:
@@ -92,7 +98,7 @@ rule places365_weights:
         runtime=30,
     params:
         slice=lambda wildcards: slice_text(
-            EXPERIMENTS[wildcards.experiment], "places365_weights"
+            SELECTION.at(PATHS.weights, wildcards), "places365_weights"
         ),
     shell:
         "python -m relu2snn.stages.places365_weights --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -103,20 +109,20 @@ rule places365_part:
     input:
         PATHS.container,
         lambda wildcards: "{}/{}.tsv".format(
-            PATHS.dataset(wildcards.dataset),
+            PATHS.dataset.format(dataset=wildcards.dataset),
             (
                 "train"
                 if int(wildcards.part)
-                == SELECTION.dataset(wildcards.dataset).dataset.parts
+                == SELECTION.at(PATHS.dataset, wildcards).dataset.parts
                 else "test"
             ),
         ),
     output:
-        multiext(f"{PATHS.dataset('{dataset}')}/parts/{{part}}", ".npy", ".json"),
+        multiext(f"{PATHS.dataset}/parts/{{part}}", ".npy", ".json"),
     log:
-        f"{PATHS.dataset('{dataset}')}_part{{part}}.log",
+        f"{PATHS.dataset}_part{{part}}.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}_part{{part}}.tsv"
+        f"{PATHS.dataset}_part{{part}}.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
@@ -126,27 +132,27 @@ rule places365_part:
         runtime=60,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.dataset(wildcards.dataset), "places365_part"
+            SELECTION.at(PATHS.dataset, wildcards), "places365_part"
         ),
     shell:
-        "python -m relu2snn.stages.places365_part --part {wildcards.part} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        "python -m relu2snn.stages.places365_part --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule places365:
     input:
         lambda wildcards: [
-            f"{PATHS.dataset(wildcards.dataset)}/parts/{part}{suffix}"
-            for part in range(SELECTION.dataset(wildcards.dataset).dataset.parts + 1)
+            f"{PATHS.dataset.format(dataset=wildcards.dataset)}/parts/{part}{suffix}"
+            for part in range(SELECTION.at(PATHS.dataset, wildcards).dataset.parts + 1)
             for suffix in (".npy", ".json")
         ],
-        f"{PATHS.dataset('{dataset}')}/test.tsv",
+        f"{PATHS.dataset}/test.tsv",
     output:
-        f"{PATHS.dataset('{dataset}')}/test_labels.npy",
-        source=f"{PATHS.dataset('{dataset}')}/source.json",
+        f"{PATHS.dataset}/test_labels.npy",
+        source=f"{PATHS.dataset}/source.json",
     log:
-        f"{PATHS.dataset('{dataset}')}.log",
+        f"{PATHS.dataset}.log",
     benchmark:
-        f"{PATHS.dataset('{dataset}')}.tsv"
+        f"{PATHS.dataset}.tsv"
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
@@ -156,7 +162,7 @@ rule places365:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.dataset(wildcards.dataset), "photographs"
+            SELECTION.at(PATHS.dataset, wildcards), "photographs"
         ),
     shell:
         "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -3,11 +3,7 @@
 
 rule provenance:
     input:
-        lambda wildcards: "{}/result.json".format(
-            SELECTION.paths(wildcards.experiment).phase2(
-                SELECTION.variant(wildcards.experiment)
-            )
-        ),
+        f"{PATHS.phase2}/result.json",
     output:
         f"{PATHS.provenance}/config.yaml",
         f"{PATHS.provenance}/software.json",
@@ -15,12 +11,14 @@ rule provenance:
             f"{PATHS.provenance}/config.html",
             caption="report/config.rst",
             category="Configuration",
-            labels={"experiment": "{experiment}"},
+            labels=lambda wildcards: {"experiment": SELECTION.shown_name(wildcards)},
         ),
     log:
         PATHS.log("provenance"),
     benchmark:
         PATHS.benchmark("provenance")
+    wildcard_constraints:
+        experiment=SELECTION.own(PATHS.provenance),
     conda:
         "../environment.yml"
     resources:
@@ -28,7 +26,7 @@ rule provenance:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            EXPERIMENTS[wildcards.experiment], "provenance"
+            SELECTION.at(PATHS.phase2, wildcards), "provenance"
         ),
     shell:
         "python -m relu2snn.stages.provenance --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -37,14 +35,23 @@ rule provenance:
 rule report_results:
     input:
         PATHS.results,
-        [f"{SELECTION.paths(name).provenance}/config.yaml" for name in EXPERIMENTS],
+        SELECTION.finished(
+            f"{PATHS.provenance}/config.yaml",
+            [f"{each.provenance}/config.yaml" for each in RUNS],
+        ),
     output:
         f"{PATHS.suite_folder}/report/summary.csv",
         report(
             PATHS.page("results"),
             caption="report/results.rst",
-            category="Comparison with the paper",
-            labels={"table": "Results beside published ones"},
+            category=if_compared(
+                PATHS.page("results"), "Comparison with the paper", "Results"
+            ),
+            labels=if_compared(
+                PATHS.page("results"),
+                {"table": "Results beside published ones"},
+                {"table": "All results"},
+            ),
         ),
         report(
             PATHS.page("software"),
@@ -62,7 +69,7 @@ rule report_results:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_results"),
+        slice=slice_text(SELECTION.runs[0], "report_results"),
     shell:
         "python -m relu2snn.stages.report_results --slice {params.slice:q} 2>&1 | tee {log:q}"
 
@@ -88,7 +95,7 @@ rule report_sweeps:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_sweeps"),
+        slice=slice_text(SELECTION.runs[0], "report_sweeps"),
     shell:
         "python -m relu2snn.stages.report_sweeps --slice {params.slice:q} 2>&1 | tee {log:q}"
 
@@ -97,8 +104,10 @@ rule report_sweeps:
 rule report_runtimes:
     input:
         PATHS.page("results"),
-        [PATHS.page("sweeps")] if SELECTION.sweeps else [],
-        expand(rules.figures.output, experiment=EXPERIMENTS),
+        [PATHS.page("sweeps")] if SWEEP_RESULTS else [],
+        SELECTION.finished(
+            f"{PATHS.figures}/data.npz", [f"{each.figures}/data.npz" for each in RUNS]
+        ),
     output:
         report(
             PATHS.page("runtimes"),
@@ -116,6 +125,6 @@ rule report_runtimes:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "report_runtimes"),
+        slice=slice_text(SELECTION.runs[0], "report_runtimes"),
     shell:
         "python -m relu2snn.stages.report_runtimes --slice {params.slice:q} 2>&1 | tee {log:q}"

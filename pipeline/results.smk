@@ -8,18 +8,13 @@ FORMATS = {"png": "picture (PNG)", "svg": "drawing (SVG)"}
 
 rule figures:
     input:
-        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
-        phase1=[
-            f"{PATHS.phase1}/{name}"
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.figures, wildcards).dataset}/source.json",
+        phase1=lambda wildcards: [
+            f"{SELECTION.paths_at(PATHS.figures, wildcards).phase1}/{name}"
             for name in ("result.json", "predictions.npz", "scaled.keras")
         ],
         phase2=lambda wildcards: [
-            "{}/{}".format(
-                SELECTION.paths(wildcards.experiment).phase2(
-                    SELECTION.variant(wildcards.experiment)
-                ),
-                name,
-            )
+            f"{SELECTION.paths_at(PATHS.figures, wildcards).phase2}/{name}"
             for name in ("result.json", "predictions.npz", "spiking.keras")
         ],
     output:
@@ -28,7 +23,7 @@ rule figures:
                 f"{PATHS.figures}/{name}.{suffix}",
                 caption=f"report/{name}.rst",
                 category="Figures",
-                subcategory="{experiment}",
+                subcategory=SELECTION.shown_name,
                 labels={
                     "figure": name.replace("_", " ").capitalize(),
                     "format": FORMATS[suffix],
@@ -42,6 +37,8 @@ rule figures:
         PATHS.log("figures"),
     benchmark:
         PATHS.benchmark("figures")
+    wildcard_constraints:
+        experiment=SELECTION.own(PATHS.figures),
     conda:
         "../environment.yml"
     threads: THREADS
@@ -49,20 +46,23 @@ rule figures:
         mem_mb=9000,
         runtime=2 * 60,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "figures"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.figures, wildcards), "figures"
+        ),
         # For the captions; what they say changes the figures, too.
-        dataset=lambda wildcards: EXPERIMENTS[wildcards.experiment].dataset.name,
-        variant=lambda wildcards: SELECTION.variant(wildcards.experiment),
-        zeta=lambda wildcards: EXPERIMENTS[wildcards.experiment].phase2.zeta,
+        dataset=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).dataset.name,
+        window=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.window,
+        overrides=lambda wildcards: overrides_text(
+            SELECTION.at(PATHS.figures, wildcards)
+        ),
+        zeta=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.zeta,
     shell:
         "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule track:
     input:
-        rules.figures.input,
-        rules.figures.output,
-        source=f"{PATHS.weights}/source.json",
+        lambda wildcards: tracked_files(SELECTION.paths_at(PATHS.phase2, wildcards)),
     output:
         PATHS.tracked,
     log:
@@ -75,17 +75,16 @@ rule track:
         mem_mb=1000,
         runtime=30,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "track"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.phase2, wildcards), "track"
+        ),
     shell:
         "python -m relu2snn.stages.track --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule results:
     input:
-        [
-            f"{SELECTION.paths(name).phase2(SELECTION.variant(name))}/result.json"
-            for name in EXPERIMENTS
-        ],
+        RESULTS,
     output:
         PATHS.results,
     log:
@@ -98,6 +97,6 @@ rule results:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "results"),
+        slice=slice_text(SELECTION.runs[0], "results"),
     shell:
         "python -m relu2snn.stages.results --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -3,15 +3,15 @@
 
 rule sweep_point:
     input:
-        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).dataset}/source.json",
         lambda wildcards: (
-            f"{SELECTION.paths(wildcards.experiment).phase1}/bounds.json"
-            if EXPERIMENTS[wildcards.experiment].phase2.window == "certified"
+            f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/bounds.json"
+            if SELECTION.at(PATHS.points, wildcards).phase2.window == "certified"
             else []
         ),
-        predictions=f"{PATHS.phase1}/predictions.npz",
-        model=f"{PATHS.phase1}/scaled.keras",
-        result=f"{PATHS.phase1}/result.json",
+        predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/predictions.npz",
+        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/scaled.keras",
+        result=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/result.json",
     output:
         labels=f"{PATHS.point()}.npz",
         result=f"{PATHS.point()}.json",
@@ -27,7 +27,7 @@ rule sweep_point:
         runtime=7 * 24 * 60,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.points(wildcards.experiment, wildcards.sweep)[wildcards.value],
+            sweep_point(SELECTION.at(PATHS.points, wildcards), float(wildcards.value)),
             "sweep_point",
         ),
     shell:
@@ -37,26 +37,28 @@ rule sweep_point:
 rule sweep_gather:
     input:
         lambda wildcards: [
-            f"{SELECTION.paths(wildcards.experiment).point(wildcards.sweep, value)}.json"
-            for value in SELECTION.points(wildcards.experiment, wildcards.sweep)
+            f"{SELECTION.paths_at(PATHS.sweep, wildcards).point(value)}.json"
+            for value in sweep_values(SELECTION.at(PATHS.sweep, wildcards))
         ],
     output:
         [
             report(
-                f"{PATHS.sweep()}/{{sweep}}.{suffix}",
+                f"{PATHS.sweep}/{{sweep}}.{suffix}",
                 caption="report/sweep.rst",
                 category="Robustness",
-                subcategory="{experiment}",
+                subcategory=SELECTION.shown_name,
                 labels={"sweep": "{sweep}", "format": FORMATS[suffix]},
             )
             for suffix in FORMATS
         ],
-        table=f"{PATHS.sweep()}/table.csv",
-        result=f"{PATHS.sweep()}/result.json",
+        table=f"{PATHS.sweep}/table.csv",
+        result=f"{PATHS.sweep}/result.json",
     log:
         PATHS.log("sweep_{sweep}_gather"),
     benchmark:
         PATHS.benchmark("sweep_{sweep}_gather")
+    wildcard_constraints:
+        experiment=SELECTION.own(PATHS.sweep),
     conda:
         "../environment.yml"
     resources:
@@ -64,7 +66,7 @@ rule sweep_gather:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.sweeps[wildcards.experiment, wildcards.sweep], "sweep_gather"
+            SELECTION.at(PATHS.sweep, wildcards), "sweep_gather"
         ),
     shell:
         "python -m relu2snn.stages.sweep_gather --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -73,9 +75,9 @@ rule sweep_gather:
 rule track_sweep:
     input:
         rules.sweep_gather.output,
-        parent=PATHS.tracked,
+        parent=lambda wildcards: SELECTION.paths_at(PATHS.sweep, wildcards).tracked,
     output:
-        f"{PATHS.sweep()}/mlflow.json",
+        PATHS.tracked_sweep,
     log:
         PATHS.log("sweep_{sweep}_track"),
     benchmark:
@@ -87,7 +89,7 @@ rule track_sweep:
         runtime=30,
     params:
         slice=lambda wildcards: slice_text(
-            SELECTION.sweeps[wildcards.experiment, wildcards.sweep], "track_sweep"
+            SELECTION.at(PATHS.sweep, wildcards), "track_sweep"
         ),
     shell:
         "python -m relu2snn.stages.track_sweep --slice {params.slice:q} 2>&1 | tee {log:q}"
@@ -95,10 +97,7 @@ rule track_sweep:
 
 rule sweep_results:
     input:
-        [
-            f"{SELECTION.paths(name).sweep(sweep)}/result.json"
-            for name, sweep in SELECTION.sweeps
-        ],
+        SWEEP_RESULTS,
     output:
         PATHS.sweeps,
     log:
@@ -111,6 +110,6 @@ rule sweep_results:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=slice_text(next(iter(EXPERIMENTS.values())), "sweep_results"),
+        slice=slice_text(SELECTION.runs[0], "sweep_results"),
     shell:
         "python -m relu2snn.stages.sweep_results --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -3,7 +3,7 @@
 
 rule train:
     input:
-        lambda wildcards: f"{PATHS.dataset(EXPERIMENTS[wildcards.experiment].dataset.name)}/source.json",
+        lambda wildcards: f"{SELECTION.paths_at(PATHS.train, wildcards).dataset}/source.json",
     output:
         model=f"{PATHS.train}/trained.keras",
         history=f"{PATHS.train}/history.json",
@@ -18,15 +18,18 @@ rule train:
         mem_mb=6500,
         runtime=24 * 60,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "train"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.train, wildcards), "train"
+        ),
     shell:
         "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
 rule weights:
     input:
-        lambda wildcards: find_weights(EXPERIMENTS[wildcards.experiment].weights)
-        or SELECTION.made_weights(wildcards.experiment),
+        lambda wildcards: weights_input(
+            SELECTION.at(PATHS.weights, wildcards), find_weights
+        ),
     output:
         model=f"{PATHS.weights}/original.keras",
         source=f"{PATHS.weights}/source.json",
@@ -40,6 +43,11 @@ rule weights:
         mem_mb=5000,
         runtime=30,
     params:
-        slice=lambda wildcards: slice_text(EXPERIMENTS[wildcards.experiment], "weights"),
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.weights, wildcards), "weights"
+        ),
+        given=lambda wildcards: states(
+            given_files(SELECTION.at(PATHS.weights, wildcards), find_weights)
+        ),
     shell:
         "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -5,11 +5,13 @@
 The folders are skimage/data and sklearn/datasets/images of the installed packages; neither is a requirement.
 """
 
-import argparse
+import sys
 from pathlib import Path
 
 from PIL import Image
 
+from relu2snn.arguments import Arguments
+from relu2snn.errors import UserError, printable
 from relu2snn.files import atomic_path
 
 # Left, upper, width and height of the cut.
@@ -26,7 +28,7 @@ QUALITY = 88
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Arguments("make_photographs", __doc__.partition("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, help="folders with the photographs")
     parser.add_argument("--output", type=Path, default=Path("data/sample/photographs"))
     arguments = parser.parse_args()
@@ -40,4 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"make_photographs: {printable(str(error))}")

@@ -3,16 +3,16 @@
 python scripts/make_sample.py /usr/share/datasets/fashion-mnist
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.arguments import Arguments, whole
 from relu2snn.config.schema import Source
 from relu2snn.datasets import load_arrays, write_idx
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, printable
 
 CLASSES = 10
 TRAIN_PER_CLASS = 500
@@ -26,9 +26,9 @@ def choose(labels: NDArray[np.int64], per_class: int, random: np.random.RandomSt
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Arguments("make_sample", __doc__.partition("\n")[0])
     parser.add_argument("folder", help="folder with the four idx files of the full Fashion-MNIST")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
     parser.add_argument("--output", type=Path, default=Path("data/sample/fmnist"))
     arguments = parser.parse_args()
     source = Source(format="idx", kind="real", directory=arguments.folder, train_images=60_000, test_images=10_000)
@@ -47,4 +47,4 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"make_sample: {error}")
+        sys.exit(f"make_sample: {printable(str(error))}")

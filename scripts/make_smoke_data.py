@@ -6,8 +6,8 @@
 All of it is synthetic: no class, no label and no network means anything. The same values give the same files.
 """
 
-import argparse
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +15,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from relu2snn.arguments import Arguments, share, whole
+from relu2snn.errors import UserError, machine_error, one_line, printable, shown
+from relu2snn.processes import end_with_starter
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "data" / "sample" / "photographs"
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -199,21 +203,26 @@ def write_readme(folder: Path, name: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Arguments("make_smoke_data", __doc__.partition("\n")[0])
     formats = parser.add_subparsers(dest="format", required=True)
+    number = {"type": whole(1, 10_000)}
     places = formats.add_parser("places365")
-    places.add_argument("--classes", type=int, default=6)
-    places.add_argument("--per-class", type=int, default=3, help="training images of each class")
-    places.add_argument("--images", type=int, default=7, help="validation images")
+    places.add_argument("--classes", default=6, **number)
+    places.add_argument("--per-class", default=3, **number, help="training images of each class")
+    places.add_argument("--images", default=7, **number, help="validation images")
     scattered = formats.add_parser("pass")
-    scattered.add_argument("--classes", type=int, default=10)
-    scattered.add_argument("--per-folder", type=int, default=2, help="readable images of each folder")
-    scattered.add_argument("--damaged", type=int, default=6, help="images of each kind that is skipped")
+    scattered.add_argument("--classes", default=10, **number)
+    scattered.add_argument("--per-folder", default=2, **number, help="readable images of each folder")
+    scattered.add_argument("--damaged", type=whole(0, 10_000), default=6, help="images of each kind that is skipped")
     for command in (places, scattered):
         command.add_argument("folder", type=Path)
-        command.add_argument("--width", type=float, default=0.0625, help="share of VGG16's units in each hidden layer")
-        command.add_argument("--seed", type=int, default=0)
+        command.add_argument(
+            "--width", type=share(4), default=0.0625, help="share of VGG16's units in each hidden layer"
+        )
+        command.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
     given = parser.parse_args()
+    if given.folder.exists() and not given.folder.is_dir():
+        raise UserError(f"{shown(given.folder)}: not a folder; name one to write to")
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.format == "places365":
         make_places365(given.folder, given.classes, given.per_class, given.images, given.width, given.seed)
@@ -222,4 +231,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # As a job of the workflow.
+    end_with_starter()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"make_smoke_data: {printable(str(error))}")
+    except (OSError, MemoryError) as error:
+        sys.exit(f"make_smoke_data: {machine_error(error) or one_line(error)}")

@@ -34,7 +34,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture
 def tracking(shared: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The shared store, as stages find it."""
-    monkeypatch.setenv("RELU2SNN_TRACKING", json.dumps(shared))
+    monkeypatch.setenv("RELU2SNN_TRACKING", json.dumps({"": shared}))
     return shared
 
 

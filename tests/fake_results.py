@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+from stamped import write_json, write_npz
 
 from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice, stage_slice
-from relu2snn.files import read_json, write_json
+from relu2snn.files import digest_of, read_json
 from relu2snn.stages.track import run
 
 LAYERS = ["conv2d", "conv2d_1"]
@@ -14,19 +15,24 @@ LAYERS = ["conv2d", "conv2d_1"]
 
 def config_slice(tmp_path, suite, *overrides, experiment="fmnist_lenet"):
     # Networks that were never made can't be logged.
-    ours = [f"outputs={tmp_path}", "tracking.models=[]"]
+    models = [] if any(each.startswith("tracking.models=") for each in overrides) else ["tracking.models=[]"]
+    ours = [f"outputs={tmp_path}", *models]
     whole = compose_experiment(experiment, compose_suite("quickstart"), [*ours, *overrides])
     values = stage_slice(whole, "track")
     values["suite"]["name"] = suite
     return values
 
 
-def fake_results(values, trained=True, labelled=True, variants=("base",), **changes):
+def paths_of(values):
+    return Paths.of(from_slice(values))
+
+
+def fake_results(values, trained=True, labelled=True, **changes):
     """Result files of an experiment that never ran."""
-    paths = Paths(values["outputs"], values["suite"]["name"], values["name"])
+    paths = paths_of(values)
     accuracy = changes.get("accuracy", 0.875) if labelled else None
     write_json(
-        f"{paths.dataset(values['dataset']['name'])}/source.json",
+        f"{paths.dataset}/source.json",
         {
             "kind": "sample",
             "digest": changes.get("digest", "0123456789abcdef" * 4),
@@ -66,40 +72,45 @@ def fake_results(values, trained=True, labelled=True, variants=("base",), **chan
             "seconds": 8.0,
         },
     )
-    np.savez(f"{paths.phase1}/predictions.npz", labels=np.arange(10))
-    for zeta, variant in enumerate(variants, start=1):
-        write_json(
-            f"{paths.phase2(variant)}/result.json",
-            {
-                "variant": variant,
-                "dataset": values["dataset"]["name"],
-                "images": 1000,
-                "layers": LAYERS,
-                "windows": [[1.0, 4.75], [4.75, 12.5]],
-                "accuracy": accuracy,
-                "agreement": changes.get("agreement", 1.0),
-                "latency": 12.5,
-                "zeta": zeta / 2,
-                "noise": 0.0,
-                "alpha_noise": 0.0,
-                "seed": 0,
-                "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
-                "exact": False,
-                "certified": {"total": 0.875, "layers": [0.75, 1.0]},
-                "simulated": {"total": 2, "layers": [2, 0]},
-                "early_spikes": {"total": 1, "layers": [1, 0]},
-                "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
-                "seconds": 30.0,
-            },
-        )
-    Path(paths.figures).mkdir(exist_ok=True)
-    Path(paths.figures, "layer_maxima.png").write_bytes(b"not really a picture")
+    write_npz(f"{paths.phase1}/predictions.npz", {"labels": np.arange(10)})
+    write_json(
+        f"{paths.phase2}/result.json",
+        {
+            "experiment": values["name"],
+            "variant": values["run"]["phase2"],
+            "overrides": values["run"]["overrides"],
+            "run": values["run"],
+            "dataset": values["dataset"]["name"],
+            "images": 1000,
+            "layers": LAYERS,
+            "windows": [[1.0, 4.75], [4.75, 12.5]],
+            "accuracy": accuracy,
+            "agreement": changes.get("agreement", 1.0),
+            "latency": 12.5,
+            "zeta": 0.5,
+            "noise": 0.0,
+            "alpha_noise": 0.0,
+            "seed": 0,
+            "spiking_fraction": {"total": 0.4, "layers": [0.2, 0.6]},
+            "exact": False,
+            "certified": {"total": 0.875, "layers": [0.75, 1.0]},
+            "simulated": {"total": 2, "layers": [2, 0]},
+            "not_exact": [f"1 spikes came before their window: 1 in {LAYERS[0]}"],
+            "early_spikes": {"total": 1, "layers": [1, 0]},
+            "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
+            "seconds": 30.0,
+        },
+    )
+    Path(paths.figures).mkdir(parents=True, exist_ok=True)
+    picture = Path(paths.figures, "layer_maxima.png")
+    picture.write_bytes(b"not really a picture")
+    write_npz(f"{paths.figures}/data.npz", {}, files={picture.name: digest_of(picture)})
     return paths
 
 
 def track(values):
     run(from_slice(values), None)
-    return read_json(Paths(values["outputs"], values["suite"]["name"], values["name"]).tracked)
+    return {key: value for key, value in read_json(paths_of(values).tracked).items() if key != "made"}
 
 
 def make_newer(values):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from relu2snn.config import Paths, compose_experiment, compose_suite, split_overrides
 from relu2snn.datasets import read_idx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +46,12 @@ def snakemake(folder: Path, *arguments: str, **options: str) -> subprocess.Compl
     )
 
 
+def paths(folder: Path, experiment: str, overrides: str = OVERRIDES, suite: str = "paper", sweep: str = "") -> Paths:
+    """Where a run of Snakemake in `folder` puts the files of an experiment."""
+    given = [*split_overrides(overrides), f"outputs={folder}/outputs"]
+    return Paths.of(compose_experiment(experiment, compose_suite(suite), given, sweep))
+
+
 def sweep(folder: Path, values: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A small network of the suite smoke, swept over `values` of the noise."""
     return snakemake(folder, *arguments, overrides=SWEEP_OVERRIDES + values, **SWEEP_OPTIONS)
@@ -62,6 +69,18 @@ def make_report(folder: Path, file: Path, overrides: str, **options: str) -> sub
 
 def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+
+
+def without_engines(folder: Path) -> dict[str, str]:
+    """The environment of a machine that has no container engine: a PATH with all programs but these."""
+    folder.mkdir()
+    for place in reversed(os.environ["PATH"].split(os.pathsep)):
+        for program in Path(place).glob("*"):
+            link = folder / program.name
+            if program.name not in ("docker", "podman"):
+                link.unlink(missing_ok=True)
+                link.symlink_to(program)
+    return environment() | {"PATH": str(folder)}
 
 
 def jobs(output: str) -> dict[str, int]:

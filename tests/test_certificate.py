@@ -14,6 +14,7 @@ from relu2snn.mapping import Network, convert, fold, measure, read, scale, to_sp
 from relu2snn.spiking import SpikingConv2D, SpikingDense, SpikingRun, spike_times
 from relu2snn.spiking.certificate import growth
 from relu2snn.spiking.decide import Evidence
+from relu2snn.spiking.engine import _gaps, evidence_of, fire, simulate
 
 LOW, HIGH = -1.0, 2.0
 
@@ -24,15 +25,17 @@ def slack_type(request, monkeypatch) -> Any:
     chosen = request.param
     bits = (np.uint16, tf.uint16) if chosen == tf.bfloat16 else (np.uint32, tf.uint32)
     monkeypatch.setattr("relu2snn.spiking.certificate.slack_type", chosen)
-    monkeypatch.setattr("relu2snn.spiking.neurons.slack_type", chosen)
-    monkeypatch.setattr("relu2snn.spiking.neurons._BITS", bits[0])
-    monkeypatch.setattr("relu2snn.spiking.neurons._TF_BITS", bits[1])
+    monkeypatch.setattr("relu2snn.spiking.engine.slack_type", chosen)
+    monkeypatch.setattr("relu2snn.spiking.engine._BITS", bits[0])
+    monkeypatch.setattr("relu2snn.spiking.engine._TF_BITS", bits[1])
     return chosen
 
 
-def layer_leads(layer: Any, leads: np.ndarray, certify: bool) -> np.ndarray:
-    layer.certify, layer.evidence = certify, Evidence()
-    return np.asarray(layer(tf.constant(leads)))
+def layer_leads(layer: Any, leads: np.ndarray, certify: bool, coarse: bool = False) -> tuple[np.ndarray, Evidence]:
+    """Leads of a layer, and what became of its pairs."""
+    inputs, weights = tf.constant(leads), layer.parameters()
+    fired = fire(layer, inputs, weights, layer.derive(), coarse) if certify else simulate(layer, inputs, weights)
+    return np.asarray(fired.leads), evidence_of(fired.counts, fired.sizes)
 
 
 def set_weights(layer: Any, shape: tuple[int, ...], weights: np.ndarray, bias: np.ndarray, alpha: np.ndarray) -> None:
@@ -47,7 +50,8 @@ def set_weights(layer: Any, shape: tuple[int, ...], weights: np.ndarray, bias: n
 
 def assert_same_spikes(layer: Any, leads: np.ndarray) -> None:
     """Equal leads, unless V only touches a threshold: then rounding decides, and both must be on it."""
-    fast, slow = layer_leads(layer, leads, True), layer_leads(layer, leads, False)
+    fast, slow = layer_leads(layer, leads, True)[0], layer_leads(layer, leads, False)[0]
+    np.testing.assert_array_equal(np.asarray(layer(tf.constant(leads))), fast)
     different = np.argwhere(np.abs(fast - slow) > 1e-9)
     kernel, threshold, drive = (np.asarray(value) for value in layer.get_weights())
     before, window = layer.t_min - layer.t_start, layer.t_max - layer.t_min
@@ -100,13 +104,12 @@ def test_a_convolution_spikes_when_every_event_says(slack_type, window, strides,
     shape = layer.compute_output_shape((None, 9, 8, 4))[1:]
     set_weights(layer, (None, 9, 8, 4), weights, draw.normal(0, 0.3, shape), np.ones(5))
     leads = np.maximum(draw.uniform(-1, 1, (3, 9, 8, 4)), 0.0) - lateness * draw.random((3, 9, 8, 4))
-    fast = layer_leads(layer, leads, True)
-    evidence = layer.evidence
-    np.testing.assert_allclose(fast, layer_leads(layer, leads, False), rtol=0, atol=1e-9)
-    assert evidence.early == layer.evidence.early
+    fast, evidence = layer_leads(layer, leads, True)
+    slow, expected = layer_leads(layer, leads, False)
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-9)
+    assert evidence.early == expected.early
     # In blocks, which are tried after a batch with nothing open, and given up: the same spikes.
-    layer.blocks.active = True
-    np.testing.assert_allclose(layer_leads(layer, leads, True), fast, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(layer_leads(layer, leads, True, coarse=True)[0], fast, rtol=0, atol=1e-9)
     # Both ways of deciding a pair must have been taken for the comparison to say something.
     assert evidence.early > 0 or window > 1
     assert evidence.simulated < fast.size or (lateness > 0 and window < 1)
@@ -126,9 +129,6 @@ def test_networks_spike_when_every_event_says_with_any_noise(model, zeta, noise,
     spiking, _, x = spiking_network(model, zeta=zeta, noise=noise, alpha_noise=alpha_noise)
     results = []
     for certify in (True, False):
-        for layer in spiking.layers:
-            if hasattr(layer, "reseed"):
-                layer.reseed(0)
         results.append(spike_times(spiking, x, certify))
     for name, times in results[0].items():
         np.testing.assert_allclose(times, results[1][name], rtol=0, atol=1e-9, err_msg=name)
@@ -155,8 +155,8 @@ def test_leaving_out_the_simulation_of_open_pairs_would_be_noticed(monkeypatch) 
     """The mutation: what the certificate leaves open is taken for certified. The comparisons above must see it."""
     spiking, _, x = spiking_network(dense_network(1, "after"), zeta=-0.5)
     true = spike_times(spiking, x)
-    nothing = np.empty(0, np.int64), np.empty(0)
-    monkeypatch.setattr("relu2snn.spiking.neurons.decide", lambda *_: nothing)
+    nothing = np.empty(0, np.int64), np.empty(0), Evidence()
+    monkeypatch.setattr("relu2snn.spiking.engine.decide", lambda *_: nothing)
     mutated = spike_times(spiking, x)
     assert max(np.abs(true[name] - mutated[name]).max() for name in true) > 1e-3
 
@@ -174,7 +174,7 @@ def test_no_potential_rises_above_its_bound(slack_type, inputs, noise) -> None:
         layer, (None, inputs), weights * np.minimum(1, 0.9 / np.abs(weights.sum(0))), draw.normal(0, 0.1, 32), alpha
     )
     leads = np.maximum(draw.normal(-0.2, 1, (16, inputs)), 0).clip(0, before) + noise * draw.normal(size=(16, inputs))
-    bits, latest, largest, _ = layer._gaps(leads)
+    bits, latest, largest = _gaps(layer, leads, coarse=False)
     constants = layer.derive()
     slack = layer.apply_padded(tf.bitcast(tf.constant(bits), slack_type), constants.negative, 1)
     slack = np.asarray(tf.cast(slack, tf.float64)) / np.asarray(constants.gain)
@@ -215,9 +215,7 @@ def test_slacks_of_blocks_bound_those_of_their_positions(slack_type, strides, di
     negative = layer.derive().negative
     slacks = []
     for step in (1, 2):
-        layer.blocks.active = step == 2
-        bits, _, _, coarse = layer._gaps(leads)
-        assert coarse == (step == 2)
+        bits, _, _ = _gaps(layer, leads, coarse=step == 2)
         slack = layer.apply_padded(tf.bitcast(tf.constant(bits), slack_type), negative, step)
         slacks.append(np.asarray(tf.cast(slack, tf.float64)))
     fine, blocks = slacks
@@ -232,8 +230,8 @@ def test_nothing_is_proved_where_the_numbers_cannot_hold_the_bound() -> None:
     kernel = np.array([[1e39, np.nan, 0.1], [-1e39, 0.0, 0.1]])
     layer.build((None, 2))
     layer.set_weights([kernel, np.array([1e300, 5.0, 5.0]), np.ones(3)])
-    layer_leads(layer, np.ones((1, 2)), True)
-    assert (layer.evidence.binned, layer.evidence.simulated) == (0, 2)
+    _, evidence = layer_leads(layer, np.ones((1, 2)), True)
+    assert (evidence.binned, evidence.simulated) == (0, 2)
 
 
 def test_the_heuristic_margin_is_caught_where_it_fails() -> None:
@@ -252,8 +250,8 @@ def test_the_bins_certify_pairs_that_the_first_bound_cannot() -> None:
     """Inputs of opposite signs that come together: the first bound spreads the negative one, the bins do not."""
     layer = SpikingDense(1, t_start=0.0, t_min=1.0, t_max=2.0, dtype="float64")
     set_weights(layer, (None, 3), np.array([[0.1], [-6.5], [5.0]]), np.array([0.0]), np.ones(1))
-    layer_leads(layer, np.array([[1.0, 0.5, 0.5]]), True)
-    assert (layer.evidence.binned, layer.evidence.simulated) == (1, 0)
+    _, evidence = layer_leads(layer, np.array([[1.0, 0.5, 0.5]]), True)
+    assert (evidence.binned, evidence.simulated) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Composing the configuration: every row of the paper, the suites, and one clear line for each mistake."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,9 @@ from relu2snn.config import (
     split_names,
     split_overrides,
     stage_slice,
-    variant_name,
 )
 from relu2snn.config.compose import known
-from relu2snn.config.selection import select
+from relu2snn.config.selection import Selection, select
 from relu2snn.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,6 +104,7 @@ MISTAKES = [
         r"figures.traces=13: must be at least 1 and at most 12|figures.traces=13: must be at most 12",
     ),
     ("figures.image=-1", r"figures.image=-1: must be at least 0"),
+    ("dataset.source.check=maybe", r"dataset.source.check=maybe: must be one of published, none"),
     ("container.engine=lxc", r"container.engine=lxc: must be one of docker, podman, none"),
     ("dataset.part_images=4000", r"dataset.parts=1: dataset.source.test_images=10000 in parts of .*=4000 are 3"),
     ("weights.source=caffe", r"weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…"),
@@ -182,12 +181,19 @@ def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
         "dataset.source.mean_bgr=[1,2,3]": {"data", "places365_part", "photographs", "figures", "track"},
         "sweep.values=[0.1]": {"sweep_gather", "track_sweep"},
         "tracking.uri=sqlite:///elsewhere.db": set(),
+        "weights.by_hand=[]": set(),
         "published.accuracy=0.5": {"provenance"},
     }
-    before = {stage: stage_slice(experiment(), stage) for stage in STAGES}
+
+    def slices(*overrides: str) -> dict[str, dict]:
+        values = {stage: stage_slice(experiment(overrides=overrides), stage) for stage in STAGES}
+        # The folders are named by what stages depend on.
+        return {stage: {key: each[key] for key in each if key != "run"} for stage, each in values.items()}
+
+    before = slices()
     for override, expected in changes.items():
-        changed = experiment(overrides=(override,))
-        found = {stage for stage in STAGES if stage_slice(changed, stage) != before[stage]}
+        changed = slices(override)
+        found = {stage for stage in STAGES if changed[stage] != before[stage]}
         # Where a result comes from is written down with all that is logged.
         assert found == expected | ({"provenance"} if "track" in expected else set()), override
 
@@ -201,29 +207,51 @@ def test_a_stage_cannot_read_outside_its_slice() -> None:
         _ = config.train.epochs
 
 
-def test_variants_are_named_by_what_disturbs_them() -> None:
-    assert variant_name(experiment(overrides=("phase2.zeta=-0.5",)).phase2) == "base"
-    noisy = experiment(overrides=("phase2.noise=0.01", "phase2.alpha_noise=5e-5"))
-    assert variant_name(noisy.phase2) == "noise=0.01,alpha_noise=5e-05"
-
-
 def test_paths_take_names_or_wildcards() -> None:
-    assert Paths("outputs", "paper", "mnist_fc").part("base", 3) == "outputs/paper/mnist_fc/phase2/base/parts/3"
+    config = experiment(overrides=("phase2.zeta=0.3", "dataset.parts=2"))
+    assert Paths.of(config).part(3) == "outputs/paper/mnist_fc/phase2/zeta=0.3,dataset.parts=2/parts/3"
+    assert Paths.of(config).phase1 == "outputs/paper/mnist_fc/phase1/base"
+    assert Paths.of(config).dataset == "outputs/paper/datasets/mnist/base"
     assert Paths("outputs", "paper").part() == "outputs/paper/{experiment}/phase2/{variant}/parts/{part}"
+    assert Paths("outputs", "paper").dataset == "outputs/paper/datasets/{dataset}"
+
+
+def test_a_slice_knows_the_folders_of_its_stage_alone() -> None:
+    paths = Paths.of(from_slice(stage_slice(experiment(overrides=("phase2.zeta=0.3",)), "phase1")))
+    assert paths.phase1 == "outputs/paper/mnist_fc/phase1/base"
+    with pytest.raises(MissingMandatoryValue):
+        _ = paths.phase2
 
 
 def test_rows_whose_files_are_missing_wait_unless_they_are_named(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     selection = select({}, ("idx",))
-    assert set(selection.experiments) == {"mnist_fc", "mnist_fc_l1", "mnist_lenet", "mnist_vgg", "fmnist_vgg"}
+    assert {each.name for each in selection.runs} == {
+        "mnist_fc",
+        "mnist_fc_l1",
+        "mnist_lenet",
+        "mnist_vgg",
+        "fmnist_vgg",
+    }
     waiting = {row.path for row in selection.missing if row.experiment == "places365_vgg"}
     assert "data/raw/places365/vgg16_places365.caffemodel" in waiting
     with pytest.raises(UserError, match=r"experiments=pass_vgg: data/raw/pass/0 is missing .*robots.ox.ac.uk"):
         select({"experiments": "mnist_fc,pass_vgg"}, ("idx",))
 
 
-def test_experiments_must_agree_about_a_data_set_they_share() -> None:
-    selection = select({"experiments": "fmnist_fc fmnist_lenet"}, ("idx",))
-    assert math.isclose(selection.experiments["fmnist_fc"].dataset.source.train_images, 60000)
-    with pytest.raises(UserError, match=r"dataset.name=fmnist_sample: .* describe it differently"):
-        select({"experiments": "fmnist_fc cifar10_vgg", "overrides": "dataset.name=fmnist_sample"}, ("idx", "cifar10"))
+def folders(selection: Selection) -> dict[str, str]:
+    return {each.name: Paths.of(each).dataset for each in selection.runs}
+
+
+def test_experiments_share_a_data_set_that_they_describe_alike_and_no_other() -> None:
+    shared = folders(select({"experiments": "fmnist_fc fmnist_lenet"}, ("idx",)))
+    assert set(shared.values()) == {"outputs/paper/datasets/fmnist/base"}
+    other = {"experiments": "fmnist_fc cifar10_vgg", "overrides": "dataset.name=fmnist_sample"}
+    found = folders(select(other, ("idx", "cifar10")))
+    assert len(set(found.values())) == 2
+    assert all(folder.startswith("outputs/paper/datasets/fmnist_sample/dataset.") for folder in found.values())
+
+
+def test_a_data_set_that_conf_does_not_have_must_be_described_alike() -> None:
+    with pytest.raises(UserError, match=r"dataset.name=mine: .* describe it differently"):
+        select({"experiments": "fmnist_fc cifar10_vgg", "overrides": "dataset.name=mine"}, ("idx", "cifar10"))

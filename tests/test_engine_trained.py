@@ -42,7 +42,6 @@ def test_every_spike_and_every_prediction_is_that_of_the_events(trained, zeta, n
     for certify in (True, False):
         run = SpikingRun(spiking, certify=certify)
         logits = np.concatenate([run.logits(batch) for batch in np.array_split(images, 3)])
-        run.start()
         found.append((spike_times(spiking, images[:20], certify), logits, run))
     (times, logits, fast), (expected_times, expected, _) = found
     for name, spikes in expected_times.items():

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow_servers import mlflow
+from runs import paths
 from test_workflow import SAMPLE, drop_images, jobs
 
 from relu2snn.datasets import read_idx
@@ -48,12 +49,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory, sqlite_server: str) -> Path
     return folder
 
 
-def results(folder: Path) -> Path:
-    return folder / "outputs" / "paper" / "fmnist_lenet"
-
-
 def tracked(folder: Path) -> Any:
-    return read_json(results(folder) / "mlflow.json")
+    return read_json(paths(folder, "fmnist_lenet").tracked)
 
 
 def check(server: str, folder: Path) -> None:
@@ -68,7 +65,7 @@ def check(server: str, folder: Path) -> None:
     parent = client.get_run(ids["parent"])
     assert (parent.data.metrics["agreement"], parent.data.metrics["exact"]) == (1.0, 1.0)
     assert {each.dataset.name for each in parent.inputs.dataset_inputs} == {"fmnist train", "fmnist test"}
-    picture = results(folder) / "figures" / "layer_maxima.png"
+    picture = Path(paths(folder, "fmnist_lenet").figures, "layer_maxima.png")
     place = client.download_artifacts(ids["parent"], f"figures/{picture.name}", str(folder))
     assert Path(place).read_bytes() == picture.read_bytes()
     # The address in the run's description is one that the server answers.
@@ -89,7 +86,7 @@ def images() -> Any:
 
 def labels(folder: Path) -> Any:
     """What phase 2 has predicted."""
-    with np.load(results(folder) / "phase2" / "base" / "predictions.npz") as file:
+    with np.load(Path(paths(folder, "fmnist_lenet").phase2, "predictions.npz")) as file:
         return file["labels"]
 
 

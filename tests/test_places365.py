@@ -1,5 +1,6 @@
 """Places365: Caffe's weights and preprocessing against OpenCV's network and plain numpy; what is drawn and listed."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ from relu2snn.datasets import open_dataset
 from relu2snn.datasets.manifest import read_manifest
 from relu2snn.datasets.places365 import read_labels, sample_training
 from relu2snn.errors import UserError
+from relu2snn.made import load_text
+from relu2snn.made.text_file import save_text, text_digest
 from relu2snn.mapping.write import logits_model
 from relu2snn.networks.build import build
 from relu2snn.networks.weights import load_weights
@@ -28,8 +31,8 @@ CAFFE = caffe_script()
 MEAN = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
 CAFFEMODEL, PROTOTXT = "vgg16_places365.caffemodel", "deploy_vgg16_places365.prototxt"
 RANGE = Preprocess(mean=0, std=1, low=-200, high=200)
-PREPARED = Path("outputs", "smoke", "datasets", "places365_smoke")
-NPZ = Path("outputs", "smoke", "places365_vgg", "weights", "places_vgg_relu_original.npz")
+PREPARED = Path("outputs", "smoke", "datasets", "places365_smoke", "base")
+NPZ = Path("outputs", "smoke", "places365_vgg", "weights", "base", "places_vgg_relu_original.npz")
 NO_ENGINE = "container.engine=none"
 
 
@@ -199,7 +202,7 @@ def test_another_network_with_caffes_weights_is_refused(run: Path, tmp_path: Pat
     assert "layer conv1_1 has weights of the shapes (3, 3, 3, 8) (8,)" in line
     assert "needs (3, 3, 3, 4) (4,)" in line
     (tmp_path / NPZ).write_bytes((run / NPZ).read_bytes()[:1000])
-    assert "damaged, or not a .npz" in the_line(stage("weights", "places365_vgg", tmp_path))
+    assert "not a readable dictionary of Caffe's weights (" in the_line(stage("weights", "places365_vgg", tmp_path))
     assert not list((tmp_path / "outputs").rglob("original.keras"))
 
 
@@ -224,7 +227,8 @@ def test_a_part_killed_half_way_is_not_taken_for_done(run: Path, tmp_path: Path)
     shutil.rmtree(parts)
     listing = tmp_path / PREPARED / "train.tsv"
     kept = listing.read_text()
-    listing.write_text(kept * 200)
+    text, stamp = load_text(listing)
+    save_text(listing, text * 200, dataclasses.replace(stamp, content=text_digest(text * 200)))
     command = [sys.executable, "-m", "relu2snn.stages.places365_part", "experiment=places365_vgg", "suite=smoke"]
     process = subprocess.Popen(
         [*command, NO_ENGINE, "--part=3"], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
@@ -246,7 +250,7 @@ def test_a_truncated_part_is_named(run: Path, tmp_path: Path) -> None:
     truncate(tmp_path / "parts" / "1.npy")
     data = open_dataset(tmp_path)
     next(data.batches("test", 3, RANGE))
-    with pytest.raises(UserError, match=r"parts/1.npy: not a whole .npy file .* delete it and run again"):
+    with pytest.raises(UserError, match=r"parts/1.npy: not a readable .npy file .* delete it and run again"):
         next(data.batches("test", 4, RANGE))
 
 

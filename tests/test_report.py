@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
-from runs import EXPERIMENTS, OVERRIDES, ROOT, SWEEP_OPTIONS, SWEEP_OVERRIDES, make_report
+from runs import EXPERIMENTS, OVERRIDES, ROOT, SWEEP_OPTIONS, SWEEP_OVERRIDES, make_report, paths
 
 from relu2snn.config import FIGURES, compose_experiment, compose_suite
-from relu2snn.report import beside_published, results_page, runtimes, software_page
+from relu2snn.config.published import VALUES, Reported
+from relu2snn.report import beside_published, compares, results_page, runtimes, software_page, summary
 
 NAMES = EXPERIMENTS.split(",")
 
@@ -109,25 +110,63 @@ def test_the_table_holds_the_numbers_of_results_csv(report: Report, finished: Pa
     tables = Cells(report.page("outputs/paper/report/results.html")).tables
     with (finished / "outputs" / "paper" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    shown = {row[0]: row for row in tables["published"][2:]}
+    shown = {row[0]: row for row in tables["results"][2:]}
     evidence = {row[0]: row for row in tables["evidence"][1:]}
-    assert set(shown) == set(evidence) == set(NAMES)
+    (made,) = {row["overrides"] for row in rows}
+    assert sorted(made.split()) == sorted(OVERRIDES.split())
+    assert set(shown) == set(evidence) == {f"{name} {made}" for name in NAMES}
     for row in rows:
-        keys = ("experiment", "data", "images", "accuracy_original", "accuracy_scaled", "accuracy")
-        # Fashion-MNIST with these networks is not in the paper: nothing published.
-        expected = [*(row[key] for key in keys), "", "0.0", "", row["agreement"], "", "yes"]
-        assert shown[row["experiment"]] == expected
-        keys = ("experiment", "weights", "certified", "early_spikes", "latency", "nonzero_fraction", "spiking_fraction")
-        assert evidence[row["experiment"]] == [row[key] for key in keys]
+        name = f"{row['experiment']} {made}"
+        keys = ("data", "images", "accuracy_original", "accuracy_scaled", "accuracy")
+        expected = [name, *(row[key] for key in keys), "0.0", row["agreement"], "yes"]
+        assert shown[name] == expected
+        keys = ("weights", "certified", "early_spikes", "latency", "nonzero_fraction", "spiking_fraction")
+        assert evidence[name] == [name, *(row[key] for key in keys)]
         # And on the first page, in short.
-        assert re.search(rf"<td>{row['experiment']}</td>\s*<td>{float(row['accuracy']):.4f}</td>", report.description)
+        assert re.search(rf"<td>{re.escape(name)}</td>\s*<td>{float(row['accuracy']):.4f}</td>", report.description)
+
+
+@pytest.mark.workflow
+def test_a_suite_that_compares_nothing_says_nothing_of_a_paper(report: Report, swept_report: Report) -> None:
+    """Fashion-MNIST with these networks is not in the paper, and the other suite's images are synthetic."""
+    for each, suite in ((report, "paper"), (swept_report, "smoke")):
+        # The pages of configs have the keys of conf/, whatever these are called.
+        pages = [each.page(path) for path in each.results if path.endswith(".html") and "config" not in path]
+        captions = [str(result["caption"]) + str(result["labels"]) for result in each.results.values()]
+        for text in (each.description, *pages, *captions, *each.categories):
+            assert "publish" not in text.lower()
+            # But for the suite's own name.
+            assert "paper" not in re.sub(r"suite(: \{name:)? paper|outputs/paper", "", text.lower())
+        assert "Results" in each.categories
+        assert set(Cells(each.page(f"outputs/{suite}/report/results.html")).tables) == {"results", "evidence"}
+
+
+@pytest.mark.workflow
+def test_a_suite_with_a_published_run_has_a_page_that_compares(report: Report, finished: Path, tmp_path: Path) -> None:
+    """By the page alone: a value there makes the category, the label, the caption and the text of the first page."""
+    assert "Results" in report.categories
+    folder = finished / "outputs" / "paper" / "report"
+    kept = (folder / "results.html").read_text()
+    (folder / "results.html").write_text(results_page([ROW, NOISY], [MNIST, ANOTHER], "paper"))
+    try:
+        run = make_report(finished, tmp_path / "report.html", OVERRIDES, experiments=EXPERIMENTS)
+    finally:
+        (folder / "results.html").write_text(kept)
+    assert run.returncode == 0, run.stderr[-3000:]
+    compared = Report(tmp_path / "report.html")
+    assert "Comparison with the paper" in compared.categories
+    assert "Results" not in compared.categories
+    result = compared.results["outputs/paper/report/results.html"]
+    assert result["labels"] == {"table": "Results beside published ones"}
+    assert "Blue columns hold what others report" in result["caption"]
+    assert "the paper claims" in compared.description
 
 
 @pytest.mark.workflow
 def test_every_figure_of_every_experiment_is_there_with_its_caption(report: Report, finished: Path) -> None:
     captions = {}
     for name in NAMES:
-        folder = finished / "outputs" / "paper" / name / "figures"
+        folder = Path(paths(finished, name).figures)
         for file in (folder / f"{figure}.{suffix}" for figure in FIGURES for suffix in ("png", "svg")):
             path = str(file.relative_to(finished))
             assert report.content(path) == file.read_bytes()
@@ -141,15 +180,16 @@ def test_every_figure_of_every_experiment_is_there_with_its_caption(report: Repo
 
 
 @pytest.mark.workflow
-def test_the_whole_config_of_each_experiment_is_there(report: Report) -> None:
+def test_the_whole_config_of_each_experiment_is_there(report: Report, finished: Path) -> None:
     for name in NAMES:
-        path = f"outputs/paper/{name}/provenance/config.html"
+        path = str(Path(paths(finished, name).provenance, "config.html").relative_to(finished))
         text = re.search("<pre>(.*)</pre>", report.page(path), re.S)
         assert text
         shown = yaml.safe_load(html.unescape(text.group(1)))
         config = compose_experiment(name, compose_suite("paper"), OVERRIDES.split())
         assert (shown["name"], shown["train"]["epochs"], shown["model"]["family"]) == (name, 2, config.model.family)
         assert shown["phase2"] == dict(config.phase2)
+        assert "published" not in shown
         assert shown["dataset"]["source"]["train_images"] == 300
         assert report.results[path]["labels"] == {"experiment": name}
 
@@ -165,13 +205,18 @@ def test_software_and_run_times_are_those_of_the_run(report: Report, finished: P
     tables = Cells(report.page("outputs/paper/report/runtimes.html")).tables
     for name in NAMES:
         measured = {row[0]: row[1] for row in tables[name]}
-        for job in ("train", "phase1", "phase2_base_part0", "phase2_base_part1", "figures"):
-            file = finished / "outputs" / "paper" / name / "benchmarks" / f"{job}.tsv"
+        made = paths(finished, name)
+        jobs = {"train": made.train, "phase1": made.phase1, "figures": made.figures}
+        jobs |= {f"phase2_part{part}": made.phase2 for part in (0, 1)}
+        for job, folder in jobs.items():
+            variant = Path(folder).name
+            file = Path(made.folder, "benchmarks", variant, f"{job}.tsv")
             seconds = float(next(csv.DictReader(file.open(), delimiter="\t"))["s"])
-            assert measured[job] == f"{seconds:.1f}"
+            assert measured[f"{job}, {variant}"] == f"{seconds:.1f}"
         total = sum(float(seconds) for job, seconds in list(measured.items())[1:] if job != "all jobs")
         assert float(measured["all jobs"]) == pytest.approx(total, abs=0.05 * len(measured))
-    assert "data fmnist" in {row[0] for row in tables["all experiments"]}
+    data = Path(made.dataset)
+    assert f"data {data.parent.name}, {data.name}" in {row[0] for row in tables["all experiments"]}
 
 
 @pytest.mark.workflow
@@ -184,9 +229,9 @@ def test_nothing_is_fetched_when_it_is_opened(report: Report, swept_report: Repo
 
 
 @pytest.mark.workflow
-def test_a_sweep_is_there_with_its_table_curve_and_published_figures(swept_report: Report, swept: Path) -> None:
+def test_a_sweep_is_there_with_its_table_and_curve(swept_report: Report, swept: Path) -> None:
     tables = Cells(swept_report.page("outputs/smoke/report/sweeps.html")).tables
-    (header, quiet, noisy) = tables["cifar10_vgg-noise"]
+    ((_, (header, quiet, noisy)),) = tables.items()
     assert header[:3] == ["noise", "trials", "images"]
     with (swept / "outputs" / "smoke" / "sweeps.csv").open() as file:
         points = list(csv.DictReader(file))
@@ -195,19 +240,12 @@ def test_a_sweep_is_there_with_its_table_curve_and_published_figures(swept_repor
         assert float(row[3].partition(" ± ")[0]) == pytest.approx(float(point["accuracy_mean"]), abs=1e-4)
     assert "±" in noisy[3]
     assert "±" not in quiet[3]
+    folder = paths(swept, "cifar10_vgg", SWEEP_OVERRIDES + "[0.0,0.05]", "smoke", "noise").sweep
     for suffix in ("png", "svg"):
-        path = f"outputs/smoke/cifar10_vgg/sweep/noise/noise.{suffix}"
+        path = str(Path(folder, f"noise.{suffix}").relative_to(swept))
         assert swept_report.content(path) == (swept / path).read_bytes()
         assert path in swept_report.categories["Robustness"]["cifar10_vgg"]
         assert "noise of this standard deviation on every spike time" in swept_report.results[path]["caption"]
-    page = swept_report.page("outputs/smoke/report/results.html")
-    (row,) = Cells(page).tables["published"][2:]
-    published = compose_experiment("cifar10_vgg", compose_suite("smoke")).published
-    assert (row[6], row[8]) == (str(published.accuracy), str(published.accuracy_loss))
-    # These images are synthetic, so the published accuracy is set aside and kept out of the first page.
-    assert Cells(page).of_class["number published aside"] == [str(published.accuracy)]
-    assert html.escape(published.source) in page
-    assert str(published.accuracy) not in swept_report.description
 
 
 @pytest.mark.workflow
@@ -225,6 +263,7 @@ def test_without_results_the_report_says_what_is_missing(tmp_path: Path) -> None
 
 ROW = {
     "experiment": "mnist_fc",
+    "overrides": "",
     "variant": "base",
     "images": 10000,
     "accuracy_original": 0.9862,
@@ -240,31 +279,53 @@ ROW = {
     "data": "real",
     "weights": "pretrained",
 }
+NOISY = {**ROW, "variant": "noise=0.01", "overrides": "phase2.noise=0.01"}
 NO_LABELS = {**ROW, "experiment": "pass_vgg"} | dict.fromkeys(("accuracy_original", "accuracy_scaled", "accuracy"))
 
 
-def published(*names: str) -> dict[str, Any]:
-    suite = compose_suite("paper")
-    return {name: dict(compose_experiment(name, suite).published) for name in names}
+NOTHING = Reported(dict.fromkeys(VALUES), None, "")
+MNIST = Reported({"accuracy": 0.9862, "accuracy_loss": 0.0, "agreement": 1.0}, "someone", "")
+PASS = Reported({**NOTHING.values, "agreement": 1.0}, "someone else", "")
+ANOTHER = Reported(NOTHING.values, None, "phase2.noise=0.01 instead of 0.0")
 
 
-def test_each_row_stands_beside_what_its_config_says_is_published() -> None:
-    rows = [ROW, {**ROW, "variant": "noise=0.01"}, {**ROW, "experiment": "unknown"}, NO_LABELS]
-    base, noisy, unknown, unlabelled = beside_published(rows, published("mnist_fc", "pass_vgg"))
+def test_each_row_stands_beside_what_is_reported_for_it() -> None:
+    rows = [ROW, NOISY, {**ROW, "experiment": "unknown"}, NO_LABELS]
+    reports = [MNIST, ANOTHER, NOTHING, PASS]
+    base, noisy, unknown, unlabelled = beside_published(rows, reports)
     assert base["accuracy_loss"] == pytest.approx(1e-4)
-    assert (base["published"]["accuracy"], base["published"]["agreement"], base["comparable"]) == (0.9862, 1.0, True)
+    assert (base["published"]["accuracy"], base["published"]["agreement"]) == (0.9862, 1.0)
     assert set(noisy["published"].values()) == set(unknown["published"].values()) == {None}
     assert unlabelled["accuracy_loss"] is None
     assert unlabelled["published"]["agreement"] == 1.0
-    page = results_page(rows, published("mnist_fc", "pass_vgg"), "paper")
+    page = results_page(rows, reports, "paper")
     first, second, third, fourth = Cells(page).tables["published"][2:]
     assert first[:7] == ["mnist_fc", "real", "10000", "0.9862", "0.9862", "0.9861", "0.9862"]
     assert first[8:] == ["0.0", "0.9999", "1.0", "no"]
-    assert (second[0], second[6], second[8], second[10]) == ("mnist_fc, noise=0.01", "", "", "")
+    assert (second[0], second[6], second[8], second[10]) == ("mnist_fc phase2.noise=0.01", "", "", "")
     assert (third[0], third[6]) == ("unknown", "")
     assert fourth[3:9] == [""] * 6
     assert page.count("<sup>") == 2
-    assert "grey" not in page
+    assert re.findall(r"<li>(mnist_fc.*)</li>", page) == [
+        "mnist_fc phase2.noise=0.01: phase2.noise=0.01 instead of 0.0"
+    ]
+    short = summary(rows, reports)
+    assert [row["published"] for row in short] == ["0.9862", "", "", ""]
+    assert [row["not compared, since"] for row in short] == ["", ANOTHER.reason, "", ""]
+
+
+def test_columns_without_a_value_are_left_out(tmp_path: Path) -> None:
+    page = tmp_path / "results.html"
+    assert not compares(page)
+    page.write_text(results_page([NO_LABELS], [PASS], "paper"))
+    assert compares(page)
+    assert Cells(page.read_text()).tables["published"][2:] == [["pass_vgg", "real", "10000", "0.9999", "1.0", "no"]]
+    assert "accuracy" not in page.read_text().lower()
+    assert list(summary([NO_LABELS], [PASS])[0]) == ["experiment", "agreement", "exact"]
+    page.write_text(results_page([ROW, NO_LABELS], [ANOTHER, NOTHING], "paper"))
+    assert not compares(page)
+    assert [len(row) for row in Cells(page.read_text()).tables["results"][2:]] == [9, 9]
+    assert "phase2.noise=0.01 instead of 0.0" in page.read_text()
 
 
 def test_what_the_docs_report_is_what_the_configs_say() -> None:
@@ -278,7 +339,7 @@ def test_what_the_docs_report_is_what_the_configs_say() -> None:
 
 
 def test_names_and_values_cannot_break_a_page() -> None:
-    page = results_page([{**ROW, "experiment": "<script>x</script>"}], {}, "a & b")
+    page = results_page([{**ROW, "experiment": "<script>x</script>"}], [NOTHING], "a & b")
     assert "<script>" not in page
     assert "a &amp; b" in page
 
@@ -292,12 +353,12 @@ def test_run_times_of_short_jobs_and_of_no_jobs(tmp_path: Path) -> None:
     assert runtimes(tmp_path) == {}
     head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
     for name, values in (
-        ("a/benchmarks/train.tsv", "12.5\t0:00:12\t700.25\t1\t1\t1\t0\t0\t90\t11.5"),
-        ("a/benchmarks/weights.tsv", "0.1\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA"),
-        ("a/benchmarks/track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
-        ("a/benchmarks/sweep_noise_track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
-        ("datasets/fmnist.tsv", "2\t0:00:02\t9\t1\t1\t1\t0\t0\t0\t1"),
-        ("datasets/pass/order.tsv", "path\tlabel"),
+        ("a/benchmarks/base/train.tsv", "12.5\t0:00:12\t700.25\t1\t1\t1\t0\t0\t90\t11.5"),
+        ("a/benchmarks/epochs=2/weights.tsv", "0.1\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA"),
+        ("a/benchmarks/base/track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
+        ("a/benchmarks/base/sweep_noise_track.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
+        ("datasets/fmnist/base.tsv", "2\t0:00:02\t9\t1\t1\t1\t0\t0\t0\t1"),
+        ("datasets/pass/base/order.tsv", "path\tlabel"),
         ("results.tsv", "1\t0:00:01\t1\t1\t1\t1\t0\t0\t0\t0"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -306,6 +367,6 @@ def test_run_times_of_short_jobs_and_of_no_jobs(tmp_path: Path) -> None:
         "all experiments": [{"job": "data fmnist", "s": 2.0, "cpu_time": 1.0, "max_rss": 9.0}],
         "a": [
             {"job": "train", "s": 12.5, "cpu_time": 11.5, "max_rss": 700.25},
-            {"job": "weights", "s": 0.1, "cpu_time": None, "max_rss": None},
+            {"job": "weights, epochs=2", "s": 0.1, "cpu_time": None, "max_rss": None},
         ],
     }

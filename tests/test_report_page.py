@@ -41,17 +41,18 @@ def test_the_tables_show_the_results(visit: Visit, report_file: Path) -> None:
     page = visit.page
     for row in rows(report_file):
         accuracy, agreement = (shown(float(row[name])) for name in ("accuracy", "agreement"))
-        first = cells(page.get_by_role("table").filter(has_text="published"), row["experiment"])
-        assert first == [row["experiment"], accuracy, "", "0.0", agreement, "yes"]
+        first = cells(page.get_by_role("table").filter(has_text="agreement"), row["experiment"])
+        assert first == [f"{row['experiment']} {row['overrides']}", accuracy, "0.0", agreement, "yes"]
     visit.picture("first")
-    page.get_by_role("link", name="Comparison with the paper").first.click()
+    page.get_by_role("link", name="Results").first.click()
     page.locator("[iconname=eye]").click()
     frame = page.frame_locator("iframe")
     for row in rows(report_file):
         accuracies = [shown(float(row[f"accuracy{of}"])) for of in ("_original", "_scaled", "")]
         agreement = shown(float(row["agreement"]))
-        published = cells(frame.locator("#published"), row["experiment"])
-        assert published == [row["experiment"], "real", row["images"], *accuracies, "", "0.0", "", agreement, "", "yes"]
+        results = cells(frame.locator("#results"), row["experiment"])
+        name = f"{row['experiment']} {row['overrides']}"
+        assert results == [name, "real", row["images"], *accuracies, "0.0", agreement, "yes"]
         latency = shown(float(row["latency"]))
         assert latency in cells(frame.locator("#evidence"), row["experiment"])
     visit.picture("results")
@@ -67,5 +68,5 @@ def test_a_figure_is_shown_with_its_caption(visit: Visit) -> None:
     visit.picture("figure")
     figure.locator("[iconname=information-circle]").first.click()
     expect(page.get_by_text("The largest ReLU output X of each hidden layer over")).to_be_visible()
-    expect(page.get_by_text("data set fmnist, variant base, ζ = 0.5")).to_be_visible()
+    expect(page.get_by_text("data set fmnist, ζ = 0.5, train.epochs=2 dataset.parts=2")).to_be_visible()
     visit.picture("caption")

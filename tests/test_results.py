@@ -6,21 +6,29 @@ import re
 import sys
 
 import pytest
+from stamped import write_json
 
 from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
-from relu2snn.files import write_json
 from relu2snn.results import COLUMNS, collect, print_table
 from relu2snn.stages.results import run
 
 SUITE = "fake_suite"
 
 
+FOLDERS = {"dataset": "base", "train": "base", "weights": "base", "phase1": "base"}
+
+
+def paths_of(outputs, name, variant="base"):
+    names = {"outputs": str(outputs), "suite": {"name": SUITE}, "name": name, "dataset": {"name": "fake_data"}}
+    return Paths.of(from_slice({**names, "run": {**FOLDERS, "phase2": variant}}))
+
+
 def fake_experiment(outputs, name, variants=("base",), **changes):
     """Result files of an experiment that never ran."""
     values = {"accuracy": 0.9862, "agreement": 1.0, "kind": "sample", "weights": "trained"} | changes
-    paths = Paths(str(outputs), SUITE, name)
-    write_json(f"{paths.dataset('fake_data')}/source.json", {"kind": values["kind"]})
+    paths = paths_of(outputs, name)
+    write_json(f"{paths.dataset}/source.json", {"kind": values["kind"]})
     write_json(f"{paths.weights}/source.json", {"kind": values["weights"]})
     write_json(
         f"{paths.phase1}/result.json",
@@ -35,8 +43,11 @@ def fake_experiment(outputs, name, variants=("base",), **changes):
     )
     for variant in variants:
         write_json(
-            f"{paths.phase2(variant)}/result.json",
+            f"{paths_of(outputs, name, variant).phase2}/result.json",
             {
+                "experiment": name,
+                "overrides": [] if variant == "base" else [f"phase2.{variant}"],
+                "run": {**FOLDERS, "phase2": variant},
                 "variant": variant,
                 "dataset": "fake_data",
                 "images": 1000,
@@ -62,16 +73,16 @@ def results(outputs):
 
 def test_one_row_per_experiment_and_variant_in_order_with_every_bit(tmp_path):
     fake_experiment(tmp_path, "mnist_lenet", accuracy=0.1 + 0.2)
-    fake_experiment(tmp_path, "mnist_fc", variants=("zeta_0.3", "base"), kind="real", weights="pretrained")
+    fake_experiment(tmp_path, "mnist_fc", variants=("zeta=0.3", "base"), kind="real", weights="pretrained")
     rows = results(tmp_path)
     assert [(row["experiment"], row["variant"]) for row in rows] == [
         ("mnist_fc", "base"),
-        ("mnist_fc", "zeta_0.3"),
+        ("mnist_fc", "zeta=0.3"),
         ("mnist_lenet", "base"),
     ]
     assert rows[2] == {
         "experiment": "mnist_lenet",
-        "variant": "base",
+        "overrides": "",
         "images": "1000",
         "accuracy_original": "0.30000000000000004",
         "accuracy_scaled": "0.30000000000000004",
@@ -85,7 +96,9 @@ def test_one_row_per_experiment_and_variant_in_order_with_every_bit(tmp_path):
         "spiking_fraction": "0.125",
         "data": "real",
         "weights": "trained",
+        "variant": "base",
     }
+    assert [row["overrides"] for row in rows] == ["", "phase2.zeta=0.3", ""]
     assert rows[0]["weights"] == "pretrained"
 
 
@@ -105,15 +118,15 @@ def test_data_without_labels_has_empty_accuracies(tmp_path, capsys):
     assert "None" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("missing", ["phase1/result.json", "weights/source.json"])
+@pytest.mark.parametrize("missing", ["phase1/base/result.json", "weights/base/source.json"])
 def test_a_row_whose_files_are_gone_is_skipped_aloud(tmp_path, capsys, missing):
     fake_experiment(tmp_path, "mnist_fc")
     fake_experiment(tmp_path, "mnist_lenet")
     (tmp_path / SUITE / "mnist_lenet" / missing).unlink()
     assert [row["experiment"] for row in results(tmp_path)] == ["mnist_fc"]
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{SUITE}/mnist_lenet/{missing} is missing" in line
-    assert "run mnist_lenet again" in line
+    assert f"{SUITE}/mnist_lenet/{missing}: no such file" in line
+    assert "run the stage that makes it first" in line
 
 
 def test_no_results_is_one_clear_line(tmp_path):
@@ -144,7 +157,7 @@ def test_agreement_is_shown_as_one_only_when_it_is_one(tmp_path, agreement, show
 
 def test_table_is_whole_when_it_is_not_printed_to_a_terminal(tmp_path, monkeypatch):
     name = "an_experiment_with_quite_a_long_name"
-    variant = "noise_0.0005_alpha_noise_0.00001_trial_16"
+    variant = "noise=0.0005,alpha_noise=0.00001,train.epochs=16"
     fake_experiment(tmp_path, name, variants=(variant,))
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)

@@ -193,10 +193,7 @@ def test_noise_moves_spikes_by_its_standard_deviation_and_depends_on_seed_and_pa
 
     def times(noise: float, seed: int, part: int = 0) -> dict[str, np.ndarray]:
         spiking = to_spiking(network, maxima, noise=noise, seed=seed)
-        for layer in spiking.layers:
-            if hasattr(layer, "reseed"):
-                layer.reseed(part)
-        return spike_times(spiking, x)
+        return spike_times(spiking, x, part=part)
 
     quiet, noisy = times(0.0, 1), times(1e-3, 1)
     pixels = (noisy["encoder"] - quiet["encoder"])[quiet["encoder"] > 0.01]

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import conv_network
+from stamped import prepare, write_json, write_npz
 
 from relu2snn import figures
 from relu2snn.config import FIGURES, Paths, from_slice
-from relu2snn.datasets.arrays import ArraySet, prepare
+from relu2snn.datasets.arrays import ArraySet
 from relu2snn.errors import UserError
-from relu2snn.files import write_json
+from relu2snn.made import Job
 from relu2snn.mapping import logits_model, measure, read, scale, to_keras, to_spiking
 from relu2snn.spiking import (
     Decoding,
@@ -28,14 +29,17 @@ from relu2snn.stages.figures import run
 
 IMAGES = 20
 SUITE, NAME, DATA = "fake_suite", "fake_experiment", "fake_data"
+PHASE2 = {"noise": 0.0, "alpha_noise": 0.0, "seed": 0, "window": "margin", "precision": "float64"}
+FOLDERS = {"dataset": "base", "phase1": "base", "phase2": "base", "figures": "base"}
+NAMES = {"suite": {"name": SUITE}, "name": NAME, "dataset": {"name": DATA}, "run": FOLDERS}
 
 
 def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     """The files that the stage reads, of a random network on random images: results and networks really go together."""
-    paths = Paths(str(outputs), SUITE, NAME)
+    paths = Paths.of(from_slice(NAMES | {"outputs": str(outputs)}))
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 7, 8, 2)).astype(np.uint8)
     labels = np.arange(IMAGES) % 4
-    prepare(paths.dataset(DATA), DATA, "synthetic", ArraySet(pixels, labels, pixels, labels, "random", []))
+    prepare(paths.dataset, DATA, "synthetic", ArraySet(pixels, labels, pixels, labels, "random", []))
     model = conv_network(2, "after")
     images = pixels / 255.0
     kernel, bias = model.layers[-1].get_weights()
@@ -48,12 +52,11 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     original = np.asarray(logits_model(model)(images)).argmax(-1)
     tested = SpikingRun(spiking)
     found = tested.logits(images).argmax(-1)
-    Path(paths.phase1).mkdir(parents=True)
-    Path(paths.phase2("base")).mkdir(parents=True)
-    to_keras(network).save(f"{paths.phase1}/scaled.keras")
-    spiking.save(f"{paths.phase2('base')}/spiking.keras")
-    np.savez(f"{paths.phase1}/predictions.npz", labels=original)
-    np.savez(f"{paths.phase2('base')}/predictions.npz", labels=found)
+    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", to_keras(network))
+    settings = {f"phase2.{key}": value for key, value in {**PHASE2, "zeta": zeta}.items()}
+    Job("convert", settings).write_model(f"{paths.phase2}/spiking.keras", spiking, layer_maxima=maxima)
+    write_npz(f"{paths.phase1}/predictions.npz", {"labels": original})
+    write_npz(f"{paths.phase2}/predictions.npz", {"labels": found})
     phase1 = {"layers": measured.layers, "layer_maxima": maxima, "calibration_images": IMAGES}
     write_json(f"{paths.phase1}/result.json", phase1)
     result = {
@@ -63,27 +66,26 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
         "simulated": {"layers": tested.simulated.tolist()},
         "early_spikes": {"layers": tested.early.tolist()},
     }
-    write_json(f"{paths.phase2('base')}/result.json", result)
+    write_json(f"{paths.phase2}/result.json", result)
     return {"spiking": spiking, "images": images, "pixels": pixels, "run": tested, "labels": (original, found)}
 
 
-def draw(outputs: Path, **changes: Any) -> dict[str, Any]:
+def draw(outputs: Path, zeta: float = -0.7, **changes: Any) -> dict[str, Any]:
     """Run the stage; returns the numbers it wrote."""
     settings = {"images": None, "batch": 8, "image": None, "layer": None, "neurons": 5, "traces": 4, "seed": 0}
     config = {
         "outputs": str(outputs),
-        "suite": {"name": SUITE},
-        "name": NAME,
+        **NAMES,
         "dataset": {
             "name": DATA,
             "preprocess": {"mean": 0.0, "std": 255.0, "low": 0.0, "high": 1.0},
             "source": {"mean_bgr": []},
         },
-        "phase2": {"noise": 0.0, "alpha_noise": 0.0, "window": "margin", "precision": "float64"},
+        "phase2": {**PHASE2, "zeta": zeta},
         "figures": {**settings, **changes},
     }
     run(from_slice(config), None)
-    with np.load(outputs / SUITE / NAME / "figures" / "data.npz") as file:
+    with np.load(outputs / SUITE / NAME / "figures" / "base" / "data.npz") as file:
         return dict(file)
 
 
@@ -96,7 +98,7 @@ def early(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 
 
 def test_every_figure_is_written_twice_and_nothing_else_but_the_numbers(early: Any) -> None:
-    files = {path.name for path in (early[0] / SUITE / NAME / "figures").iterdir()}
+    files = {path.name for path in (early[0] / SUITE / NAME / "figures" / "base").iterdir()}
     assert files == {"data.npz"} | {f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")}
 
 
@@ -181,12 +183,12 @@ def test_the_numbers_draw_the_figures_again(early: Any, tmp_path: Path) -> None:
     assert set(again) == set(FIGURES)
     for name, figure in again.items():
         figures.save_figure(figure, tmp_path / name)
-        found = (early[0] / SUITE / NAME / "figures" / name).with_suffix(".png")
+        found = (early[0] / SUITE / NAME / "figures" / "base" / name).with_suffix(".png")
         assert (tmp_path / name).with_suffix(".png").read_bytes() == found.read_bytes(), name
 
 
 def test_the_same_settings_give_the_same_bytes(early: Any) -> None:
-    folder = early[0] / SUITE / NAME / "figures"
+    folder = early[0] / SUITE / NAME / "figures" / "base"
     draw(early[0])
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     draw(early[0])
@@ -205,7 +207,9 @@ def test_what_is_not_there_is_one_line(early: Any, setting: dict[str, int], mess
         draw(early[0], **setting)
 
 
-@pytest.mark.parametrize("missing", ["phase1/result.json", "phase2/base/spiking.keras", "phase1/scaled.keras"])
+@pytest.mark.parametrize(
+    "missing", ["phase1/base/result.json", "phase2/base/spiking.keras", "phase1/base/scaled.keras"]
+)
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     prepare_experiment(tmp_path, zeta=0.5)
     (tmp_path / SUITE / NAME / missing).unlink()

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from runs import SWEEP_OVERRIDES, jobs, sweep
+from runs import SWEEP_OVERRIDES, jobs, paths, sweep
+from stamped import write_json
 
 from relu2snn.config import (
     Paths,
@@ -28,7 +29,7 @@ from relu2snn.config.selection import select
 from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError
 from relu2snn.figures import plot_sweep
-from relu2snn.files import read_json, write_json
+from relu2snn.files import read_json
 from relu2snn.stages import sweep_gather, sweep_results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ def test_trials_have_seeds_of_their_own_that_phase_2_takes() -> None:
 
 
 def chosen(**options: str) -> set[tuple[str, str]]:
-    return set(select(options, SUPPORTED_FORMATS).sweeps)
+    return {(each.name, each.sweep.name) for each in select(options, SUPPORTED_FORMATS).sweeps}
 
 
 def test_which_sweeps_a_call_runs() -> None:
@@ -101,7 +102,7 @@ MISTAKES = [
     ({"sweep": "noise", "overrides": "sweep=zeta"}, "override 'sweep=zeta': name sweeps with sweep=…"),
     ({"sweep": "noise", "overrides": "sweep.values=[-0.1]"}, "sweep.values=-0.1: must be at least 0"),
     ({"sweep": "zeta", "overrides": "sweep.values=[-1]"}, "sweep.values=-1.0: must be greater than -1"),
-    ({"sweep": "zeta", "overrides": "sweep.values=[]"}, "sweep.values=[]: give at least one value"),
+    ({"sweep": "zeta", "overrides": "sweep.values=[]"}, "sweep.values=[]: has 0 entries; give 1 to 1000"),
     ({"sweep": "zeta", "overrides": "sweep.values=[0,0.0]"}, "sweep.values=[0.0, 0.0]: give at least one value, and"),
     ({"sweep": "zeta", "overrides": "sweep.values=[nan]"}, "sweep.values=nan: must be a finite number"),
     ({"sweep": "zeta", "overrides": "sweep.trials=0"}, "sweep.trials=0: must be at least 1"),
@@ -121,7 +122,7 @@ def test_a_mistake_about_sweeps_is_one_line(options: dict[str, str], message: st
     assert "\n" not in str(caught.value)
 
 
-def fake_point(paths: Paths, value: float, accuracies: list[float | None], early: list[int]) -> None:
+def fake_point(made: Paths, value: float, accuracies: list[float | None], early: list[int]) -> None:
     trials = [
         {
             "seed": 5,
@@ -135,18 +136,18 @@ def fake_point(paths: Paths, value: float, accuracies: list[float | None], early
         for accuracy, count in zip(accuracies, early, strict=True)
     ]
     point = {"value": value, "images": 8, "latency": 12.5, "trials": trials, "seconds": 2.0}
-    write_json(f"{paths.point('noise', value)}.json", point)
+    write_json(f"{made.point(value)}.json", point)
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path, labelled: bool) -> None:
     config = experiment("noise", f"outputs={tmp_path}", "sweep.values=[0.2,0.1]", "sweep.trials=3")
-    paths = Paths(str(tmp_path), "paper", "cifar10_vgg")
+    made = Paths.of(config)
     accuracies = [0.5, 0.7, 0.9] if labelled else [None] * 3
-    fake_point(paths, 0.2, accuracies, [0, 1, 5])
-    fake_point(paths, 0.1, accuracies[:1], [0])
+    fake_point(made, 0.2, accuracies, [0, 1, 5])
+    fake_point(made, 0.1, accuracies[:1], [0])
     sweep_gather.run(from_slice(stage_slice(config, "sweep_gather")))
-    folder = Path(paths.sweep("noise"))
+    folder = Path(made.sweep)
     with (folder / "table.csv").open() as file:
         first, second = csv.DictReader(file)
     assert [first["value"], second["value"], first["parameter"]] == ["0.1", "0.2", "noise"]
@@ -163,15 +164,17 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
         assert picture.width == pytest.approx(85 / 25.4 * 200, abs=2)
     assert (folder / "noise.svg").read_text().count("<svg") == 1
 
-    write_json(f"{paths.dataset('cifar10')}/source.json", {"kind": "synthetic"})
-    write_json(f"{paths.weights}/source.json", {"kind": "trained"})
+    write_json(f"{made.dataset}/source.json", {"kind": "synthetic"})
+    write_json(f"{made.weights}/source.json", {"kind": "trained"})
+    write_json(f"{made.phase1}/result.json", {})
     sweep_results.run(from_slice(stage_slice(config, "sweep_results")), None)
-    with open(paths.sweeps) as file:
+    with open(made.sweeps) as file:
         rows = list(csv.DictReader(file))
     assert [(row["experiment"], row["value"], row["data"]) for row in rows] == [
         ("cifar10_vgg", "0.1", "synthetic"),
         ("cifar10_vgg", "0.2", "synthetic"),
     ]
+    assert {row["overrides"] for row in rows} == {"sweep.values=[0.2,0.1] sweep.trials=3"}
 
 
 @pytest.mark.parametrize(
@@ -216,8 +219,8 @@ def test_a_sweep_is_drawn_with_its_spread_and_readable_axes(parameter: str, valu
 # By running the workflow on the suite smoke
 
 
-def results(folder: Path) -> Path:
-    return folder / "outputs" / "smoke" / "cifar10_vgg"
+def files_of(folder: Path, values: str = "[0.0,0.05]") -> Paths:
+    return paths(folder, "cifar10_vgg", SWEEP_OVERRIDES + values, "smoke", "noise")
 
 
 @pytest.mark.workflow
@@ -238,8 +241,8 @@ def test_the_ui_can_draw_a_sweep_against_its_parameter(swept: Path) -> None:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{swept}/outputs/mlflow.db")
-    run = client.get_run(read_json(results(swept) / "sweep" / "noise" / "mlflow.json")["run"])
-    parent = read_json(results(swept) / "mlflow.json")["parent"]
+    run = client.get_run(read_json(files_of(swept).tracked_sweep)["run"])
+    parent = read_json(files_of(swept).tracked)["parent"]
     assert run.data.tags["mlflow.parentRunId"] == parent
     points = {name: client.get_metric_history(run.info.run_id, name) for name in ("noise", "agreement_mean")}
     assert [(point.step, point.value) for point in points["noise"]] == [(0, 0.0), (1, 0.05)]
@@ -249,15 +252,15 @@ def test_the_ui_can_draw_a_sweep_against_its_parameter(swept: Path) -> None:
 
 @pytest.mark.workflow
 def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> None:
-    trials = read_json(results(swept) / "sweep" / "noise" / "points" / "0.05.json")["trials"]
-    with np.load(results(swept) / "sweep" / "noise" / "points" / "0.05.npz") as file:
+    trials = read_json(f"{files_of(swept).point(0.05)}.json")["trials"]
+    with np.load(f"{files_of(swept).point(0.05)}.npz") as file:
         labels = file["labels"]
     assert labels.shape == (2, 30)
     stage = [sys.executable, "-m", "relu2snn.stages.phase2", "suite=smoke", "experiment=cifar10_vgg"]
     overrides = SWEEP_OVERRIDES.partition(" sweep.")[0].split()
     copy = swept / "by_hand"
     subprocess.run(["cp", "-r", str(swept / "outputs"), str(copy)], check=True)
-    point = copy / "smoke" / "cifar10_vgg" / "sweep" / "noise" / "points" / "0.05.npz"
+    point = copy / Path(f"{files_of(swept).point(0.05)}.npz").relative_to(swept / "outputs")
     point.unlink()
     by_hand = [sys.executable, "-m", "relu2snn.stages.sweep_point", *stage[3:], "sweep=noise"]
     done = subprocess.run(
@@ -272,9 +275,11 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
         np.testing.assert_array_equal(file["labels"], labels)
     # The second trial alone: the first has left nothing behind.
     own = ["phase2.noise=0.05", f"phase2.seed={trials[1]['seed']}"]
-    done = subprocess.run([*stage, *overrides, *own], cwd=swept, capture_output=True, text=True, check=False)
+    mine = [*stage, *overrides, *own, "outputs=by_hand"]
+    done = subprocess.run(mine, cwd=swept, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    variant = results(swept) / "phase2" / "noise=0.05"
+    given = " ".join([*overrides, *own])
+    variant = copy / Path(paths(swept, "cifar10_vgg", given, "smoke").phase2).relative_to(swept / "outputs")
     with np.load(variant / "predictions.npz") as file:
         np.testing.assert_array_equal(file["labels"], labels[1])
     result = json.loads((variant / "result.json").read_text())

@@ -13,7 +13,7 @@ from fake_results import config_slice, fake_results, make_newer, track
 from filelock import FileLock
 
 from relu2snn.errors import UserError
-from relu2snn.files import read_json, write_json
+from relu2snn.files import read_json
 from relu2snn.software import git_commit
 from relu2snn.tracking import Record, Store, log_experiment, log_sweep
 
@@ -32,8 +32,9 @@ def files(client, run_id, folder=None):
 
 def test_an_experiment_becomes_a_parent_and_a_child_per_stage(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_structure")
-    # What another configuration has left in the folder is not a result of this one.
-    fake_results(values, variants=("noise=0.01", "base"))
+    fake_results(values)
+    # What another configuration has left is not a result of this one.
+    fake_results(config_slice(tmp_path, "fake_structure", "phase2.noise=0.01"), agreement=0.5)
     logged = track(values)
     assert client.get_experiment(logged["experiment_id"]).name == "relu2snn/fake_structure"
     assert list(logged["children"]) == ["train", "phase1", "phase2"]
@@ -82,10 +83,11 @@ def test_metrics_have_layers_and_epochs_as_steps(tmp_path, tracking, client):
 
 def test_a_perturbed_configuration_logs_its_own_variant(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_headline", "phase2.noise=0.01")
-    paths = fake_results(values, variants=("base", "noise=0.01"))
-    file = f"{paths.phase2('noise=0.01')}/result.json"
-    write_json(file, read_json(file) | {"agreement": 0.25})
+    fake_results(values, agreement=0.25)
+    fake_results(config_slice(tmp_path, "fake_headline"))
     logged = track(values)
+    tags = client.get_run(logged["parent"]).data.tags
+    assert (tags["variant"], tags["overrides"]) == ("noise=0.01", "phase2.noise=0.01")
     assert list(logged["children"]) == ["train", "phase1", "phase2"]
     assert history(client, logged["parent"], "agreement") == [(0, 0.25)]
     assert client.get_run(logged["children"]["phase2"]).data.params["phase2.noise"] == "0.01"
@@ -119,6 +121,7 @@ def test_tags_tell_data_weights_and_commit(tmp_path, tracking, client):
         "weights": "pretrained",
         "stage": "phase2",
         "variant": "base",
+        "overrides": "",
     } | ({"git_commit": commit} if commit else {})
     assert {name: tags[name] for name in expected} == expected
 
@@ -128,7 +131,7 @@ def test_artifacts_are_config_results_and_figures(tmp_path, tracking, client):
     fake_results(values)
     logged = track(values)
     assert files(client, logged["parent"]) == ["config.yaml", "data", "figures", "weights"]
-    assert files(client, logged["parent"], "figures") == ["figures/layer_maxima.png"]
+    assert files(client, logged["parent"], "figures") == ["figures/data.npz", "figures/layer_maxima.png"]
     assert files(client, logged["children"]["train"]) == ["config.yaml", "history.json"]
     assert files(client, logged["children"]["phase1"]) == ["config.yaml", "predictions.npz", "result.json"]
     downloaded = client.download_artifacts(logged["children"]["phase2"], "result.json", str(tmp_path))
@@ -167,7 +170,9 @@ def test_a_changed_config_makes_new_runs(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_change")
     fake_results(values)
     first = track(values)
-    second = track(config_slice(tmp_path, "fake_change", "phase1.upper=0.9"))
+    changed = config_slice(tmp_path, "fake_change", "phase1.upper=0.9")
+    fake_results(changed)
+    second = track(changed)
     assert second["experiment_id"] == first["experiment_id"]
     assert second["parent"] != first["parent"]
     assert not set(second["children"].values()) & set(first["children"].values())
@@ -188,8 +193,9 @@ def test_files_that_were_moved_update(tmp_path, tracking):
     values = config_slice(tmp_path, "quickstart")
     fake_results(values, trained=False, sha256="moved")
     first = track(values)
-    moved = ["weights.root=elsewhere", "dataset.source.directory=elsewhere"]
-    assert track(config_slice(tmp_path, "quickstart", *moved)) == first
+    moved = config_slice(tmp_path, "quickstart", "weights.root=elsewhere", "dataset.source.directory=elsewhere")
+    fake_results(moved, trained=False, sha256="moved")
+    assert track(moved) == first
 
 
 def test_weights_trained_again_update(tmp_path, tracking):
@@ -248,7 +254,7 @@ def start_stage(folder, experiment):
     return subprocess.Popen(
         [sys.executable, "-m", "relu2snn.stages.track", "--slice", json.dumps(values)],
         cwd=folder,
-        env=os.environ | {"RELU2SNN_TRACKING": json.dumps(store)},
+        env=os.environ | {"RELU2SNN_TRACKING": json.dumps({"": store})},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -279,7 +285,7 @@ def test_a_store_survives_a_kill_at_its_creation_and_then_two_processes_at_once(
     )
     assert experiment.artifact_location == (tmp_path / "outputs/mlartifacts/fake_race").as_uri()
     for name in ("fmnist_fc", "fmnist_lenet"):
-        logged = read_json(tmp_path / f"outputs/fake_race/{name}/mlflow.json")
+        logged = read_json(tmp_path / f"outputs/fake_race/{name}/mlflow/base/mlflow.json")
         assert set(logged["children"]) == {"train", "phase1", "phase2"}
 
 
@@ -382,7 +388,7 @@ def test_by_hand_the_store_is_the_one_of_the_config_and_its_overrides(tmp_path, 
     overrides = [f"outputs={tmp_path}", "tracking.models=[]", f"tracking.uri=sqlite:///{tmp_path}/mine.db"]
     stage = [sys.executable, "-m", "relu2snn.stages.track", "suite=quickstart", "experiment=fmnist_lenet", *overrides]
     # What the environment of another run says does not win over the user's own words.
-    subprocess.run([*stage, f"tracking.artifacts={tmp_path}/artifacts"], cwd=tmp_path, check=True)
+    subprocess.run([*stage, f"tracking.artifacts={tmp_path}/artifacts"], cwd=tmp_path.parent, check=True)
     assert (tmp_path / "mine.db").exists()
     assert (tmp_path / "artifacts" / "quickstart").is_dir()
     assert (tmp_path / "mlflow.lock").exists()

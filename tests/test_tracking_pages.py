@@ -7,13 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from fake_results import config_slice, fake_results, track
+from fake_results import config_slice, fake_results, paths_of, track
 from networks import conv_network
+from stamped import prepare, write_json
 
 from relu2snn.config import Paths, compose_experiment, compose_suite, from_slice, stage_slice
-from relu2snn.datasets import ArraySet, prepare
+from relu2snn.datasets import ArraySet
 from relu2snn.errors import UserError
-from relu2snn.files import read_json, write_json
+from relu2snn.files import digest_of, read_json
+from relu2snn.made import Job
 from relu2snn.mapping import convert, read, scale, to_keras
 from relu2snn.stages import track_sweep
 
@@ -34,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("tracking")
 )
 def test_a_name_tells_what_is_not_as_in_conf(tmp_path: Path, client: Any, overrides: list[str], name: str) -> None:
     values = config_slice(tmp_path, "quickstart", *overrides)
-    fake_results(values, variants=("base", "noise=0.01"))
+    fake_results(values)
     run = client.get_run(track(values)["parent"])
     assert run.info.run_name == name
     # And the description has the call that makes it again.
@@ -48,7 +50,8 @@ def test_a_description_has_the_table_the_layers_and_the_figures(tmp_path: Path, 
     fake_results(values, agreement=0.999)
     logged = track(values)
     note = client.get_run(logged["parent"]).data.tags["mlflow.note.content"]
-    assert "**999 of 1,000 images** of `fmnist_sample`; **not exact**: 1 spikes came before their window." in note
+    early = "1 spikes came before their window: 1 in conv2d"
+    assert f"**999 of 1,000 images** of `fmnist_sample`; **not exact**: {early}." in note
     assert "a sample of the real ones" in note
     lines = note.splitlines()
     assert "| accuracy | 0.8750 | 0.8750 | 0.8750 |" in lines
@@ -100,7 +103,6 @@ def test_what_a_user_writes_stays_until_the_result_changes(tmp_path: Path, clien
 
 def sweep(tmp_path: Path, suite: str, values: list[float]) -> Any:
     """Log a sweep that never ran; returns the ids of its runs."""
-    paths = Paths(str(tmp_path), suite, "fmnist_lenet")
     spread = {"mean": 0.75, "std": 0.125, "min": 0.5, "max": 1.0}
     shares = dict.fromkeys(("accuracy", "agreement", "spiking_fraction", "certified", "early_spikes"), spread)
     points = [
@@ -109,14 +111,16 @@ def sweep(tmp_path: Path, suite: str, values: list[float]) -> Any:
         for value in values
     ]
     result = {"experiment": "fmnist_lenet", "sweep": "noise", "points": points, "seconds": 4.0}
-    folder = Path(paths.sweep("noise"))
-    write_json(folder / "result.json", result)
-    for name in ("table.csv", "noise.png", "noise.svg"):
-        (folder / name).write_bytes(b"not really")
     overrides = [f"outputs={tmp_path}", f"sweep.values={values}".replace(" ", "")]
     config = compose_experiment("fmnist_lenet", compose_suite("quickstart"), overrides, "noise")
     slice_ = stage_slice(config, "track_sweep")
     slice_["suite"]["name"] = suite
+    folder = Path(paths_of(slice_).sweep)
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = [folder / name for name in ("table.csv", "noise.png", "noise.svg")]
+    for path in shown:
+        path.write_bytes(b"not really")
+    write_json(folder / "result.json", result, files={path.name: digest_of(path) for path in shown})
     track_sweep.run(from_slice(slice_), None)
     return read_json(folder / "mlflow.json")
 
@@ -159,15 +163,15 @@ def networks(values: dict[str, Any], seed: int = 0) -> Paths:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (12, *values["dataset"]["image_shape"]), dtype=np.uint8)
     labels = np.arange(12)
-    folder = Path(paths.dataset(values["dataset"]["name"]))
-    source = (folder / "source.json").read_text()
+    folder = Path(paths.dataset)
+    source = read_json(folder / "source.json")
     prepare(folder, "fake", "sample", ArraySet(images, labels, images, labels, "nowhere", []))
-    (folder / "source.json").write_text(source)
+    prepared = read_json(folder / "source.json")
+    write_json(folder / "source.json", {**source, **{key: prepared[key] for key in ("arrays", "digest")}})
     original = conv_network(seed, shape=(28, 28, 1))
     spiking = convert(original, images / 255.0, low=0.0, high=1.0)
-    Path(paths.phase2("base")).mkdir(parents=True, exist_ok=True)
-    to_keras(scale(read(original, 0.0, 1.0))).save(f"{paths.phase1}/scaled.keras")
-    spiking.save(f"{paths.phase2('base')}/spiking.keras")
+    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", to_keras(scale(read(original, 0.0, 1.0))))
+    Job("convert", {}).write_model(f"{paths.phase2}/spiking.keras", spiking)
     return paths
 
 
@@ -193,8 +197,8 @@ def test_a_network_is_logged_once_while_it_is_the_same(tmp_path: Path, client: A
         "exact": 0.0,
     }
     # Saved again the file differs by its date; the network is the same.
-    for file in (f"{paths.phase1}/scaled.keras", f"{paths.phase2('base')}/spiking.keras"):
-        keras.saving.load_model(file).save(file)
+    for stage, file in (("phase1", f"{paths.phase1}/scaled.keras"), ("convert", f"{paths.phase2}/spiking.keras")):
+        Job(stage, {}).write_model(file, keras.saving.load_model(file))
     assert track(values) == first
     assert {model.model_id for model in models(client, first).values()} == set(first["models"].values())
     # Weights trained again: the run is the same, the networks are others.

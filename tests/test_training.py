@@ -11,11 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from stamped import job, prepare
 
-from relu2snn.config import Experiment, compose_experiment, compose_suite, stage_slice
+from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite, stage_slice
 from relu2snn.config.schema import Augmentation, Dropout, Model, Preprocess, Train
-from relu2snn.datasets import ArrayDataset, ArraySet, prepare
+from relu2snn.datasets import ArrayDataset, ArraySet
 from relu2snn.errors import UserError
+from relu2snn.made import load_json
 from relu2snn.networks.batches import Batches
 from relu2snn.networks.training import train
 
@@ -143,13 +145,13 @@ def trained(dataset: ArrayDataset, tmp_path_factory: pytest.TempPathFactory) -> 
     """The folder and the history of a training that nothing interrupts."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "checkpoint-stale").mkdir()
-    return folder, train(VGG, STATEFUL, dataset, PREPROCESS, SHAPE, 3, folder, "whole")
+    return folder, train(VGG, STATEFUL, dataset, PREPROCESS, SHAPE, 3, folder, "whole", job=job("/train/"))
 
 
 def test_training_leaves_the_network_and_its_history_only(trained: tuple[Path, list[Any]]) -> None:
     folder, epochs = trained
     assert sorted(path.name for path in folder.iterdir()) == ["history.json", "trained.keras"]
-    assert json.loads((folder / "history.json").read_text()) == {"epochs": epochs}
+    assert load_json(folder / "history.json")[0] == {"epochs": epochs}
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
     # 170 images are six batches of 32; the schedule multiplies by 0.5 every 10 steps, smoothly.
     rates = [0.01 * 0.5 ** (6 * epoch / 10) for epoch in (1, 2, 3, 4)]
@@ -179,7 +181,7 @@ def test_trained_network_is_for_inference(trained: tuple[Path, list[Any]], datas
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[3])
-from test_training import PREPROCESS, SHAPE, STATEFUL, VGG, ArrayDataset, train
+from test_training import PREPROCESS, SHAPE, STATEFUL, VGG, ArrayDataset, job, train
 
 class Killing(ArrayDataset):
     epoch = 0
@@ -196,7 +198,7 @@ class Rows:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.images[rows]
 
-train(VGG, STATEFUL, Killing(sys.argv[1]), PREPROCESS, SHAPE, 3, sys.argv[2], "whole")
+train(VGG, STATEFUL, Killing(sys.argv[1]), PREPROCESS, SHAPE, 3, sys.argv[2], "whole", job=job("/train/"))
 """
 
 
@@ -212,7 +214,7 @@ def test_a_killed_training_resumes_as_if_nothing_had_happened(
     assert not (tmp_path / "trained.keras").exists()
 
     capfd.readouterr()
-    epochs = train(VGG, STATEFUL, dataset, PREPROCESS, SHAPE, 3, tmp_path, "whole")
+    epochs = train(VGG, STATEFUL, dataset, PREPROCESS, SHAPE, 3, tmp_path, "whole", job=job("/train/"))
     shown = capfd.readouterr().err
     assert "epoch 2/4" not in shown
     assert "epoch 4/4: loss" in shown
@@ -239,7 +241,7 @@ def interrupt(folder: Path, dataset: ArrayDataset, config: Train, key: str) -> P
             return dataset.images(split)  # type: ignore[arg-type]
 
     with pytest.raises(KeyboardInterrupt):
-        train(FC, config, Stopping(), PREPROCESS, SHAPE, 3, folder, key)
+        train(FC, config, Stopping(), PREPROCESS, SHAPE, 3, folder, key, job=job("/train/"))
     return folder / f"checkpoint-{key}"
 
 
@@ -247,9 +249,9 @@ def test_other_settings_never_resume(dataset: ArrayDataset, tmp_path: Path) -> N
     stale = interrupt(tmp_path, dataset, recipe(), "one")
     assert stale.is_dir()
     other = recipe(learning_rate=0.02)
-    epochs = train(FC, other, dataset, PREPROCESS, SHAPE, 3, tmp_path, "two")
+    epochs = train(FC, other, dataset, PREPROCESS, SHAPE, 3, tmp_path, "two", job=job("/train/"))
     assert not stale.exists()
-    expected = train(FC, other, dataset, PREPROCESS, SHAPE, 3, tmp_path / "fresh", "two")
+    expected = train(FC, other, dataset, PREPROCESS, SHAPE, 3, tmp_path / "fresh", "two", job=job("/train/"))
     assert epochs[0]["loss"] == pytest.approx(expected[0]["loss"], rel=1e-6)
 
 
@@ -257,45 +259,68 @@ def test_history_ahead_of_the_state_is_cut(dataset: ArrayDataset, tmp_path: Path
     history = interrupt(tmp_path, dataset, recipe(), "key") / "history.json"
     saved = json.loads(history.read_text())["epochs"]
     history.write_text(json.dumps({"epochs": [*saved, {**saved[0], "epoch": 2}]}))
-    epochs = train(FC, recipe(), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key")
+    epochs = train(FC, recipe(), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key", job=job("/train/"))
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
     assert epochs[1]["loss"] != saved[0]["loss"]
 
 
-def test_damaged_checkpoint_is_named(dataset: ArrayDataset, tmp_path: Path) -> None:
-    state = interrupt(tmp_path, dataset, recipe(), "key") / "state.weights.h5"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"checkpoint-key: damaged checkpoint .*; delete this folder") as caught:
-        train(FC, recipe(), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key")
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("state.weights.h5", lambda data: data[:1000], r"state.weights.h5: not a readable checkpoint \("),
+        ("history.json", lambda data: data[:30], r"history.json: not a readable history of a checkpoint \("),
+        ("history.json", lambda data: b"\xff" + data, r"history.json: not a readable history of a checkpoint \("),
+        ("history.json", lambda data: b'{"epochs": [{}]}', r"history.json: not a readable history of a checkpoint \("),
+    ],
+)
+def test_damaged_checkpoint_is_named(
+    dataset: ArrayDataset, tmp_path: Path, file: str, damage: Any, message: str
+) -> None:
+    damaged = interrupt(tmp_path, dataset, recipe(), "key") / file
+    damaged.write_bytes(damage(damaged.read_bytes()))
+    with pytest.raises(UserError, match=rf"{message}.*\); delete the folder .*checkpoint-key to train from") as caught:
+        train(FC, recipe(), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key", job=job("/train/"))
     assert "\n" not in str(caught.value)
 
 
 def test_training_learns_and_depends_on_its_seed(dataset: ArrayDataset, tmp_path: Path) -> None:
     config = recipe(epochs=8, decay_rate=1.0)
-    epochs = train(FC, config, dataset, PREPROCESS, SHAPE, 3, tmp_path / "one", "key")
+    epochs = train(FC, config, dataset, PREPROCESS, SHAPE, 3, tmp_path / "one", "key", job=job("/train/"))
     assert epochs[-1]["test_accuracy"] == 1.0
     assert epochs[-1]["loss"] < 0.5 * epochs[0]["loss"]
-    same = train(FC, recipe(epochs=1, decay_rate=1.0), dataset, PREPROCESS, SHAPE, 3, tmp_path / "two", "key")
-    other = train(FC, recipe(epochs=1, decay_rate=1.0, seed=2**40), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key")
+    same = train(
+        FC, recipe(epochs=1, decay_rate=1.0), dataset, PREPROCESS, SHAPE, 3, tmp_path / "two", "key", job=job("/train/")
+    )
+    other = train(
+        FC,
+        recipe(epochs=1, decay_rate=1.0, seed=2**40),
+        dataset,
+        PREPROCESS,
+        SHAPE,
+        3,
+        tmp_path,
+        "key",
+        job=job("/train/"),
+    )
     assert same[0]["loss"] == pytest.approx(epochs[0]["loss"], rel=1e-6)
     assert other[0]["loss"] != pytest.approx(epochs[0]["loss"], rel=1e-3)
 
 
 def test_staircase_schedule(dataset: ArrayDataset, tmp_path: Path) -> None:
-    epochs = train(FC, recipe(staircase=True), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key")
+    epochs = train(FC, recipe(staircase=True), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key", job=job("/train/"))
     assert [epoch["learning_rate"] for epoch in epochs] == pytest.approx([0.01, 0.005], rel=1e-5)
 
 
 def test_divergence_is_named_and_leaves_nothing(dataset: ArrayDataset, tmp_path: Path) -> None:
     config = recipe(optimizer="sgd", learning_rate=1e30)
     with pytest.raises(UserError, match=r"training diverged: the loss is .* in epoch \d; lower train.learning_rate=1e"):
-        train(VGG, config, dataset, PREPROCESS, SHAPE, 3, tmp_path, "key")
+        train(VGG, config, dataset, PREPROCESS, SHAPE, 3, tmp_path, "key", job=job("/train/"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_momentum_without_sgd_is_refused(dataset: ArrayDataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.momentum=0.9, train.nesterov=False: adam has neither"):
-        train(FC, recipe(momentum=0.9), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key")
+        train(FC, recipe(momentum=0.9), dataset, PREPROCESS, SHAPE, 3, tmp_path, "key", job=job("/train/"))
 
 
 def experiment(outputs: Path) -> Experiment:
@@ -310,12 +335,12 @@ def run_stage(config: Experiment) -> subprocess.CompletedProcess[str]:
 
 
 def test_stage_writes_its_files(tmp_path: Path) -> None:
-    make_dataset(tmp_path / "paper" / "datasets" / "fmnist")
+    make_dataset(Path(Paths.of(experiment(tmp_path)).dataset))
     finished = run_stage(experiment(tmp_path))
     assert finished.returncode == 0, finished.stderr
     assert "epoch 1/1: loss" in finished.stderr
     assert finished.stdout.startswith("fmnist_fc: test accuracy ")
-    folder = tmp_path / "paper" / "fmnist_fc" / "train"
+    folder = Path(Paths.of(experiment(tmp_path)).train)
     assert sorted(path.name for path in folder.iterdir()) == ["history.json", "trained.keras"]
 
 
@@ -323,5 +348,5 @@ def test_stage_without_its_data_set_says_so(tmp_path: Path) -> None:
     finished = run_stage(experiment(tmp_path))
     assert finished.returncode == 1
     assert finished.stderr.startswith("relu2snn train: ")
-    assert "datasets/fmnist/source.json: no such file" in finished.stderr
+    assert f"{Paths.of(experiment(tmp_path)).dataset}/source.json: no such file" in finished.stderr
     assert finished.stderr.count("\n") == 1

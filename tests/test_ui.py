@@ -17,7 +17,7 @@ import pytest
 from browser import Visit, chromium, is_drawn
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Locator, TimeoutError, expect
-from runs import ROOT, environment
+from runs import ROOT, environment, paths
 
 from relu2snn.ui import first_view
 
@@ -106,7 +106,7 @@ def rows(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def run_id(folder: Path, experiment: str) -> str:
-    return json.loads((folder / "outputs" / "paper" / experiment / "mlflow.json").read_text())["parent"]
+    return json.loads(Path(paths(folder, experiment).tracked).read_text())["parent"]
 
 
 def columns(folder: Path, experiment: str) -> dict[str, float]:

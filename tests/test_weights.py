@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite, from_slice, stage_slice
 from relu2snn.config.schema import Dropout, Model, Weights
 from relu2snn.errors import UserError
 from relu2snn.networks.build import build
@@ -172,7 +172,9 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     model.get_layer("batch_normalization_2").set_weights(weights)
     model.save_weights(tmp_path / "bad.weights.h5")
     message = refused(LENET5, tmp_path / "bad.weights.h5")
-    assert message.startswith("layer batch_normalization_2 has a weight that is not a finite number")
+    assert message.startswith(
+        f"layer batch_normalization_2 has a moving_variance that is not a finite number ({value})"
+    )
 
 
 @pytest.mark.parametrize("file", ["fc.h5", "fc_whole.h5", "fc.weights.h5"])
@@ -180,13 +182,15 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
 def test_truncated_hdf5_is_refused(keras2: Path, tmp_path: Path, file: str, share: float) -> None:
     data = (keras2 / file).read_bytes()
     (tmp_path / file).write_bytes(data[: int(share * len(data))])
-    assert refused(FC, tmp_path / file).startswith("damaged, or not an HDF5 file (")
+    assert refused(FC, tmp_path / file).startswith("not a readable HDF5 file of weights saved by Keras (")
 
 
 def test_hdf5_without_keras_weights_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["measurements"] = [1.0, 2.0]
-    assert refused(FC, tmp_path / "other.h5").startswith("an HDF5 file, but not weights saved by Keras (")
+    assert refused(FC, tmp_path / "other.h5").startswith(
+        "not a readable HDF5 file of weights saved by Keras (no attribute layer_names)"
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
@@ -194,7 +198,7 @@ def test_truncated_keras_is_refused(tmp_path: Path, share: float) -> None:
     build(FC, SHAPE, 10).save(tmp_path / "network.keras")
     data = (tmp_path / "network.keras").read_bytes()
     (tmp_path / "network.keras").write_bytes(data[: int(share * len(data))])
-    assert refused(FC, tmp_path / "network.keras").startswith("damaged, or not a .keras file (")
+    assert refused(FC, tmp_path / "network.keras").startswith("not a readable Keras model (")
 
 
 def fc_with(*before: Any, activation: str = "relu") -> keras.Model:
@@ -206,7 +210,10 @@ def fc_with(*before: Any, activation: str = "relu") -> keras.Model:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: fc_with(keras.layers.Lambda(lambda x: 2 * x)), "holds a Lambda layer, which may run any code;"),
+        (
+            lambda: fc_with(keras.layers.Lambda(lambda x: 2 * x)),
+            "not a readable Keras model (it holds a Lambda layer, which may run any code);",
+        ),
         (lambda: fc_with(keras.layers.Rescaling(1 / 255)), "has the weights of model=fc, but computes something else"),
         (lambda: fc_with(activation="tanh"), "has the weights of model=fc, but computes something else"),
     ],
@@ -220,7 +227,7 @@ def test_whole_models_that_compute_something_else_are_refused(
 
 def test_whole_model_of_keras2_says_what_to_do(keras2: Path) -> None:
     message = refused(LENET5, keras2 / "lenet5_keras2.keras")
-    assert message.startswith("Keras 3.")
+    assert message.startswith("not a readable Keras model (Keras 3.")
     assert message.endswith("save the weights alone, with model.save_weights('NAME.weights.h5')")
 
 
@@ -260,11 +267,11 @@ def drop_in(keras2: Path, folder: Path) -> Path:
 
 def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path: Path) -> None:
     path = drop_in(keras2, tmp_path)
-    trained = tmp_path / "outputs/paper/fmnist_fc/train/trained.keras"
+    trained = tmp_path / "outputs/paper/fmnist_fc/train/base/trained.keras"
     trained.parent.mkdir(parents=True)
     trained.write_bytes(b"not read")
     run(experiment(tmp_path), None)
-    folder = tmp_path / "outputs/paper/fmnist_fc/weights"
+    folder = Path(Paths.of(experiment(tmp_path)).weights)
     source = json.loads((folder / "source.json").read_text())
     digest = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True).stdout.split()[0]
     assert source == {"kind": "pretrained", "file": str(path), "sha256": digest}
@@ -274,11 +281,11 @@ def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path:
 
 
 def test_stage_copies_the_trained_network(tmp_path: Path) -> None:
-    trained = tmp_path / "outputs/paper/fmnist_fc/train/trained.keras"
+    trained = tmp_path / "outputs/paper/fmnist_fc/train/base/trained.keras"
     trained.parent.mkdir(parents=True)
     build(FC, SHAPE, 10).save(trained)
     run(experiment(tmp_path), None)
-    folder = trained.parent.parent / "weights"
+    folder = Path(Paths.of(experiment(tmp_path)).weights)
     source = json.loads((folder / "source.json").read_text())
     digest = subprocess.run(["sha256sum", trained], check=True, capture_output=True, text=True).stdout.split()[0]
     assert source == {"kind": "trained", "file": None, "sha256": digest}

@@ -1,19 +1,22 @@
 """Running pipeline/places365/caffe.py: inside its container by docker or podman, or in this environment."""
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, one_line
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipeline" / "places365"
 
+# Seconds; an engine whose service hangs never answers.
+_PATIENCE = 60
 _CONTEXT = ("Dockerfile", "requirements.txt", "caffe.py")
 # The script's exit status after it has said what is wrong with its input.
 _MISTAKE = 3
@@ -32,7 +35,7 @@ def build(engine: str) -> str | None:
     """
     if engine == "none":
         return None
-    _require_engine(engine)
+    require_engine(engine)
     name = image_name()
     if subprocess.run([engine, "image", "inspect", name], capture_output=True, check=False).returncode == 0:
         return name
@@ -56,7 +59,7 @@ def build(engine: str) -> str | None:
     return name
 
 
-def run_script(engine: str, arguments: Sequence[str], inputs: Iterable[Path], output: Path) -> None:
+def run_script(engine: str, arguments: Sequence[str], inputs: Collection[Path], output: Path) -> None:
     """Run the script with `arguments`; inside a container it can read `inputs` and write into the folder `output`.
 
     Files and folders have the same paths inside as outside, so arguments and messages need no translation.
@@ -68,17 +71,34 @@ def run_script(engine: str, arguments: Sequence[str], inputs: Iterable[Path], ou
     if name is None:
         command = [sys.executable, str(FOLDER / "caffe.py")]
     else:
-        mounts = [f"--volume={source}:{target}:ro" for source, target in _mounts(inputs)]
-        mounts.append(f"--volume={output.resolve()}:{output.absolute()}")
+        mounts = [_volume(engine, source, target, ":ro") for source, target in _mounts(inputs)]
+        mounts.append(_volume(engine, output.resolve(), output.absolute()))
         # Podman without root already runs as the user.
         user = [] if engine == "podman" else [f"--user={os.getuid()}:{os.getgid()}"]
-        command = [engine, "run", "--rm", "--init", "--network=none", f"--workdir={Path.cwd()}", *user, *mounts, name]
+        command = [
+            engine,
+            "run",
+            "--rm",
+            "--init",
+            "--interactive",
+            "--network=none",
+            f"--workdir={Path.cwd()}",
+            *user,
+            *mounts,
+            name,
+        ]
     sys.stderr.flush()
-    status = subprocess.run([*command, *arguments], check=False).returncode
+    # The script ends when this pipe closes, so with this process, however that ends; an engine's container, too.
+    with subprocess.Popen([*command, *arguments, "--end-with-input"], stdin=subprocess.PIPE) as process:
+        status = process.wait()
     if status == _MISTAKE:
         sys.exit(1)
     if status:
-        raise UserError(f"{FOLDER / 'caffe.py'}: ended with status {status} (container.engine={engine}), see above")
+        given = ", ".join(sorted(map(str, inputs)))
+        raise UserError(
+            f"{FOLDER / 'caffe.py'}: ended with status {status} (container.engine={engine}), see above; "
+            f"it was to read {given}"
+        )
 
 
 def _mounts(inputs: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
@@ -90,11 +110,37 @@ def _mounts(inputs: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
                 yield link.resolve(), link.absolute()
 
 
-def _require_engine(engine: str) -> None:
+def _volume(engine: str, source: Path, target: Path, access: str = "") -> str:
+    for path in (source, target):
+        if ":" in str(path):
+            raise UserError(
+                f"{path}: a path with ':' cannot be given to container.engine={engine}; "
+                "move or rename it, or convert in this environment with container.engine=none"
+            )
+    return f"--volume={source}:{target}{access}"
+
+
+def require_engine(engine: str) -> None:
+    """Make sure that `engine` can run the script here: that it answers or, for "none", that OpenCV is installed.
+
+    Raises UserError, which says what is wrong and what else there is to choose.
+    """
+    if engine == "none":
+        if importlib.util.find_spec("cv2") is None:
+            raise UserError(
+                "container.engine=none: this environment has no OpenCV (cv2); install opencv-python-headless 4.14 or "
+                "a later 4.x, or choose container.engine=podman or docker"
+            )
+        return
     way_out = "start it, or choose container.engine=podman, docker or none (the same conversion in this environment)"
     if shutil.which(engine) is None:
         raise UserError(f"container.engine={engine}: no such program on the path; install it, or {way_out}")
-    answer = subprocess.run([engine, "version"], capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run([engine, "version"], capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"container.engine={engine}: no answer after {_PATIENCE} s; {way_out}") from None
+    except OSError as error:
+        raise UserError(f"container.engine={engine}: can't be run ({one_line(error)}); {way_out}") from None
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
         raise UserError(f"container.engine={engine}: no engine answers ({reason}); {way_out}")

@@ -1,14 +1,31 @@
 """Result files: written to a temporary name, then renamed, so that none is ever seen half-written."""
 
+import contextlib
+import errno
+import hashlib
 import json
+import math
 import os
+import re
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, machine_fault, one_line, reading
+from relu2snn.processes import Process
+
+_PREFIX = ".partial-"
+_WRITER = re.compile(re.escape(_PREFIX) + r"(\d+-\w+-\w+)-")
+# The longest name of a file is 255 bytes.
+_LONGEST = 100
+# What a writer on another machine has not touched for so long is no writer's any more.
+_SECONDS = 7 * 24 * 3600
+_LONGEST_TEXT = 1 << 26
+_MOST_DIGITS = 20
 
 
 @contextmanager
@@ -16,21 +33,111 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that becomes `path` if the block ends without an error.
 
     The temporary name keeps the suffixes of `path`, since Keras and numpy choose the format by them.
+    A full disk is an OSError that names `path`, whatever the library that met it made of it.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix="-" + target.name, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    # mkstemp makes files only the owner can read; a result file follows the user's umask.
-    umask = os.umask(0)
-    os.umask(umask)
+    with writing(target):
+        prefix, suffix = _temporary_name(target)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        # mkstemp makes files only the owner can read; a result file follows the user's umask.
+        umask = os.umask(0)
+        os.umask(umask)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(beside: str | Path) -> Iterator[Path]:
+    """Yield a new folder beside the file `beside`, on the same disk, which is removed when the block ends.
+
+    Raises OSError, as `atomic_path` does, naming the folder in which there is no space.
+    """
+    target = Path(beside)
+    with writing(target.parent):
+        prefix, suffix = _temporary_name(target)
+        # Keras takes a folder whose name has the suffix of a file for that file.
+        name = tempfile.mkdtemp(prefix=prefix, suffix=suffix.replace(".", "_"), dir=target.parent)
+        try:
+            yield Path(name)
+        finally:
+            shutil.rmtree(name, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Let an error of the machine (no space, no memory) in the block be an OSError that names `path`.
+
+    It keeps the name of another file that the system gave, but for temporary ones.
+    """
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        found = machine_fault(error)
+        if found is None or isinstance(error, MemoryError):
+            raise
+        number, name = found
+        where = str(path) if name is None or _PREFIX in name else name
+        raise OSError(number, os.strerror(number), where) from error
+
+
+def require_space(path: str | Path, size: int) -> None:
+    """Raise OSError where there is no room for a file `path` of `size` bytes, before a library fails half-way."""
+    folder = os.statvfs(Path(path).parent)
+    if folder.f_bavail * folder.f_frsize < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _temporary_name(target: Path) -> tuple[str, str]:
+    """How the temporary name of `target` begins and ends; its folder is made, and what the dead left there removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target.parent)
+    return f"{_PREFIX}{Process.this()}-", f"-{target.name[-_LONGEST:]}"
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove the temporary files and folders whose writers are dead; of other machines, those that are a week old."""
+    with os.scandir(folder) as entries:
+        left = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
+    for path in left:
+        with contextlib.suppress(OSError):
+            if _is_left(path):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_left(path: Path) -> bool:
+    named = _WRITER.match(path.name)
+    writer = Process.parse(named[1]) if named else None
+    if writer is None:
+        return True
+    lives = writer.lives()
+    return not lives if lives is not None else time.time() - path.stat().st_mtime > _SECONDS
+
+
+def require_writable(folder: str | Path) -> None:
+    """Make sure that files can be made in `folder`, or in the folder above it where it would be made; leaves nothing.
+
+    Raises UserError, which names the place that refuses.
+    """
+    place = Path(folder)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    try:
+        # It has no name in any folder, or none for long.
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else one_line(error)
+        raise UserError(
+            f"{place}: no results can be written here ({reason}); choose another folder with outputs=…"
+        ) from None
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -45,13 +152,60 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file as `write_json` writes it: finite numbers, whole ones of at most 64 bits, no key twice.
 
-    Raises UserError when the file is missing or is not JSON.
+    Raises UserError when the file is missing, is not such a JSON, or has more than 64 MiB.
     """
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that makes it first") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not a JSON file ({error}); delete it and run the workflow again") from None
+    require_file(path)
+    with reading(path, "JSON file", "delete it and run the workflow again"):
+        return json.loads(
+            read_text(path), parse_constant=_no_number, parse_int=_whole, parse_float=_finite, object_pairs_hook=_unique
+        )
+
+
+def require_file(path: str | Path) -> None:
+    """Raise UserError unless a file that an earlier stage makes is there."""
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file; run the stage that makes it first")
+
+
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file in UTF-8.
+
+    Raises OSError, and ValueError when it is not text or has more than 64 MiB.
+    """
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LONGEST_TEXT:
+            raise ValueError(f"{size} bytes are too many")
+        return file.read().decode("utf-8")
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS or abs(int(digits)) >= 2**63:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number that is not finite")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key that is given twice")
+    return values

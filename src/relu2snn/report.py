@@ -1,16 +1,20 @@
-"""The pages of the Snakemake report that are not figures: results beside published ones, sweeps, run times, software.
+"""The pages of the Snakemake report that are not figures: results, sweeps, run times, software.
 
 Each is an HTML file that stands alone. The report shows it in a frame; its caption is in pipeline/report/*.rst.
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from relu2snn.config import Reported
+from relu2snn.config.published import VALUES
 from relu2snn.results import Row, shown
+
+Text = TypeVar("Text", str, dict[str, str])
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "pipeline" / "report" / "pages"
 
@@ -29,28 +33,25 @@ def page(template: str, title: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = shown
+    environment.filters |= {"shown": shown, "row_name": row_name}
     return environment.get_template(f"{template}.html").render(title=title, **values)
 
 
-def beside_published(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """The rows of results.csv with their loss of accuracy and, under "published", what others report for them.
+def beside_published(rows: Sequence[Row], reports: Sequence[Reported]) -> list[Row]:
+    """The rows of results.csv, each with its loss of accuracy and, under "published", what others report for it.
 
-    published: by experiment, the group `published` of its config. It says nothing about runs with noise. Its accuracy
-    was reached on the whole data set, so it is "comparable" only where the data are real and not a sample.
+    reports: one for each row, as `relu2snn.config.reported` gives them. A row says under "reason" why it stands alone
+    where something is published for its experiment.
     """
-    compared = []
-    for row in rows:
-        known = {} if "noise=" in row["variant"] else published.get(row["experiment"], {})
-        compared.append(
-            {
-                **row,
-                "accuracy_loss": _loss(row),
-                "published": {key: known.get(key) for key in ("accuracy", "accuracy_loss", "agreement", "source")},
-                "comparable": row["data"] == "real",
-            }
-        )
-    return compared
+    return [
+        {
+            **row,
+            "accuracy_loss": _loss(row),
+            "published": {**report.values, "source": report.source},
+            "reason": report.reason,
+        }
+        for row, report in zip(rows, reports, strict=True)
+    ]
 
 
 def _loss(row: Row) -> float | None:
@@ -58,35 +59,57 @@ def _loss(row: Row) -> float | None:
     return None if original is None or spiking is None else original - spiking
 
 
-def results_page(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]], suite: str) -> str:
-    """The table of a suite's results beside the published ones, with the sources of these as notes."""
-    compared = beside_published(rows, published)
+def results_page(rows: Sequence[Row], reports: Sequence[Reported], suite: str) -> str:
+    """The table of a suite's results, with what others report and its sources where a row can be compared."""
+    compared = beside_published(rows, reports)
     found = [row["published"]["source"] for row in compared]
     sources = list(dict.fromkeys(source for source in found if source))
-    return page("results", f"Results of the suite {suite}", rows=compared, sources=sources)
+    columns = [name for name in VALUES if any(row["published"][name] is not None for row in compared)]
+    labelled = any(row["accuracy_original"] is not None for row in rows)
+    title = f"Results of the suite {suite}"
+    return page("results", title, rows=compared, sources=sources, columns=columns, labelled=labelled)
 
 
-SUMMARY_COLUMNS = ("experiment", "accuracy", "published", "loss", "agreement", "exact")
+def compares(results_page: str | Path) -> bool:
+    """Whether the page of results that stands there has values that others report; False without a page."""
+    path = Path(results_page)
+    return path.is_file() and '<table id="published">' in path.read_text(encoding="utf-8")
 
 
-def summary(rows: Sequence[Row], published: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """The few columns of the table that the report's first page has room for, as texts."""
-    return [
+def if_compared(results_page: str, yes: Text, no: Text) -> Callable[[object], Text]:
+    """A category or labels of the report, chosen as it is made, by whether the page of results then `compares`."""
+    return lambda wildcards: yes if compares(results_page) else no
+
+
+SUMMARY_COLUMNS = ("experiment", "accuracy", "published", "loss", "agreement", "exact", "not compared, since")
+
+
+def summary(rows: Sequence[Row], reports: Sequence[Reported]) -> list[Row]:
+    """The few columns of the table that the report's first page has room for, as texts; columns without any are out."""
+    texts = [
         {
-            "experiment": row["experiment"] if row["variant"] == "base" else f"{row['experiment']}, {row['variant']}",
-            "published": shown(row["published"]["accuracy"]) if row["comparable"] else "",
+            "experiment": row_name(row),
+            "published": shown(row["published"]["accuracy"]),
             "loss": shown(row["accuracy_loss"]),
+            "not compared, since": row["reason"],
             **{key: shown(row[key]) for key in ("accuracy", "agreement", "exact")},
         }
-        for row in beside_published(rows, published)
+        for row in beside_published(rows, reports)
     ]
+    filled = [column for column in SUMMARY_COLUMNS if any(row[column] for row in texts)]
+    return [{column: row[column] for column in filled} for row in texts]
+
+
+def row_name(row: Row) -> str:
+    """An experiment with the overrides that make it this run."""
+    return f"{row['experiment']} {row['overrides']}".strip()
 
 
 def sweeps_page(rows: Sequence[Row], suite: str) -> str:
     """A table per experiment and sweep: mean and standard deviation over the trials of each value."""
     sweeps: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        sweeps.setdefault((row["experiment"], row["parameter"]), []).append(row)
+        sweeps.setdefault((f"{row['experiment']} {row['overrides']}".strip(), row["parameter"]), []).append(row)
     return page("sweeps", f"Robustness: sweeps of the suite {suite}", sweeps=sweeps)
 
 
@@ -101,15 +124,24 @@ def runtimes(folder: str | Path) -> dict[str, list[Row]]:
             continue
         with file.open(newline="") as text:
             measured = next(csv.DictReader(text, delimiter="\t"), {})
-        job = f"data {file.stem}" if file.parent.name == "datasets" else file.stem
-        name = file.parents[1].name if file.parent.name == "benchmarks" else "all experiments"
+        name, job = _job(file)
         groups.setdefault(name, []).append({"job": job, **{key: _number(measured.get(key)) for key in BENCHMARK}})
     return dict(sorted(groups.items(), key=lambda group: (group[0] != "all experiments", group[0])))
 
 
 def _benchmarks(folder: Path) -> Iterator[Path]:
-    for pattern in ("*.tsv", "datasets/*.tsv", "*/benchmarks/*.tsv"):
+    for pattern in ("*.tsv", "datasets/*/*.tsv", "*/benchmarks/*/*.tsv"):
         yield from folder.glob(pattern)
+
+
+def _job(file: Path) -> tuple[str, str]:
+    """The experiment and the job of a benchmark file, with the variant of the job's folder."""
+    folder, above = file.parent, file.parents[1]
+    if above.name == "benchmarks":
+        return above.parent.name, f"{file.stem}, {folder.name}".removesuffix(", base")
+    if above.name == "datasets":
+        return "all experiments", f"data {folder.name}, {file.stem}".removesuffix(", base")
+    return "all experiments", file.stem
 
 
 def _number(text: str | None) -> float | None:

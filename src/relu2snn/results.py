@@ -1,24 +1,25 @@
-"""The table of a suite's results: one row per experiment and variant."""
+"""The table of a suite's results: one row per experiment and configuration that is finished."""
 
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
-from relu2snn.config import Paths
+from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
-from relu2snn.files import read_json, write_text
+from relu2snn.files import write_text
+from relu2snn.made import Job, require
 
 Row = dict[str, Any]
 
 COLUMNS = (
     "experiment",
-    "variant",
+    "overrides",
     "images",
     "accuracy_original",
     "accuracy_scaled",
@@ -32,7 +33,9 @@ COLUMNS = (
     "spiking_fraction",
     "data",
     "weights",
+    "variant",
 )
+"""overrides: what a user types to get the row, nothing for what conf/ gives; variant: the folder of its phase 2."""
 
 POINT_COLUMNS = (
     "parameter",
@@ -50,42 +53,49 @@ POINT_COLUMNS = (
     "spiking_fraction_mean",
     "latency",
 )
-SWEEP_COLUMNS = ("experiment", *POINT_COLUMNS, "data", "weights")
+SWEEP_COLUMNS = ("experiment", "overrides", *POINT_COLUMNS, "data", "weights", "variant")
 
 
 def collect(outputs: str, suite: str) -> list[Row]:
-    """The rows of every result of phase 2 under outputs/<suite>, by experiment and variant.
+    """The rows of every result of phase 2 under outputs/<suite>, by experiment, those without overrides first.
 
-    A result whose data set, weights or phase 1 has left no file is skipped with a line on stderr.
-    Raises UserError when there are none.
+    A result is left out, with a line on stderr, when a file of its data set, weights or phase 1 is missing or damaged,
+    or when they were not made together. Raises UserError when there are none.
     """
-    rows = [row for file in _results(outputs, suite) if (row := _row(outputs, suite, file)) is not None]
+    files = result_files(outputs, suite, "*/phase2/*/result.json")
+    rows = [row for file in files if (row := _row(outputs, suite, file)) is not None]
     if not rows:
         folder = Paths(outputs, suite).suite_folder
         raise UserError(f"{folder}: no results of phase 2 here; run snakemake for this suite first")
-    return sorted(rows, key=lambda row: (row["experiment"], row["variant"]))
+    return sorted(rows, key=lambda row: (row["experiment"], row["overrides"], row["variant"]))
 
 
 def collect_sweeps(outputs: str, suite: str) -> list[Row]:
-    """The points of every sweep under outputs/<suite>, by experiment, sweep and value.
+    """The points of every sweep under outputs/<suite>, by experiment, sweep, overrides and value.
 
-    Raises UserError when there are none.
+    A sweep is left out as a result is in `collect`. Raises UserError when there are none.
     """
     rows = []
-    folder = Paths(outputs, suite).suite_folder
-    for file in sorted(Path(folder).glob("*/sweep/*/result.json")):
-        sweep = read_json(file)
-        origin = kinds(Paths(outputs, suite, file.parents[2].name), sweep["dataset"])
-        rows += [{"experiment": sweep["experiment"], **row, **origin} for row in point_rows(sweep)]
+    for file in result_files(outputs, suite, "*/sweep/*/*/result.json"):
+        found = _together(outputs, suite, file, "sweep_gather")
+        if found is None:
+            continue
+        sweep, _, kinds = found
+        named = {key: sweep[key] for key in ("experiment", "variant")} | {"overrides": " ".join(sweep["overrides"])}
+        rows += [{**named, **row, **kinds} for row in point_rows(sweep)]
+    rows.sort(key=lambda row: (row["experiment"], row["parameter"], row["overrides"], row["value"]))
     if not rows:
+        folder = Paths(outputs, suite).suite_folder
         raise UserError(f"{folder}: no results of a sweep here; run snakemake with sweep=NAME first")
     return rows
 
 
-def kinds(paths: Paths, dataset: str) -> dict[str, str]:
-    """The kinds of an experiment's data set and weights (real, sample, synthetic, trained, pretrained)."""
-    folders = {"data": paths.dataset(dataset), "weights": paths.weights}
-    return {name: read_json(f"{folder}/source.json")["kind"] for name, folder in folders.items()}
+def finished_paths(outputs: str, suite: str, result: Row) -> Paths:
+    """The paths of the run that a result file is of: it names the folders that it was made from."""
+    names = {"outputs": outputs, "suite": {"name": suite}, "name": result["experiment"]}
+    swept = {"sweep": {"name": result["sweep"]}} if "sweep" in result else {}
+    config = from_slice({**names, "dataset": {"name": result["dataset"]}, "run": result["run"], **swept})
+    return Paths.of(config)
 
 
 def point_rows(sweep: Row) -> list[Row]:
@@ -123,27 +133,39 @@ def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[s
     Console(file=output, width=None if output.isatty() else 400).print(table)
 
 
-def _results(outputs: str, suite: str) -> Iterator[Path]:
+def result_files(outputs: str, suite: str, pattern: str) -> list[Path]:
+    """The files of a suite's experiments at a pattern from the folder of the suite on, in their order."""
+    folder = Path(Paths(outputs, suite).suite_folder)
     # Data sets stand beside the experiments.
-    for file in Path(Paths(outputs, suite).suite_folder).glob("*/phase2/*/result.json"):
-        if file.parents[2].name != "datasets":
-            yield file
+    return [file for file in sorted(folder.glob(pattern)) if file.relative_to(folder).parts[0] != "datasets"]
+
+
+def _together(outputs: str, suite: str, file: Path, stage: str) -> tuple[Row, Row, dict[str, str]] | None:
+    """A result of `stage`, that of phase 1, and the kinds of data and weights; None if they don't belong together."""
+    job = Job("results", {})
+    try:
+        result = job.read_json(file, stage)
+        paths = finished_paths(outputs, suite, result)
+        own = Path(paths.phase2 if stage == "gather" else paths.sweep)
+        require(file, "the folder", str(file.parent), str(own), stage)
+        phase1 = job.read_json(f"{paths.phase1}/result.json", "phase1")
+        data = job.read_json(f"{paths.dataset}/source.json", "data", "photographs")
+        weights = job.read_json(f"{paths.weights}/source.json", "weights")
+    except UserError as error:
+        print(f"{file}: left out of the table; {error}", file=sys.stderr)
+        return None
+    # Real, sample or synthetic; trained or pretrained.
+    return result, phase1, {"data": data["kind"], "weights": weights["kind"]}
 
 
 def _row(outputs: str, suite: str, file: Path) -> Row | None:
-    phase2 = read_json(file)
-    experiment = file.parents[2].name
-    paths = Paths(outputs, suite, experiment)
-    phase1_file = Path(paths.phase1, "result.json")
-    data_file = Path(paths.dataset(phase2["dataset"]), "source.json")
-    weights_file = Path(paths.weights, "source.json")
-    for needed in (phase1_file, data_file, weights_file):
-        if not needed.exists():
-            print(f"{file}: left out of the table, since {needed} is missing; run {experiment} again", file=sys.stderr)
-            return None
-    phase1 = read_json(phase1_file)
+    found = _together(outputs, suite, file, "gather")
+    if found is None:
+        return None
+    phase2, phase1, kinds = found
     return {
-        "experiment": experiment,
+        "experiment": phase2["experiment"],
+        "overrides": " ".join(phase2["overrides"]),
         "variant": phase2["variant"],
         "images": phase2["images"],
         "accuracy_original": phase1["accuracy_original"],
@@ -156,8 +178,18 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
         "latency": phase2["latency"],
         "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
         "spiking_fraction": phase2["spiking_fraction"]["total"],
-        **kinds(paths, phase2["dataset"]),
+        **kinds,
     }
+
+
+def _whole(file: Path, paths: Paths) -> bool:
+    """Whether all that a result was made from is still there."""
+    made_from = (f"{paths.phase1}/result.json", f"{paths.dataset}/source.json", f"{paths.weights}/source.json")
+    for needed in made_from:
+        if not Path(needed).exists():
+            print(f"{file}: left out of the table, since {needed} is missing; run it again", file=sys.stderr)
+            return False
+    return True
 
 
 def shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 # Importing the library registers its layers.
 import relu2snn.mapping  # noqa: F401
+from relu2snn.saved.keras_files import load_model
 from relu2snn.spiking import SpikingRun, spiking_layers
 
 
@@ -56,5 +57,5 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> Classifier:
     file = Path(path)
     if file.is_dir():
         (file,) = file.glob("*.keras")
-    model = keras.saving.load_model(file, compile=False)
+    model = load_model(file, "log the model again")
     return Classifier(model, model_config["mean"], model_config["std"], int(model_config["batch"]))

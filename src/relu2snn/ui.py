@@ -1,6 +1,5 @@
 """Serves MLflow's UI on the store of the runs, to this machine only: python -m relu2snn.ui [--port 5000]."""
 
-import argparse
 import json
 import os
 import socket
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from relu2snn.arguments import Arguments
 from relu2snn.config import compose_tracking
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, printable, shown
 from relu2snn.tracking import RESULTS_VIEW, VIEW_TAG, Store, explained, require_database
 
 HOST = "127.0.0.1"
@@ -37,9 +37,10 @@ _STYLE = """<style>
 
 def main() -> None:
     """Serve the store's runs until Ctrl-C, or say where they are shown already."""
-    parser = argparse.ArgumentParser(prog="python -m relu2snn.ui", description=__doc__.partition(":")[0])
+    parser = Arguments("python -m relu2snn.ui", __doc__.partition(":")[0])
     parser.add_argument("--port", default="5000", help="default: 5000")
     try:
+        given = parser.parse_args()
         tracking = compose_tracking()
         store = Store(tracking.uri, tracking.artifacts, tracking.lock_timeout)
         if store.address.startswith(("http://", "https://")):
@@ -48,20 +49,20 @@ def main() -> None:
         if store.database is not None and not store.database.is_file():
             raise UserError(f"{store.database}: nothing logged yet; run make quickstart first")
         require_database(store)
-        port = _free_port(parser.parse_args().port)
+        port = _free_port(given.port)
         with explained(store):
             app = _application(store)
         _serve(app, port)
     except UserError as error:
-        print(f"relu2snn ui: {error}", file=sys.stderr)
+        print(f"relu2snn ui: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         pass
 
 
 def _free_port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise UserError(f"port {text}: not a number from 1 to 65535; choose one, as in make ui PORT=5001")
+    if not text.isdecimal() or len(text) > 9 or not 0 < int(text) < 65536:
+        raise UserError(f"port {shown(text)}: not a number from 1 to 65535; choose one, as in make ui PORT=5001")
     port = int(text)
     with socket.socket() as probe:
         # As the server does: a port whose last server has just ended is free.

@@ -1,33 +1,19 @@
-"""What sets a config apart from the one that conf/ gives its experiment in its suite."""
+"""What sets a config apart from another one, as values and as the overrides that a user would type."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from relu2snn.config.compose import compose_experiment, compose_suite
-from relu2snn.config.schema import Experiment
-from relu2snn.config.slices import stage_slice
-from relu2snn.errors import UserError
-
-# What changes a result most comes first; where files stand is told by their digests.
-_GROUPS = ("phase2", "phase1", "train", "model", "weights", "dataset")
+_PLAIN = re.compile(r"[\w./-]+")
+# Hydra reads these as something other than text.
+_WORDS = re.compile(r"(?i)null|true|false|nan|inf|[+-]?(\d|\.\d|inf|nan).*")
 
 
-def changed_values(config: Experiment, stage: str) -> dict[str, str]:
-    """The overrides that a user would give, by key and in Hydra's form, among the keys of `stage`'s slice.
-
-    A suite or experiment that is no longer in conf/ has no values to compare with: nothing is changed.
-    """
-    try:
-        standard = compose_experiment(config.name, compose_suite(config.suite.name))
-    except UserError:
-        return {}
-    before = dict(flatten(stage_slice(standard, stage)))
-    after = dict(flatten(stage_slice(config, stage)))
-    changed = {key: value for key, value in after.items() if before.get(key) != value}
-    ordered = [key for group in _GROUPS for key in changed if key.startswith(f"{group}.")]
-    return {key: _override(changed[key]) for key in ordered}
+def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of `after`, by their dotted keys in alphabetical order, that `before` has not or has otherwise."""
+    old = dict(flatten(before))
+    return {key: value for key, value in sorted(flatten(after)) if key not in old or old[key] != value}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -39,7 +25,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + key, value
 
 
-def _override(value: Any) -> str:
+def number_text(value: float) -> str:
+    """The shortest text that is this number with every digit: 0.30 and 3e-1 are 0.3, 1.0 is 1."""
+    return repr(value if value else 0.0).removesuffix(".0")
+
+
+def override_text(value: Any) -> str:
+    """A value as it stands behind `key=` on the command line of Hydra."""
     if isinstance(value, str):
-        return value if re.fullmatch(r"[\w./-]+", value) else "'" + value.replace("'", r"\'") + "'"
+        if _PLAIN.fullmatch(value) and not _WORDS.fullmatch(value):
+            return value
+        # A backslash is one but before a quote.
+        return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + (r"\'" if end[2] else ""), value) + "'"
+    if isinstance(value, float):
+        return number_text(value)
     return json.dumps(value, separators=(",", ":"))

@@ -1,49 +1,42 @@
 """Composition of `conf/` and the user's overrides into one typed, range-checked config per experiment."""
 
+import copy
 import difflib
+import functools
 import re
-import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from relu2snn.config.schema import Experiment, Suite, Tracking
-from relu2snn.config.validate import check_ranges
-from relu2snn.errors import UserError
+from relu2snn.config.overrides import hydra_overrides, quoted
+from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking
+from relu2snn.config.texts import text_problem
+from relu2snn.config.validate import check_ranges, plain_values
+from relu2snn.config.variants import name_run
+from relu2snn.errors import UserError, one_line, printable, shown
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-
-# A plain ValueError is what Hydra raises for a config group that is given a number.
-_COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 ConfigStore.instance().store(name="schema", node=Experiment)
 
 
-def split_names(value: Any) -> list[str]:
-    """Names from a command-line value: "a,b", "a b" or a list."""
-    if isinstance(value, str):
-        return [name for name in re.split(r"[,\s]+", value) if name]
-    return [str(name) for name in value or []]
+@contextmanager
+def composing(what: str = "configuration") -> Iterator[None]:
+    """Turn whatever Hydra, OmegaConf, YAML or a recursion without end raises into one line: "<what>: <reason>".
 
-
-def split_overrides(value: Any) -> list[str]:
-    """Hydra overrides from one string, split at blanks outside quotes and brackets."""
-    if not isinstance(value, str):
-        return [str(item) for item in value or []]
-    # shlex keeps quoted parts whole; a bracketed list may hold blanks, so those are closed up first.
-    closed = re.sub(r"\[[^\]]*\]", lambda match: match.group().replace(" ", ""), value)
+    A configuration is text that people write, and these libraries answer mistakes in it with exceptions of every kind.
+    """
     try:
-        return shlex.split(closed)
-    except ValueError as error:
-        raise UserError(f"overrides={value!r}: {error}; quote each override once, as in phase2.zeta=0.3") from None
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what}: {one_line(error.__cause__ or error)}") from None
 
 
 def known(group: str) -> list[str]:
@@ -57,7 +50,32 @@ def compose_suite(name: str) -> Suite:
     Raises UserError when there is none or its file is wrong.
     """
     _require_known("suite", name)
-    return cast(Suite, _load(Suite, CONF / "suite" / f"{name}.yaml"))
+    file = CONF / "suite" / f"{name}.yaml"
+    where = _shown_path(file)
+    suite = cast(Suite, _load(Suite, file))
+    check_ranges(suite, where=f"{where}: ")
+    if suite.name != name:
+        raise UserError(f"{where}: name={shown(suite.name)}; a suite's name is its file's, {name}")
+    for option, group, named in (
+        ("experiments", "experiment", suite.experiments),
+        ("per_experiment", "experiment", suite.per_experiment),
+        ("sweeps", "experiment", suite.sweeps),
+        ("sweeps", "sweep", [each for sweeps in suite.sweeps.values() for each in sweeps]),
+        ("per_sweep", "sweep", suite.per_sweep),
+        ("variants", "experiment", suite.variants),
+    ):
+        for each in named:
+            if each not in known(group):
+                raise UserError(f"{where}: {option} names {shown(each)}, which is no {group} of conf/{group}/")
+    for experiment, variants in suite.variants.items():
+        for variant in variants:
+            wrong = next((text for text in variant if text.startswith(("outputs=", "sweep."))), None)
+            if wrong or not variant:
+                raise UserError(
+                    f"{where}: variants.{experiment}: {wrong or '[]'} makes no run of its own; give values of the "
+                    "experiment"
+                )
+    return suite
 
 
 def compose_tracking() -> Tracking:
@@ -65,21 +83,25 @@ def compose_tracking() -> Tracking:
 
     Raises UserError when the file is wrong.
     """
-    return cast(Tracking, _load(Tracking, CONF / "tracking" / "mlflow.yaml"))
+    path = CONF / "tracking" / "mlflow.yaml"
+    tracking = _load(Tracking, path)
+    check_ranges(tracking, "tracking.", f"{_shown_path(path)}: ")
+    return cast(Tracking, tracking)
 
 
 def _load(schema: type, path: Path) -> Any:
-    try:
+    with composing(_shown_path(path)):
         return OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(path))
-    except OmegaConfBaseException as error:
-        raise UserError(f"{path.name}: {_first_line(error)}") from None
 
 
 def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), sweep: str = "") -> Experiment:
     """The config of one experiment: its file, the sweep if one is named, the suite's overrides, then the user's.
 
+    Its `run` says what the user's overrides have changed, and names the folders of its files.
+
     Raises UserError, one line that names the key, for an unknown experiment, an experiment that a closed
-    suite does not list, an unknown key, a wrong type and a value out of range.
+    suite does not list, an unknown key, a wrong type, a value out of range and a file that is not there; or that names
+    the file of conf/ which cannot be read.
     """
     _require_known("experiment", name)
     if suite.closed and name not in suite.experiments:
@@ -87,78 +109,113 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
             f"experiments={name}: not in the suite {suite.name!r}, whose experiments are "
             f"{', '.join(suite.experiments)}; leave out suite={suite.name} or choose one of these"
         )
-    _check_overrides(overrides)
-    ours = [f"experiment={name}", *suite.overrides, *suite.per_experiment.get(name, [])]
+    chosen = [f"experiment={quoted(name)}"]
+    of_suite = [*suite.overrides, *suite.per_experiment.get(name, [])]
     if sweep:
         _require_known("sweep", sweep)
-        ours += [f"sweep={sweep}", *suite.per_sweep.get(sweep, [])]
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        try:
-            config = compose("config", overrides=[*ours, *overrides])
-        except _COMPOSE_ERRORS as error:
-            raise UserError(_explain(error, ours, overrides)) from None
+        chosen.append(f"sweep={quoted(sweep)}")
+        of_suite += suite.per_sweep.get(sweep, [])
+    ours = (*chosen, *_of_suite(suite.name, of_suite))
+    with composing():
+        given = hydra_overrides(overrides, _groups())
+    try:
+        config = _composed((*ours, *given))
+    except Exception as error:
+        raise UserError(_explain(error, name, ours, dict(zip(given, overrides, strict=True)))) from None
     if config.name != name:
-        raise UserError(f"name={config.name}: an experiment's name is its file's ({name}); leave the override out")
+        raise UserError(
+            f"name={shown(config.name)}: an experiment's name is its file's ({name}); leave the override out"
+        )
     config.suite = suite
+    # Folders that are named after it change no result.
+    place = [each for each in given if each.startswith("outputs=")]
+    standard = _composed((*ours, *place)) if overrides else copy.deepcopy(config)
     check_ranges(config)
-    return cast(Experiment, config)
+    config.run = name_run(config, standard, _with_dataset(standard, config.dataset.name))
+    return config
+
+
+def _composed(overrides: tuple[str, ...]) -> Experiment:
+    """What Hydra makes of conf/ and the overrides, as a copy to be changed."""
+    return copy.deepcopy(_compose(CONF, overrides))
+
+
+@functools.cache
+def _compose(conf: Path, overrides: tuple[str, ...]) -> Experiment:
+    """The typed config; its references are replaced by what they refer to, so that each value is checked once more."""
+    with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
+        return _typed(compose("config", overrides=list(overrides)))
+
+
+def _typed(config: Any) -> Experiment:
+    return cast(Experiment, OmegaConf.merge(OmegaConf.structured(Experiment), plain_values(config)))
+
+
+def _with_dataset(standard: Experiment, name: str) -> Experiment | None:
+    """`standard` with the data set of this name in conf/, or None."""
+    path = CONF / "dataset" / f"{name}.yaml"
+    if name not in known("dataset"):
+        return None
+    changed = copy.deepcopy(standard)
+    changed.dataset = _load(Dataset, path)
+    return _typed(changed)
+
+
+def _of_suite(name: str, overrides: Sequence[str]) -> list[str]:
+    where = f"{_shown_path(CONF / 'suite' / f'{name}.yaml')}: "
+    # One by one: a later one may replace what an earlier one has set for all.
+    return [each for text in overrides for each in hydra_overrides([text], _groups(), where)]
+
+
+def _explain(error: Exception, experiment: str, ours: Sequence[str], given: dict[str, str]) -> str:
+    """One line that says whose fault it is: an override's, which alone is of the right type, or a file's.
+
+    given: the user's words by how Hydra reads them.
+    """
+    reason = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", one_line(error.__cause__ or error))
+    if given and _composes(ours):
+        text = next((given[each] for each in given if not _composes([*ours, each])), " ".join(given.values()))
+        return f"override '{shown(text, 120)}': {reason}"
+    for file in [CONF / "experiment" / f"{experiment}.yaml", CONF / "config.yaml", *sorted(CONF.glob("*/*.yaml"))]:
+        if file.parent.name not in ("suite", "experiment") or file.stem == experiment:
+            _check_file(file)
+    return f"conf/experiment/{experiment}.yaml: {reason}; mend it, or the files that it names"
+
+
+def _composes(overrides: Sequence[str]) -> bool:
+    try:
+        _compose(CONF, tuple(overrides))
+    except Exception:
+        return False
+    return True
+
+
+def _check_file(file: Path) -> None:
+    """Raise UserError unless a file of conf/ can be read and holds values of the schema's types."""
+    with composing(_shown_path(file)):
+        values = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        if not isinstance(values, dict):
+            raise UserError(f"{_shown_path(file)}: not keys and values; write KEY: VALUE, a line each")
+        values.pop("defaults", None)
+        group = file.parent.name
+        whole = file.parent == CONF or group == "experiment"
+        OmegaConf.merge(OmegaConf.structured(Experiment), values if whole else {group: values})
+
+
+def _shown_path(path: Path) -> str:
+    return shown(f"conf/{path.relative_to(CONF)}", 120)
+
+
+def _groups() -> dict[str, list[str]]:
+    return {path.name: known(path.name) for path in CONF.iterdir() if path.is_dir()}
 
 
 def _require_known(group: str, name: str) -> None:
     names = known(group)
-    if name in names:
+    if name in names and text_problem("name", name) is None:
         return
-    close = difflib.get_close_matches(name, names, n=1)
+    if name in names:
+        raise UserError(f"conf/{group}/{shown(name)}.yaml: a file's name {text_problem('name', name)}; rename it")
+    close = difflib.get_close_matches(name[:100], names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise UserError(f"{group}={name}: no such {group}; {hint}choose from {', '.join(names)}")
-
-
-def _check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse what Hydra would take for a sweep, a new key or a deletion: none of them means anything here."""
-    parser = OverridesParser.create()
-    for text in overrides:
-        try:
-            override = parser.parse_override(text)
-        except HydraException:
-            raise UserError(f"override {text!r}: not of the form key=value, as in phase2.zeta=0.3") from None
-        if override.is_sweep_override() or override.is_add() or override.is_delete():
-            raise UserError(f"override {text!r}: give one value, key=value, without '+', '~' or a list of choices")
-        if override.key_or_group == "experiment":
-            raise UserError(f"override {text!r}: name experiments with experiments=…, not among the overrides")
-        if override.key_or_group == "sweep":
-            raise UserError(f"override {text!r}: name sweeps with sweep=…, not among the overrides")
-
-
-def _explain(error: Exception, ours: Sequence[str], overrides: Sequence[str]) -> str:
-    """One line for Hydra's several: the override at fault and the reason; needs Hydra initialised."""
-    for text in overrides:
-        try:
-            compose("config", overrides=[*ours, text])
-        except _COMPOSE_ERRORS as single:
-            return f"override {text!r}: {_reason(single, text)}"
-    return f"configuration: {_reason(error, '')}"
-
-
-def _reason(error: Exception, override: str) -> str:
-    key, _, value = override.partition("=")
-    keys = _all_keys()
-    if override and key not in keys:
-        close = difflib.get_close_matches(key, keys, n=1)
-        return f"no such key {key!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-    if known(key) and not value.startswith("{"):
-        return f"no such {key}; choose from {', '.join(known(key))}"
-    return _first_line(error.__cause__ or error)
-
-
-def _all_keys() -> list[str]:
-    def walk(schema: type, prefix: str) -> Iterator[str]:
-        for entry in fields(schema):
-            yield prefix + entry.name
-            if isinstance(entry.type, type) and is_dataclass(entry.type):
-                yield from walk(entry.type, f"{prefix}{entry.name}.")
-
-    return [key for key in walk(Experiment, "") if not key.startswith("suite")]
-
-
-def _first_line(text: object) -> str:
-    return str(text).strip().splitlines()[0]
+    raise UserError(f"{group}={shown(name)}: no such {group}; {hint}choose from {printable(', '.join(names))}")

@@ -1,8 +1,9 @@
 """Where every file of a run stands. Names may be Snakemake wildcards, so rules and stages share these patterns."""
 
 from dataclasses import dataclass
+from typing import Self
 
-from relu2snn.config.schema import Experiment, Phase2
+from relu2snn.config.schema import Experiment
 
 FIGURES = (
     "exactness",
@@ -17,24 +18,36 @@ FIGURES = (
 """The figures of every experiment, in the order of reading: files <name>.png and <name>.svg in Paths.figures."""
 
 
-def variant_name(phase2: Phase2) -> str:
-    """The folder of a phase 2 run: "base" as published, else what it has of its own, as in "noise=0.01"."""
-    values = {"noise": phase2.noise, "alpha_noise": phase2.alpha_noise}
-    names = [f"{name}={value:g}" for name, value in values.items() if value]
-    if phase2.window != "margin":
-        names.append(f"window={phase2.window}")
-    if phase2.precision != "float64":
-        names.append(f"precision={phase2.precision}")
-    return ",".join(names) or "base"
-
-
 @dataclass(frozen=True)
 class Paths:
-    """Files of one experiment of one suite: outputs/<suite>/<experiment>/<stage>/…"""
+    """Files of one configuration: outputs/<suite>/<experiment>/<stage>/<variant>/…
+
+    Without a config they are the patterns of all configurations: what a name depends on is a wildcard, the variant of
+    every folder {variant}, a data set's name and variant {dataset}.
+
+    Example:
+        Paths.of(config).phase2        # outputs/paper/mnist_fc/phase2/zeta=0.3
+        Paths("outputs", "paper").phase2   # outputs/paper/{experiment}/phase2/{variant}
+    """
 
     outputs: str
     suite: str
     experiment: str = "{experiment}"
+    config: Experiment | None = None
+
+    @classmethod
+    def of(cls, config: Experiment) -> Self:
+        """The paths of a config, or of a stage's slice of it.
+
+        A slice names the folders that its stage reads and writes; asked for another, it raises MissingMandatoryValue.
+        """
+        return cls(config.outputs, config.suite.name, config=config)
+
+    def _variant(self, stage: str) -> str:
+        return "{variant}" if self.config is None else str(getattr(self.config.run, stage))
+
+    def _stage(self, name: str, variant: str | None = None) -> str:
+        return f"{self.folder}/{name}/{self._variant(variant or name)}"
 
     @property
     def suite_folder(self) -> str:
@@ -42,61 +55,80 @@ class Paths:
 
     @property
     def folder(self) -> str:
-        return f"{self.suite_folder}/{self.experiment}"
+        return f"{self.suite_folder}/{self.experiment if self.config is None else self.config.name}"
 
-    def dataset(self, name: str) -> str:
-        """The folder of a prepared data set, shared by the experiments of a suite."""
+    @property
+    def dataset(self) -> str:
+        """The folder of the prepared data set, shared by the experiments of a suite that describe it alike."""
+        config = self.config
+        name = "{dataset}" if config is None else f"{config.dataset.name}/{config.run.dataset}"
         return f"{self.suite_folder}/datasets/{name}"
 
     @property
     def container(self) -> str:
-        """The engine and image that read Caffe's files."""
-        return f"{self.suite_folder}/container.json"
+        """The engine and image that read Caffe's files for a data set and its network."""
+        return f"{self.dataset}/container.json"
 
     @property
     def train(self) -> str:
-        return f"{self.folder}/train"
+        return self._stage("train")
 
     @property
     def weights(self) -> str:
-        return f"{self.folder}/weights"
+        return self._stage("weights")
 
     @property
     def phase1(self) -> str:
-        return f"{self.folder}/phase1"
+        return self._stage("phase1")
 
-    def phase2(self, variant: str = "{variant}") -> str:
-        return f"{self.folder}/phase2/{variant}"
+    @property
+    def phase2(self) -> str:
+        return self._stage("phase2")
 
-    def part(self, variant: str = "{variant}", part: int | str = "{part}") -> str:
-        return f"{self.phase2(variant)}/parts/{part}"
+    def part(self, part: int | str = "{part}") -> str:
+        return f"{self.phase2}/parts/{part}"
 
-    def sweep(self, name: str = "{sweep}") -> str:
-        return f"{self.folder}/sweep/{name}"
+    @property
+    def sweep(self) -> str:
+        """The folder of a sweep's table and figure."""
+        return self._stage(f"sweep/{self._sweep_name}", "sweep")
 
-    def point(self, name: str = "{sweep}", value: float | str = "{value}") -> str:
+    @property
+    def _sweep_name(self) -> str:
+        return "{sweep}" if self.config is None else self.config.sweep.name
+
+    @property
+    def points(self) -> str:
+        """The folder of a sweep's points, which do not know of each other."""
+        return self._stage(f"sweep/{self._sweep_name}", "points") + "/points"
+
+    def point(self, value: float | str = "{value}") -> str:
         """The results of one value of a sweep; floats are written with every digit they have."""
-        return f"{self.sweep(name)}/points/{value}"
+        return f"{self.points}/{value}"
 
-    def log(self, job: str) -> str:
-        return f"{self.folder}/logs/{job}.log"
+    def log(self, job: str, variant: str = "{variant}") -> str:
+        return f"{self.folder}/logs/{variant}/{job}.log"
 
-    def benchmark(self, job: str) -> str:
+    def benchmark(self, job: str, variant: str = "{variant}") -> str:
         """Wall time and memory of a job, as Snakemake measures them."""
-        return f"{self.folder}/benchmarks/{job}.tsv"
+        return f"{self.folder}/benchmarks/{variant}/{job}.tsv"
 
     @property
     def figures(self) -> str:
-        return f"{self.folder}/figures"
+        return self._stage("figures")
 
     @property
     def provenance(self) -> str:
-        """The experiment's whole config, and the software and machine that made its results."""
-        return f"{self.folder}/provenance"
+        """The whole config of a phase 2 run, and the software and machine that made its results."""
+        return self._stage("provenance", "phase2")
 
     @property
     def tracked(self) -> str:
-        return f"{self.folder}/mlflow.json"
+        return f"{self._stage('mlflow', 'phase2')}/mlflow.json"
+
+    @property
+    def tracked_sweep(self) -> str:
+        return f"{self.sweep}/mlflow.json"
 
     @property
     def results(self) -> str:
@@ -111,10 +143,8 @@ class Paths:
         return f"{self.suite_folder}/sweeps.csv"
 
 
-def model_files(experiment: Experiment, paths: Paths) -> dict[str, str]:
+def model_files(experiment: Experiment) -> dict[str, str]:
     """The networks that are logged as MLflow models, by their names in tracking.models."""
-    files = {
-        "scaled": f"{paths.phase1}/scaled.keras",
-        "spiking": f"{paths.phase2(variant_name(experiment.phase2))}/spiking.keras",
-    }
+    paths = Paths.of(experiment)
+    files = {"scaled": f"{paths.phase1}/scaled.keras", "spiking": f"{paths.phase2}/spiking.keras"}
     return {name: files[name] for name in files if name in experiment.tracking.models}

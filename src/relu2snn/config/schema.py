@@ -4,7 +4,8 @@ Every value comes from `conf/`; a field without a value is MISSING, so that a st
 outside its slice fails instead of using a default.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -13,23 +14,56 @@ from omegaconf import MISSING
 FOLDER_FORMATS = ("places365", "pass")
 
 
+# What is too large for any sensible use, and would take a machine's memory or days before it failed.
+_IMAGES = 10**8
+_BATCH = 10**5
+_UNITS = 10**6
+_LAYERS = 100
+# What numpy's and TensorFlow's generators of random numbers take.
+_SEED = 2**32 - 1
+
+
 def _value(default: Any = MISSING, **rule: Any) -> Any:
-    """A field with a rule: any of gt, ge, lt, le (bounds), choices, each (a rule for list items)."""
+    """A field with a rule: any of gt, ge, lt, le (bounds), choices, text (a kind of `texts`), or the rule of a list.
+
+    That of a list is any of each (a rule for its items), shortest and longest (bounds on their number).
+    """
     return field(default=default, metadata=rule)
 
 
-def _value_list(**rule: Any) -> Any:
+def _value_list(longest: int = 100, **rule: Any) -> Any:
     """A list, empty by default, whose items obey a rule."""
-    return field(default_factory=list, metadata={"each": rule})
+    return field(default_factory=list, metadata={"each": rule, "longest": longest})
+
+
+def _count(most: int, default: Any = MISSING) -> Any:
+    """A number of things, at least one."""
+    return _value(default, ge=1, le=most)
+
+
+def _seed(default: Any = MISSING) -> Any:
+    return _value(default, ge=0, le=_SEED)
 
 
 @dataclass
 class ByHand:
     """A file or folder that the user has to fetch: its path, what it is, where it comes from."""
 
-    path: str = MISSING
-    what: str = MISSING
-    origin: str = MISSING
+    path: str = _value(text="path")
+    what: str = _value(text="words")
+    origin: str = _value(text="words")
+
+
+@dataclass
+class PublishedFiles:
+    """What is known of a data set's files as they are published: MD5 by name, and how many images the whole set has.
+
+    The name of an idx file without .gz is that of its contents, however they are packed.
+    """
+
+    train_images: int | None = _count(_IMAGES, None)
+    test_images: int | None = _count(_IMAGES, None)
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -39,55 +73,59 @@ class Source:
     Only for folders of photographs (places365, pass): seed draws the training sample or the order; mean_bgr is taken
     off the pixels; images_per_class is the most that places365 draws; part_stride is where pass starts each part.
     made_from: the folder of a sample from which small synthetic files of this format are first made in `directory`.
+    check: whether files of the kind real must have the digests of `published` (published), or may be others (none).
+    With other numbers of images than published, nothing is compared: such files are no whole data set.
     """
 
     format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass"))
     kind: str = _value(choices=("real", "sample", "synthetic"))
-    directory: str = MISSING
-    system_directory: str | None = None
-    keras_name: str | None = None
-    made_from: str | None = None
-    train_images: int = _value(ge=1)
-    test_images: int = _value(ge=1)
-    by_hand: list[ByHand] = field(default_factory=list)
-    seed: int | None = _value(None, ge=0)
-    mean_bgr: list[float] = _value_list(ge=0, le=255)
-    images_per_class: int | None = _value(None, ge=1)
-    part_stride: int | None = _value(None, ge=1)
+    directory: str = _value(text="path")
+    system_directory: str | None = _value(None, text="path")
+    keras_name: str | None = _value(None, choices=("mnist", "fashion_mnist", "cifar10", "cifar100"))
+    made_from: str | None = _value(None, text="path")
+    train_images: int = _count(_IMAGES)
+    test_images: int = _count(_IMAGES)
+    check: str = _value("published", choices=("published", "none"))
+    published: PublishedFiles = field(default_factory=PublishedFiles)
+    by_hand: list[ByHand] = _value_list()
+    seed: int | None = _seed(None)
+    mean_bgr: list[float] = _value_list(longest=3, ge=0, le=255)
+    images_per_class: int | None = _count(_IMAGES, None)
+    part_stride: int | None = _count(_IMAGES, None)
 
 
 @dataclass
 class Preprocess:
     """Pixels become (pixel - mean) / std, which lie in [low, high] (p and q of the paper)."""
 
-    mean: float = MISSING
-    std: float = _value(gt=0)
-    low: float = MISSING
-    high: float = MISSING
+    mean: float = _value(ge=-1e6, le=1e6)
+    std: float = _value(ge=1e-6, le=1e6)
+    low: float = _value(ge=-1e9, le=1e9)
+    high: float = _value(ge=-1e9, le=1e9)
 
 
 @dataclass
 class Dataset:
     """A data set. Its test images are run in `parts`: of part_images each (the last may be smaller), or even ones."""
 
-    name: str = MISSING
-    classes: int = _value(ge=2)
-    image_shape: list[int] = _value(each={"ge": 1})
+    name: str = _value(text="name")
+    classes: int = _value(ge=2, le=10**5)
+    image_shape: list[int] = _value(each={"ge": 1, "le": 10**4}, shortest=3, longest=3)
     source: Source = field(default_factory=Source)
     preprocess: Preprocess = field(default_factory=Preprocess)
-    parts: int = _value(ge=1)
-    part_images: int | None = _value(None, ge=1)
+    parts: int = _count(10**4)
+    part_images: int | None = _count(_IMAGES, None)
 
 
 @dataclass
 class Model:
     """A network family and its sizes; `width` scales the units of every hidden layer."""
 
-    name: str = MISSING
+    name: str = _value(text="label")
     family: str = _value(choices=("fc", "lenet5", "vgg"))
     width: float = _value(gt=0, le=4)
-    blocks: list[list[int]] = field(default_factory=list)
-    dense: list[int] = field(default_factory=list)
+    blocks: list[list[int]] = _value_list(longest=_LAYERS, each={"ge": 1, "le": _UNITS})
+    dense: list[int] = _value_list(longest=_LAYERS, ge=1, le=_UNITS)
     batch_norm: str = _value(choices=("none", "before_relu", "after_relu"))
 
 
@@ -100,16 +138,16 @@ class Weights:
     `caffemodel` and `prototxt`, or the ImageNet weights of keras.applications. `kind` says what given weights are.
     """
 
-    root: str = "data/models"
-    directory: str = MISSING
-    stem: str = MISSING
-    other_names: list[str] = field(default_factory=list)
-    file: str | None = None
+    root: str = _value("data/models", text="path")
+    directory: str = _value(text="path")
+    stem: str = _value(text="file")
+    other_names: list[str] = _value_list(text="file")
+    file: str | None = _value(None, text="path")
     kind: str = _value("pretrained", choices=("pretrained", "synthetic"))
     source: str = _value("train", choices=("train", "caffe", "imagenet"))
-    caffemodel: str | None = None
-    prototxt: str | None = None
-    by_hand: list[ByHand] = field(default_factory=list)
+    caffemodel: str | None = _value(None, text="path")
+    prototxt: str | None = _value(None, text="path")
+    by_hand: list[ByHand] = _value_list()
 
 
 @dataclass
@@ -135,28 +173,28 @@ class Train:
     """A training recipe. The learning rate is multiplied by decay_rate every decay_steps steps."""
 
     optimizer: str = _value(choices=("adam", "sgd"))
-    learning_rate: float = _value(gt=0)
-    decay_rate: float = _value(gt=0, le=1)
-    decay_steps: int = _value(ge=1)
+    learning_rate: float = _value(ge=1e-12, le=1e3)
+    decay_rate: float = _value(ge=1e-6, le=1)
+    decay_steps: int = _count(10**9)
     staircase: bool = MISSING
     momentum: float = _value(ge=0, lt=1)
     nesterov: bool = MISSING
-    weight_decay: float = _value(ge=0)
-    activity_l1: float = _value(ge=0)
+    weight_decay: float = _value(ge=0, le=1e3)
+    activity_l1: float = _value(ge=0, le=1e3)
     dropout: Dropout = field(default_factory=Dropout)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    epochs: int = _value(ge=1)
-    batch: int = _value(ge=1)
-    seed: int = _value(ge=0)
+    epochs: int = _count(10**5)
+    batch: int = _count(_BATCH)
+    seed: int = _seed()
 
 
 @dataclass
 class Phase1:
     """Scaling bounds of the input weight sums S_i, and the batch of the streaming passes."""
 
-    lower: float = _value(lt=0)
-    upper: float = _value(gt=0, lt=1)
-    batch: int = _value(ge=1)
+    lower: float = _value(ge=-1e6, le=-1e-6)
+    upper: float = _value(ge=1e-6, lt=1)
+    batch: int = _count(_BATCH)
 
 
 @dataclass
@@ -167,11 +205,11 @@ class Phase2:
     """
 
     window: str = _value(choices=("margin", "certified"))
-    zeta: float = _value(gt=-1)
-    noise: float = _value(ge=0)
-    alpha_noise: float = _value(ge=0)
-    batch: int = _value(ge=1)
-    seed: int = _value(ge=0)
+    zeta: float = _value(gt=-1, le=1e15)
+    noise: float = _value(ge=0, le=1e6)
+    alpha_noise: float = _value(ge=0, le=1e6)
+    batch: int = _count(_BATCH)
+    seed: int = _seed()
     precision: str = _value(choices=("float64", "float32"))
 
 
@@ -181,12 +219,18 @@ class Published:
 
     accuracy: of the spiking network. accuracy_loss: the original network's accuracy minus the spiking network's.
     agreement: share of the test images for which both predict the same class.
+    dataset, model, recipe: the run that this was reported for, by the names in conf/published.yaml. weights: what may
+    stand for training, as file names with their last folders; "imagenet" is what keras.applications has.
     """
 
     accuracy: float | None = _value(None, ge=0, le=1)
     accuracy_loss: float | None = _value(None, ge=-1, le=1)
     agreement: float | None = _value(None, ge=0, le=1)
-    source: str | None = None
+    source: str | None = _value(None, text="words")
+    dataset: str | None = _value(None, text="words")
+    model: str | None = _value(None, text="words")
+    recipe: str | None = _value(None, text="words")
+    weights: list[str] = _value_list(text="words")
 
 
 @dataclass
@@ -207,13 +251,13 @@ class Figures:
     traces: how many the potentials show; seed: of these samples.
     """
 
-    images: int | None = _value(ge=1)
-    batch: int = _value(ge=1)
-    image: int | None = _value(ge=0)
-    layer: int | None = _value(ge=1)
-    neurons: int = _value(ge=1)
-    traces: int = _value(ge=1, le=12)
-    seed: int = _value(ge=0)
+    images: int | None = _count(_IMAGES)
+    batch: int = _count(_BATCH)
+    image: int | None = _value(ge=0, le=_IMAGES)
+    layer: int | None = _count(_LAYERS**2)
+    neurons: int = _count(1000)
+    traces: int = _count(12)
+    seed: int = _seed()
 
 
 @dataclass
@@ -225,9 +269,9 @@ class Sweep:
     """
 
     name: str = _value(choices=("zeta", "noise", "alpha_noise"))
-    values: list[float] = field(default=MISSING)
-    trials: int = _value(ge=1)
-    images: int | None = _value(ge=1)
+    values: list[float] = _value(each={}, shortest=1, longest=1000)
+    trials: int = _count(10**4)
+    images: int | None = _count(_IMAGES)
 
 
 @dataclass
@@ -238,11 +282,11 @@ class Tracking:
     becomes a version of the registered model relu2snn-<suite>-<experiment>.
     """
 
-    uri: str = MISSING
-    artifacts: str = MISSING
-    lock_timeout: float = _value(gt=0)
-    models: list[str] = _value(each={"choices": ("scaled", "spiking")})
-    model_megabytes: float = _value(gt=0)
+    uri: str = _value(text="address")
+    artifacts: str = _value(text="address")
+    lock_timeout: float = _value(gt=0, le=1e6)
+    models: list[str] = _value(each={"choices": ("scaled", "spiking")}, longest=2)
+    model_megabytes: float = _value(gt=0, le=1e9)
     register: bool = MISSING
 
 
@@ -251,25 +295,50 @@ class Suite:
     """A named set of experiments, with the overrides that make it what it is.
 
     A closed suite runs only the experiments it lists, since its overrides fit no other. sweeps: by experiment, the
-    sweeps that run unless experiments or sweeps are named; per_sweep: overrides by sweep.
+    sweeps that run unless experiments or sweeps are named; per_sweep: overrides by sweep. variants: by experiment,
+    lists of overrides, each of which makes a run of its own beside the plain one.
     """
 
-    name: str = MISSING
-    experiments: list[str] = MISSING
+    name: str = _value(text="name")
+    experiments: list[str] = _value(each={"text": "name"}, shortest=1, longest=1000)
     closed: bool = MISSING
-    overrides: list[str] = field(default_factory=list)
+    overrides: list[str] = _value_list(text="words")
     per_experiment: dict[str, list[str]] = field(default_factory=dict)
     sweeps: dict[str, list[str]] = field(default_factory=dict)
     per_sweep: dict[str, list[str]] = field(default_factory=dict)
+    variants: dict[str, list[list[str]]] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """What sets a configuration apart from the one that conf/ gives its experiment in its suite; no user sets it.
+
+    overrides: what a user would type to get it, of all that its results depend on; sweep_overrides: the same for its
+    sweep. dataset to sweep: the folder of its files by stage (relu2snn.config.variants), points being those of a
+    sweep; train is empty where nothing is trained. files: by key, the SHA-256 of each file that an override names.
+    """
+
+    overrides: list[str] = field(default=MISSING)
+    sweep_overrides: list[str] = field(default=MISSING)
+    dataset: str = MISSING
+    train: str = MISSING
+    weights: str = MISSING
+    phase1: str = MISSING
+    phase2: str = MISSING
+    figures: str = MISSING
+    points: str = MISSING
+    sweep: str = MISSING
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Experiment:
     """The whole configuration of one experiment."""
 
-    name: str = MISSING
-    outputs: str = "outputs"
+    name: str = _value(text="name")
+    outputs: str = _value("outputs", text="path")
     suite: Suite = field(default_factory=Suite)
+    run: Run = field(default_factory=Run)
     dataset: Dataset = field(default_factory=Dataset)
     model: Model = field(default_factory=Model)
     weights: Weights = field(default_factory=Weights)
@@ -281,3 +350,13 @@ class Experiment:
     sweep: Sweep = field(default_factory=Sweep)
     figures: Figures = field(default_factory=Figures)
     tracking: Tracking = field(default_factory=Tracking)
+    # In the slice of a stage: the values that must have shaped the files that it reads (config.shaping.job_slice).
+    expected: dict[str, Any] = field(default_factory=dict)
+
+
+def schema_keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a dataclass, groups before what is in them, in the order in which they are declared."""
+    for entry in fields(schema):
+        yield prefix + entry.name
+        if isinstance(entry.type, type) and is_dataclass(entry.type):
+            yield from schema_keys(entry.type, f"{prefix}{entry.name}.")

@@ -1,155 +1,253 @@
 """What one call of the workflow runs: the suite, its experiments, and the rows that wait for files of the user."""
 
+import glob
+import itertools
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
-from relu2snn.config.compose import compose_experiment, compose_suite, split_names, split_overrides
-from relu2snn.config.paths import Paths, variant_name
-from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite
+from omegaconf import DictConfig, OmegaConf
+
+from relu2snn.config.compose import compose_experiment, compose_suite
+from relu2snn.config.missing import Missing, missing_inputs, refused, waiting
+from relu2snn.config.options import read_options
+from relu2snn.config.outputs import require_place
+from relu2snn.config.paths import FIGURES, Paths
+from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
 from relu2snn.config.slices import stage_slice
-from relu2snn.config.sweeps import sweep_point, sweep_values
 from relu2snn.errors import UserError
-
-_KEYS = ("suite", "experiments", "sweep", "overrides")
-
-
-@dataclass(frozen=True)
-class Missing:
-    """An input that stops an experiment: what it is, where it comes from, where it belongs."""
-
-    experiment: str
-    what: str
-    origin: str
-    path: str
 
 
 @dataclass
 class Selection:
-    """The experiments to run, by name, and the inputs that keep the others of the suite from running."""
+    """The runs of a call, the plain one of each experiment first, and the inputs that keep other rows from running.
+
+    A run is an experiment with one set of values; the suite's variants and the user's overrides make several of one
+    experiment. Runs share the folders of all that they have alike.
+    """
 
     suite: Suite
-    experiments: dict[str, Experiment] = field(default_factory=dict)
+    runs: list[Experiment] = field(default_factory=list)
+    sweeps: list[Experiment] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
-    sweeps: dict[tuple[str, str], Experiment] = field(default_factory=dict)
-    """By experiment and sweep, the experiment's config with that sweep."""
+    _folders: dict[str, Experiment] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def outputs(self) -> str:
-        return next(iter(self.experiments.values())).outputs
+        return self.runs[0].outputs
 
-    def paths(self, experiment: str = "{experiment}") -> Paths:
-        """Paths of one experiment, or with a wildcard for its name."""
-        return Paths(self.outputs, self.suite.name, experiment)
+    def add(self, config: Experiment, sweep: bool = False) -> None:
+        """Take in a run, or one with a sweep, unless it is there already.
 
-    def variant(self, experiment: str) -> str:
-        return variant_name(self.experiments[experiment].phase2)
+        Raises UserError for two data sets of one name that nothing in conf/ tells apart.
+        """
+        paths = Paths.of(config)
+        chosen, folder = (self.sweeps, paths.sweep) if sweep else (self.runs, paths.figures)
+        if folder in self._folders:
+            return
+        chosen.append(config)
+        self._counts[config.name] += not sweep
+        folders = [paths.sweep, paths.points] if sweep else []
+        folders += [paths.dataset, paths.train, paths.weights, paths.phase1, paths.phase2]
+        folders += [paths.figures, paths.provenance]
+        for each in folders:
+            self._folders.setdefault(each, config)
+        _same_dataset(config, self._folders[paths.dataset])
 
-    def points(self, experiment: str, sweep: str) -> dict[str, Experiment]:
-        """The configs of a sweep's points, by the names of their files."""
-        config = self.sweeps[experiment, sweep]
-        return {str(value): sweep_point(config, value) for value in sweep_values(config)}
+    def at(self, pattern: str, wildcards: Mapping[str, str]) -> Experiment:
+        """A config whose files stand in the folder that a pattern of `Paths` becomes with a job's wildcards.
 
-    def dataset(self, name: str) -> Experiment:
-        """An experiment that uses the data set `name`."""
-        return next(each for each in self.experiments.values() if each.dataset.name == name)
+        All of this call's that share the folder have the same values as far as it depends on them.
+        Raises KeyError for a folder of no run of this call.
+        """
+        return self._folders[pattern.format_map(dict(wildcards))]
 
-    def made_weights(self, experiment: str) -> str | list[str]:
-        """The file that weights are made of when the user gives none; nothing where Keras downloads them."""
-        paths, weights = self.paths(experiment), self.experiments[experiment].weights
-        made: dict[str, str | list[str]] = {
-            "train": f"{paths.train}/trained.keras",
-            "caffe": f"{paths.weights}/{weights.stem}.npz",
-            "imagenet": [],
-        }
-        return made[weights.source]
+    def paths_at(self, pattern: str, wildcards: Mapping[str, str]) -> Paths:
+        """The paths of a config that `at` gives."""
+        return Paths.of(self.at(pattern, wildcards))
+
+    def own(self, pattern: str) -> str:
+        """A regular expression for the wildcard {experiment} of a pattern of `Paths`, for folders of this call alone.
+
+        Other folders may hold results of other calls, which are files like any other here: nothing makes them.
+        """
+        before, after = pattern.split("{experiment}")
+        rest = re.compile(re.escape(before) + r"(?P<name>[^/]+)" + re.sub(r"\\{\w+\\}", "[^/]+", re.escape(after)))
+        found: dict[str, list[str]] = {}
+        for folder in self._folders:
+            if match := rest.fullmatch(folder):
+                found.setdefault(match["name"], []).append(re.escape(folder[match.end("name") :]))
+        names = (f"{re.escape(name)}(?=(?:{'|'.join(ends)})/)" for name, ends in found.items())
+        return "|".join(names) or "(?!)"
+
+    def finished(self, pattern: str, own: Iterable[str]) -> list[str]:
+        """The files of this call, `own`, and those that other calls and runs by hand have left at a pattern of `Paths`.
+
+        The list is the same whichever of them a call makes, so what is made of all of them is not made again.
+        """
+        anything = re.sub(r"\{\w+\}", "*", glob.escape(pattern))
+        found = (path for path in glob.iglob(anything) if f"{self.suite.name}/datasets/" not in path)
+        return sorted({*own, *found})
+
+    def reported(self) -> Self:
+        """The runs and sweeps alone that are finished as far as a report shows them; all of them if none is."""
+        runs = [each for each in self.runs if _all_there(report_files(each))]
+        if not runs:
+            return self
+        kept = type(self)(self.suite, missing=self.missing)
+        for each in runs:
+            kept.add(each)
+        for each in self.sweeps:
+            if _all_there(sweep_report_files(each)):
+                kept.add(each, sweep=True)
+        return kept
+
+    def shown_name(self, wildcards: Mapping[str, str]) -> str:
+        """An experiment, with its variant where the call has several of them."""
+        name, variant = wildcards["experiment"], wildcards["variant"]
+        return name if self._counts[name] == 1 else f"{name}, {variant}"
 
     def datasets(self, *formats: str) -> str:
-        """A regular expression for the names of the data sets of `formats`; it matches nothing if there are none."""
-        found = {each.dataset.name for each in self.experiments.values() if each.dataset.source.format in formats}
+        """A regular expression for the data sets of `formats`, name/variant; it matches nothing if there are none."""
+        found = {
+            f"{each.dataset.name}/{each.run.dataset}" for each in self.runs if each.dataset.source.format in formats
+        }
         return "|".join(map(re.escape, sorted(found))) or "(?!)"
 
 
-def select(options: Mapping[str, Any], readable_formats: tuple[str, ...]) -> Selection:
+def report_files(config: Experiment) -> list[str]:
+    """What a report shows of a run alone."""
+    paths = Paths.of(config)
+    figures = [f"{paths.figures}/{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
+    return [f"{paths.provenance}/config.html", *figures]
+
+
+def sweep_report_files(config: Experiment) -> list[str]:
+    """What a report shows of a sweep alone."""
+    return [f"{Paths.of(config).sweep}/{config.sweep.name}.{suffix}" for suffix in ("png", "svg")]
+
+
+def _all_there(files: Iterable[str]) -> bool:
+    return all(Path(file).exists() for file in files)
+
+
+def made_weights(config: Experiment) -> str | list[str]:
+    """The file that weights are made of when the user gives none; nothing where Keras downloads them."""
+    paths, weights = Paths.of(config), config.weights
+    made: dict[str, str | list[str]] = {
+        "train": f"{paths.train}/trained.keras",
+        "caffe": f"{paths.weights}/{weights.stem}.npz",
+        "imagenet": [],
+    }
+    return made[weights.source]
+
+
+def weights_input(config: Experiment, find: Callable[[Weights], Path | None]) -> Path | str | list[str]:
+    """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes."""
+    if config.weights.file is not None:
+        return named(config, "weights.file")
+    return find(config.weights) or made_weights(config)
+
+
+def given_files(config: Experiment, find: Callable[[Weights], Path | None]) -> list[str]:
+    """The user's file of weights under a name that conf/ gives; files that the workflow makes are none of them."""
+    if config.weights.kind == "synthetic" or "weights.file" in config.run.files:
+        return []
+    found = find(config.weights)
+    return [] if found is None else [str(found)]
+
+
+def states(files: Iterable[str]) -> list[str]:
+    """Size and time of files: one that another has replaced may be older than what was made of it."""
+    found = ((name, Path(name).stat()) for name in files if Path(name).exists())
+    return [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
+
+
+def named(config: Experiment, key: str) -> list[str]:
+    """The file that is the value of `key`, as an input; none where an override names it.
+
+    Such a file is told by its content, which is in the names of all folders that depend on it, wherever it stands.
+    """
+    return [] if key in config.run.files else [str(OmegaConf.select(cast(DictConfig, config), key))]
+
+
+def select(
+    options: Mapping[str, Any],
+    readable_formats: tuple[str, ...],
+    checks: Sequence[Callable[[Experiment], object]] = (),
+    typed: Sequence[str] = (),
+) -> Selection:
     """Compose everything that the workflow's command line asks for, before any job starts.
 
     options: the command line's suite (default "paper"), experiments (default: the suite's), sweep
         (names of sweeps, or "none"; default: the suite's, if no experiments are named) and overrides.
     readable_formats: the data set formats that can be read.
+    checks: called with every run whose files are there; a UserError of theirs says what else keeps it from running.
+    typed: the options as they were typed, KEY=VALUE each (`read_options`).
 
     Raises UserError for an unknown option, suite, experiment or sweep, a wrong override, an experiment named
-    explicitly whose inputs are missing, and when nothing is left to run.
+    explicitly that can't run, and when nothing is left to run.
     """
-    for key in options:
-        if key not in _KEYS:
-            raise UserError(f"--config {key}={options[key]}: no such option; choose from {', '.join(_KEYS)}")
-    suite = compose_suite(str(options.get("suite") or "paper"))
-    named = split_names(options.get("experiments"))
-    overrides = split_overrides(options.get("overrides"))
+    asked = read_options(options, typed)
+    suite, names, overrides = compose_suite(asked.suite), asked.experiments, asked.overrides
+    # By experiment, the overrides of each of its runs.
+    runs: dict[str, list[list[str]]] = {}
     selection = Selection(suite)
-    for name in dict.fromkeys(named or suite.experiments):
-        experiment = compose_experiment(name, suite, overrides)
-        missing = missing_inputs(experiment, readable_formats)
-        if missing and named:
-            first = missing[0]
-            raise UserError(f"experiments={name}: {first.path} is missing ({first.what}); get it from {first.origin}")
-        if missing:
-            selection.missing += missing
-        else:
-            selection.experiments[name] = experiment
-    if not selection.experiments:
-        raise UserError(f"suite={suite.name}: no experiment can run; every one of them waits for files")
-    _same_datasets(selection)
-    for name, sweeps in _sweeps(selection, options.get("sweep"), named).items():
-        for sweep in sweeps:
-            selection.sweeps[name, sweep] = compose_experiment(name, suite, overrides, sweep)
+    for name in names or list(suite.experiments):
+        for variant in ([], *suite.variants.get(name, [])):
+            chosen = _together(variant, overrides)
+            experiment = compose_experiment(name, suite, chosen)
+            require_place(experiment.outputs)
+            missing = missing_inputs(experiment, readable_formats) or refused(experiment, checks)
+            if missing and names:
+                raise UserError(f"experiments={name}: {missing[0].in_words}")
+            if missing:
+                selection.missing += [each for each in missing if each not in selection.missing]
+                continue
+            selection.add(experiment)
+            runs.setdefault(name, []).append(chosen)
+    if not runs:
+        raise UserError(f"suite={suite.name}: no experiment can run; {waiting(selection.missing)}")
+    for name, sweeps in _sweeps(selection, list(runs), asked.sweeps, names).items():
+        for sweep, each in itertools.product(sweeps, runs[name]):
+            selection.add(compose_experiment(name, suite, each, sweep), sweep=True)
     unused = next((text for text in overrides if text.startswith("sweep.")), None)
     if unused and not selection.sweeps:
         raise UserError(f"override {unused!r}: no sweep runs in this call; add sweep=NAME, a file of conf/sweep/")
     return selection
 
 
-def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) -> list[Missing]:
-    """The files and folders of `experiment` that only the user can provide and that are not there."""
-    source, weights = experiment.dataset.source, experiment.weights
-    # Weights that the user has dropped in need no files to be made from.
-    given = weights.file or any(Path(weights.root, weights.directory).glob(f"{weights.stem}.*"))
-    missing = [
-        Missing(experiment.name, item.what, item.origin, item.path)
-        for item in [*source.by_hand, *([] if given else weights.by_hand)]
-        if not Path(item.path).exists()
-    ]
-    if not missing and source.format not in readable_formats:
-        reader = f"a reader of {source.format} files, which this version does not have"
-        missing.append(Missing(experiment.name, reader, "a later version of relu2snn", source.directory))
-    return missing
+def _same_dataset(config: Experiment, other: Experiment) -> None:
+    """Configs that share a prepared data set must describe it alike; names of conf/dataset/ always do."""
+    # Only photographs are prepared part by part.
+    stages = ("data", "photographs") if config.dataset.source.format in FOLDER_FORMATS else ("data",)
+    if any(stage_slice(config, stage) != stage_slice(other, stage) for stage in stages):
+        raise UserError(
+            f"dataset.name={config.dataset.name}: {config.name} and {other.name} describe it differently; "
+            "give one of them another dataset.name"
+        )
 
 
-def _same_datasets(selection: Selection) -> None:
-    """Experiments that share a data set share its prepared files, so they must describe it alike."""
-    for experiment in selection.experiments.values():
-        name = experiment.dataset.name
-        # Only photographs are prepared part by part.
-        stages = ("data", "photographs") if experiment.dataset.source.format in FOLDER_FORMATS else ("data",)
-        other = selection.dataset(name)
-        if any(stage_slice(experiment, stage) != stage_slice(other, stage) for stage in stages):
-            raise UserError(
-                f"dataset.name={name}: {experiment.name} and {other.name} describe it differently; "
-                "give one of them another dataset.name"
-            )
+def _together(variant: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """A variant's overrides but for those whose keys the user sets, then the user's."""
+    keys = {text.partition("=")[0] for text in overrides}
+    return [*(text for text in variant if text.partition("=")[0] not in keys), *overrides]
 
 
-def _sweeps(selection: Selection, asked: Any, named: list[str]) -> dict[str, list[str]]:
+def _sweeps(selection: Selection, running: list[str], asked: list[str], named: list[str]) -> dict[str, list[str]]:
     """The sweeps of each experiment: the suite's, or those asked for on the experiments named or swept by the suite."""
-    own = {name: list(sweeps) for name, sweeps in selection.suite.sweeps.items() if name in selection.experiments}
+    own = {name: list(sweeps) for name, sweeps in selection.suite.sweeps.items() if name in running}
     if not asked:
         return {} if named else own
-    sweeps = list(dict.fromkeys(split_names(asked)))
-    if sweeps == ["none"]:
+    if asked == ["none"]:
         return {}
-    chosen = named or list(selection.suite.sweeps) or list(selection.experiments)
-    if not set(chosen) & set(selection.experiments):
-        raise UserError(f"sweep={asked}: {', '.join(chosen)} waits for files; name another with experiments=NAME")
-    return {name: sweeps for name in chosen if name in selection.experiments}
+    chosen = named or list(selection.suite.sweeps) or running
+    if not set(chosen) & set(running):
+        raise UserError(
+            f"sweep={','.join(asked)}: {', '.join(chosen)} waits for files; name another with experiments=NAME"
+        )
+    return {name: asked for name in chosen if name in running}

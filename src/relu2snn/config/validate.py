@@ -1,14 +1,17 @@
 """Range checks: the rules that stand beside the fields of the schema, applied to a composed config."""
 
 import math
-from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, cast
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, cast, get_args
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from relu2snn.config.schema import FOLDER_FORMATS, Phase2
-from relu2snn.errors import UserError
+from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Phase2
+from relu2snn.config.sizes import check_sizes
+from relu2snn.config.texts import plain_path, text_problem
+from relu2snn.errors import UserError, shown
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "gt": ("greater than", lambda value, bound: value > bound),
@@ -16,41 +19,94 @@ _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "lt": ("less than", lambda value, bound: value < bound),
     "le": ("at most", lambda value, bound: value <= bound),
 }
+# Preprocessed pixels are told apart by their place in [low, high].
+_NARROWEST = 1e-6
 
 
-def check_ranges(config: Any, prefix: str = "") -> None:
-    """Raise UserError for the first missing value, value out of range or illegal choice, naming its key."""
+def plain_values(config: Any) -> dict[str, Any]:
+    """The values of a typed config, references replaced, in the one form of those that mean the same.
+
+    Paths have no doubled or last slashes, and 0 has no sign.
+    """
+    values = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return cast(dict[str, Any], _plain(values, OmegaConf.get_type(config), {}))
+
+
+def _plain(value: Any, kind: Any, rules: Any) -> Any:
+    if isinstance(value, dict) and is_dataclass(kind):
+        known = {entry.name: entry for entry in fields(kind)}
+        return {key: _plain(each, known[key].type, known[key].metadata) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each, (*get_args(kind), None)[0], rules.get("each", {})) for each in value]
+    if isinstance(value, float) and value == 0:
+        return 0.0
+    return plain_path(value) if isinstance(value, str) and rules.get("text") == "path" else value
+
+
+def check_ranges(config: Any, prefix: str = "", where: str = "", complete: bool = True) -> None:
+    """Raise UserError for the first missing value, value out of range or illegal choice, naming its key.
+
+    prefix: the group of `config`, as in "tracking."; where: a message's beginning, for values of a file.
+    complete: False for a slice, whose missing values are none of its stage's.
+    """
     for entry in fields(cast(type[Any], OmegaConf.get_type(config))):
         key = prefix + entry.name
+        if key in ("run", "expected"):
+            # Made of the values once they are checked.
+            continue
         if OmegaConf.is_missing(config, entry.name):
-            raise UserError(f"{key}: no value; set it in conf/ or with an override {key}=…")
-        value = config[entry.name]
-        if isinstance(value, DictConfig) and OmegaConf.get_type(value) is not dict:
-            check_ranges(value, f"{key}.")
-        elif isinstance(value, ListConfig) and "each" in entry.metadata:
-            for item in value:
-                _check(key, item, entry.metadata["each"])
-        else:
-            _check(key, value, entry.metadata)
-    if not prefix:
+            if complete:
+                raise UserError(f"{where}{key}: no value; set it in conf/ or with an override {key}=…")
+        elif OmegaConf.get_type(config, entry.name) is dict:
+            continue
+        elif problem := _problem(key, config[entry.name], entry.metadata, complete):
+            raise UserError(where + problem)
+    if not prefix and complete and OmegaConf.get_type(config) is Experiment:
         _check_together(config)
 
 
-def _check(key: str, value: Any, rules: Any) -> None:
-    if value is None:
-        return
-    choices = rules.get("choices")
-    if choices and value not in choices:
-        raise UserError(f"{key}={value}: must be one of {', '.join(choices)}")
+def _problem(key: str, value: Any, rules: Mapping[str, Any], complete: bool = True) -> str | None:
+    if isinstance(value, DictConfig) and is_dataclass(OmegaConf.get_type(value)):
+        check_ranges(value, f"{key}.", complete=complete)
+        return None
+    # OmegaConf takes lists and dictionaries for items of any type.
+    if value is not None and isinstance(value, ListConfig) != ("each" in rules):
+        return f"{key}={shown(value)}: must be {'a list' if 'each' in rules else 'one value'}"
+    if isinstance(value, ListConfig):
+        return _list_problem(key, value, rules)
+    return None if value is None else _value_problem(key, value, rules)
+
+
+def _list_problem(key: str, values: ListConfig, rules: Mapping[str, Any]) -> str | None:
+    shortest, longest = rules.get("shortest", 0), rules.get("longest", math.inf)
+    if not shortest <= len(values) <= longest:
+        many = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+        return f"{key}={shown(values)}: has {len(values)} entries; give {many}"
+    each = rules.get("each", {})
+    for number, item in enumerate(values):
+        structured = isinstance(item, DictConfig) and is_dataclass(OmegaConf.get_type(item))
+        if problem := _problem(f"{key}[{number}]" if structured else key, item, each):
+            return problem
+    return None
+
+
+def _value_problem(key: str, value: Any, rules: Mapping[str, Any]) -> str | None:
+    given = f"{key}={shown(value)}"
+    if (choices := rules.get("choices")) and value not in choices:
+        return f"{given}: must be one of {', '.join(choices)}"
+    if isinstance(value, str):
+        problem = text_problem(rules["text"], value) if "text" in rules else None
+        return f"{given}: {problem}" if problem else None
+    if not isinstance(value, int | float):
+        return f"{given}: must be one value"
     if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{key}={value}: must be a finite number")
+        return f"{given}: must be a finite number"
     broken = [
         f"{words} {rules[name]}"
         for name, (words, holds) in _BOUNDS.items()
-        if value is not None and name in rules and not holds(value, rules[name])
+        if name in rules and not holds(value, rules[name])
     ]
-    if broken:
-        raise UserError(f"{key}={value}: must be {' and '.join(broken)}")
+    return f"{given}: must be {' and '.join(broken)}" if broken else None
 
 
 def _check_together(config: Any) -> None:
@@ -58,10 +114,16 @@ def _check_together(config: Any) -> None:
     source = config.dataset.source
     if source.made_from and source.kind != "synthetic":
         raise UserError(f"dataset.source.kind={source.kind}: files that are made are synthetic; set it to synthetic")
+    for name, digest in source.published.digests.items():
+        if not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", digest):
+            raise UserError(
+                f"dataset.source.published.digests: {name!r} is {digest!r}; give an MD5 or a SHA-256 in hex"
+            )
     preprocess = config.dataset.preprocess
-    if not preprocess.low < preprocess.high:
+    if not preprocess.high - preprocess.low >= _NARROWEST:
         raise UserError(
             f"dataset.preprocess.low={preprocess.low}: must be less than dataset.preprocess.high={preprocess.high}"
+            f", by {_NARROWEST:g} or more"
         )
     if config.tracking.register and "spiking" not in config.tracking.models:
         raise UserError(
@@ -74,10 +136,15 @@ def _check_together(config: Any) -> None:
     weights = config.weights
     if weights.source == "caffe" and not (weights.caffemodel and weights.prototxt):
         raise UserError("weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…")
+    check_sizes(config.model, config.dataset.image_shape, config.dataset.classes)
 
 
 def _check_parts(experiment: str, dataset: Any) -> None:
     size, images = dataset.part_images, dataset.source.test_images
+    if dataset.parts > images:
+        raise UserError(
+            f"dataset.parts={dataset.parts}: more than dataset.source.test_images={images}; each needs an image"
+        )
     if size is not None and dataset.parts != -(-images // size):
         raise UserError(
             f"dataset.parts={dataset.parts}: dataset.source.test_images={images} in parts of "
@@ -117,7 +184,8 @@ def _check_folders(config: Any) -> None:
 def _check_sweep(sweep: Any) -> None:
     values = list(sweep["values"])
     if not values or len(set(values)) < len(values):
-        raise UserError(f"sweep.values={values}: give at least one value, and each of them once")
+        raise UserError(f"sweep.values={shown(values)}: give at least one value, and each of them once")
     rules = next(entry.metadata for entry in fields(Phase2) if entry.name == sweep.name)
     for value in values:
-        _check("sweep.values", value, rules)
+        if problem := _value_problem("sweep.values", value, rules):
+            raise UserError(problem)

@@ -7,59 +7,114 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from relu2snn.config.compose import composing
+from relu2snn.config.missing import Missing
+from relu2snn.config.paths import FIGURES, Paths, model_files
+from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
-from relu2snn.config.selection import Missing, Selection, select
-from relu2snn.config.slices import stage_slice
-from relu2snn.errors import UserError
-
-TRACKING_VARIABLE = "RELU2SNN_TRACKING"
-ENGINE_VARIABLE = "RELU2SNN_CONTAINER_ENGINE"
+from relu2snn.config.selection import Selection, select
+from relu2snn.config.shaping import job_slice
+from relu2snn.config.variants import masked
+from relu2snn.errors import UserError, printable
+from relu2snn.locks import enter_workflow
+from relu2snn.processes import end_with_starter, publish
 
 
 def select_or_exit(
-    options: Mapping[str, Any], readable_formats: tuple[str, ...], checks: Sequence[Callable[[Experiment], object]] = ()
+    options: Mapping[str, Any],
+    readable_formats: tuple[str, ...],
+    checks: Sequence[Callable[[Experiment], object]] = (),
+    typed: Sequence[str] = (),
 ) -> Selection:
-    """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
-
-    checks: called with every experiment that will run; a UserError of theirs ends the process too.
-    """
+    """`select`, ending the process with one line and status 1 for a mistake, before any job starts."""
     try:
-        selection = select(options, readable_formats)
-        for experiment in selection.experiments.values():
-            for check in checks:
-                check(experiment)
-        return selection
+        with composing():
+            return select(options, readable_formats, checks, typed)
     except UserError as error:
-        print(f"relu2snn: {error}", file=sys.stderr, flush=True)
+        print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
         # Snakemake would report SystemExit with a traceback of the Snakefile.
         os._exit(1)
 
 
+def begin_workflow(*, main: bool, below: bool) -> None:
+    """Let jobs end with this Snakemake, and Snakemake with what has started it; forget the locks of killed runs.
+
+    main: whether this is the process that the user has called. below: whether another Snakemake of this machine has
+    started it to run one job; its jobs end with the first.
+    """
+    if main:
+        # Its jobs end with it, and what it leaves is what a kill leaves.
+        end_with_starter()
+        if enter_workflow():
+            print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
+    if not below:
+        publish()
+
+
+def make_halves_again(workflow: Any) -> list[str]:
+    """Let Snakemake make again what a killed run left half-done, as --rerun-incomplete does; an input of no files.
+
+    Jobs write under temporary names, so what they have left can always be made again. Snakemake has its settings ready
+    only after it has read the Snakefile, so this is called from there when the jobs are listed.
+    """
+    workflow.dag_settings.force_incomplete = True
+    return []
+
+
+def only_reports(arguments: Sequence[str]) -> bool:
+    """Whether a command line of Snakemake makes a report of what is there, and runs nothing."""
+    asked = any(word == "--report" or word.startswith("--report=") for word in arguments)
+    return asked and "--report-after-run" not in arguments
+
+
+def leave_out_unfinished(selection: Selection) -> Selection:
+    """What a report can show, with a line on stderr for each run and sweep that it can't."""
+    kept = selection.reported()
+    for before, after, name in (
+        (selection.runs, kept.runs, ""),
+        (selection.sweeps, kept.sweeps, ", sweep {sweep}"),
+    ):
+        shown = {id(each) for each in after}
+        for each in before:
+            if id(each) not in shown:
+                overrides = " ".join(each.run.sweep_overrides if name else each.run.overrides)
+                row = f"{each.name}{name.format(sweep=each.sweep.name)}" + (f" ({overrides})" if overrides else "")
+                print(f"relu2snn: {row}: not in the report, since it is not finished", file=sys.stderr, flush=True)
+    return kept
+
+
 def slice_text(experiment: Experiment, stage: str) -> str:
     """A stage's slice of the config as one line of JSON: the parameter whose change re-runs the job."""
-    return json.dumps(stage_slice(experiment, stage), sort_keys=True)
+    return json.dumps(masked(experiment, job_slice(experiment, stage)), sort_keys=True)
 
 
-def prepare_environment(experiment: Experiment) -> None:
-    """Let the jobs find this Python and this package, and know the MLflow store and the container engine."""
+def overrides_text(experiment: Experiment) -> str:
+    """A run's overrides as one text, in which files are told by their content."""
+    return " ".join(masked(experiment, list(experiment.run.overrides)))
+
+
+def tracked_files(paths: Paths) -> list[str]:
+    """The files of a run that become what MLflow shows."""
+    assert paths.config is not None
+    return [
+        f"{paths.dataset}/source.json",
+        f"{paths.weights}/source.json",
+        *(f"{folder}/{name}" for folder in (paths.phase1, paths.phase2) for name in ("result.json", "predictions.npz")),
+        *model_files(paths.config).values(),
+        *(f"{paths.figures}/{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")),
+        f"{paths.figures}/data.npz",
+    ]
+
+
+def prepare_environment(selection: Selection) -> None:
+    """Let the jobs find this Python and this package, and know each run's MLflow store and container engine."""
     source = str(Path(__file__).resolve().parents[2])
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    publish_places(experiment)
-
-
-def publish_places(experiment: Experiment) -> None:
-    """Name the MLflow store and the container engine in the environment.
-
-    Where results are viewed, or computed, must not re-run anything.
-    """
-    tracking = OmegaConf.to_container(experiment.tracking, resolve=True)
-    os.environ[TRACKING_VARIABLE] = json.dumps(tracking)
-    os.environ[ENGINE_VARIABLE] = experiment.container.engine
+    publish_places(selection.runs)
 
 
 def print_missing(missing: Sequence[Missing]) -> None:

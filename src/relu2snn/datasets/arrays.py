@@ -1,6 +1,7 @@
 """Prepared data sets: four memory-mapped .npy files and source.json, read in preprocessed batches."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.datasets.dataset import Dataset, Split
-from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, read_json, write_json
+from relu2snn.datasets.dataset import KINDS, Dataset, Split
+from relu2snn.datasets.npy import array_digest, file_digest, map_array
+from relu2snn.errors import UserError, reading
+from relu2snn.files import atomic_path
+from relu2snn.made import Job, load_json
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_AGAIN = "run the data stage again"
 
 
 @dataclass(frozen=True)
 class ArraySet:
-    """A whole data set: images uint8 (n, h, w, c), labels int64 (n,), and where they came from."""
+    """A whole data set: images uint8 (n, h, w, c), labels int64 (n,), and where they came from.
+
+    published: "as published" where their digests are those that are published, else why they were not compared.
+    """
 
     train_images: NDArray[np.uint8]
     train_labels: NDArray[np.int64]
@@ -25,30 +32,35 @@ class ArraySet:
     test_labels: NDArray[np.int64]
     origin: str
     files: list[str]
+    published: str = "made here"
 
 
-def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet) -> None:
-    """Write `arrays` into `folder` as .npy files, and source.json, which says that they are complete."""
+def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet, *, job: Job) -> None:
+    """Write `arrays` into `folder` as .npy files, and source.json, which says that they are complete.
+
+    source.json has the stamp of `job`, and the digest of every array.
+    """
     folder = Path(folder)
     # Were the old one left, a run that is killed half-way would leave it beside new arrays.
     (folder / "source.json").unlink(missing_ok=True)
-    digest = hashlib.sha256()
+    digests = {}
     for key in _ARRAYS:
         array = np.ascontiguousarray(getattr(arrays, key))
-        digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.data)
+        digests[key] = array_digest(array)
         with atomic_path(folder / f"{key}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
-    write_json(
+    job.write_json(
         folder / "source.json",
         {
             "name": name,
             "kind": kind,
             "origin": arrays.origin,
             "files": arrays.files,
+            "published": arrays.published,
             "train_images": len(arrays.train_images),
             "test_images": len(arrays.test_images),
-            "digest": digest.hexdigest(),
+            "arrays": digests,
+            "digest": _digest_of(digests),
         },
     )
 
@@ -56,14 +68,25 @@ def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet) -> None:
 class ArrayDataset(Dataset):
     """A data set that `prepare` has written; its arrays stay on disk and are read as they are used.
 
-    Raises UserError when a file is missing or damaged.
+    Raises UserError when a file is missing or damaged, or holds something else than was prepared.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        source = read_json(Path(folder) / "source.json")
-        self.kind: str = source["kind"]
-        self.digest: str = source["digest"]
-        self._arrays = {key: _open(Path(folder) / f"{key}.npy") for key in _ARRAYS}
+        path = Path(folder) / "source.json"
+        source, self.stamp = load_json(path)
+        with reading(path, "description of a prepared data set", _AGAIN):
+            self.kind: str = source["kind"]
+            if self.kind not in KINDS:
+                raise ValueError("no kind of data")
+            self.digest: str = source["digest"]
+            digests = source["arrays"]
+            if set(digests) != set(_ARRAYS) or _digest_of(digests) != self.digest:
+                raise ValueError("its digests do not belong together")
+        self._arrays = {key: open_array(Path(folder) / f"{key}.npy", digests[key]) for key in _ARRAYS}
+        for split in ("train", "test"):
+            images, labels = self._arrays[f"{split}_images"], self._arrays[f"{split}_labels"]
+            if images.ndim != 4 or labels.shape != images.shape[:1]:
+                raise UserError(f"{folder}: {split} images {images.shape}, labels {labels.shape}; {_AGAIN}")
 
     def count(self, split: Split) -> int:
         """Number of images."""
@@ -84,10 +107,15 @@ class ArrayDataset(Dataset):
         return labels
 
 
-def _open(path: Path) -> Any:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the data stage again") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a whole .npy file ({error}); delete it and run the data stage again") from None
+def open_array(path: Path, digest: str) -> NDArray[Any]:
+    """A prepared array, memory-mapped; raises UserError when it is missing, damaged or not the one of this digest."""
+    with reading(path, ".npy file", _AGAIN):
+        array = map_array(path)
+        if file_digest(path) != digest:
+            raise ValueError("its contents are not those that were prepared")
+        return array
+
+
+def _digest_of(digests: Mapping[str, str]) -> str:
+    """One digest of a whole data set, which depends on its arrays only."""
+    return hashlib.sha256("".join(digests[key] for key in _ARRAYS).encode()).hexdigest()

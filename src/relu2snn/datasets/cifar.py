@@ -4,24 +4,24 @@ A batch is a pickled dictionary of Python 2 with byte strings as keys: `data`, u
 green and the blue plane of an image, and a list of labels.
 """
 
-import io
-import pickle
-import tarfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.errors import UserError
+from relu2snn.datasets.cifar_pickle import Array, ForbiddenError, unpickle
+from relu2snn.datasets.published import require_digest
+from relu2snn.datasets.tar import Member, members
+from relu2snn.errors import UserError, one_line, reading
 
 _SIDE, _CHANNELS = 32, 3
 _PIXELS = _CHANNELS * _SIDE * _SIDE
-# Twice the largest batch, CIFAR100's training images: a larger one is something else, or a bomb.
-_LARGEST_BATCH = 2 * 50_000 * _PIXELS
+# An image of a batch has its pixels, a label and a file name; text may take two bytes where there was one.
+_IMAGE_BYTES = 2 * (_PIXELS + 128)
+_BATCH_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -82,80 +82,112 @@ def locate_cifar(folder: Path, format: str) -> tuple[Path, ...]:
     return ()
 
 
-def read_cifar(files: tuple[Path, ...], format: str) -> list[NDArray[Any]]:
+def read_cifar(
+    files: tuple[Path, ...],
+    format: str,
+    *,
+    counts: tuple[int, int] = (50_000, 10_000),
+    digests: Mapping[str, str] | None = None,
+) -> list[NDArray[Any]]:
     """Training images uint8 (n, 32, 32, 3) and labels (n,), test images and labels, from what `locate_cifar` found.
 
-    Raises UserError, naming the file and the batch, for whatever is truncated, missing, not a batch of this data
-    set, or a pickle that asks for anything but the arrays and lists of a batch.
+    counts: how many training and test images are expected; larger batches are refused before they are read.
+    digests: MD5 that batches must have, by name; none are compared by default.
+
+    Raises UserError, naming the file and the batch, for whatever is damaged, truncated, missing, not a batch of this
+    data set, or a pickle that asks for anything but the arrays and lists of a batch.
     """
     layout = LAYOUTS[format]
-    if len(files) == 1:
-        batches = dict(_read_archive(files[0], layout))
-    else:
-        batches = {}
-        for path in files:
-            with _opened(path) as file:
-                batches[path.name] = _read_batch(file, str(path), layout)
+    reader = _Reader(layout, counts, digests or {})
+    batches = dict(reader.archive(files[0]) if len(files) == 1 else map(reader.file, files))
     train = [batches[name] for name in layout.train]
     images, labels = (np.concatenate(parts) for parts in zip(*train, strict=True))
     return [images, labels, *batches[layout.test]]
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        if path.stat().st_size > _LARGEST_BATCH:
-            raise UserError(f"{path}: {path.stat().st_size} bytes, too many for a batch; fetch the file again")
-        return path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from None
+class _Reader:
+    def __init__(self, layout: Layout, counts: tuple[int, int], digests: Mapping[str, str]) -> None:
+        self._layout, self._counts, self._digests = layout, counts, digests
 
+    def file(self, path: Path) -> tuple[str, tuple[NDArray[Any], NDArray[Any]]]:
+        """Name and contents of a batch that is a file."""
+        with reading(path, f"batch of {self._layout.title}", "fetch the file again"):
+            self._check_size(str(path), path.name, path.stat().st_size)
+            return path.name, self._parse(path.read_bytes(), str(path), path.name)
 
-def _read_archive(path: Path, layout: Layout) -> Iterator[tuple[str, tuple[NDArray[Any], NDArray[Any]]]]:
-    """The batches of a .tar.gz, by name, read in one pass and never written to disk."""
-    wanted = {f"{layout.folder}/{name}": name for name in layout.batches}
-    folders = {other.folder: other for other in LAYOUTS.values() if other is not layout}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                stored = member.name.removeprefix("./")
-                other = folders.get(stored.partition("/")[0])
-                if other:
-                    raise UserError(f"{path}: this is {other.title}, not {layout.title}; put there {layout.archive}")
-                name = wanted.pop(stored, None)
+    def archive(self, path: Path) -> Iterator[tuple[str, tuple[NDArray[Any], NDArray[Any]]]]:
+        """Names and contents of the batches of a .tar.gz, read in one pass and never written to disk."""
+        layout = self._layout
+        with reading(path, f".tar.gz of {layout.title}", "fetch the file again"):
+            found = set()
+            for member in members(path, 2 * sum(self._counts) * _IMAGE_BYTES + len(layout.batches) * _BATCH_BYTES):
+                name = self._batch_of(member, path)
                 if name is None:
                     continue
-                where = f"{path}, {stored}"
-                file = archive.extractfile(member) if member.isreg() else None
-                if file is None or member.size > _LARGEST_BATCH:
-                    raise UserError(f"{where}: not a batch of {layout.title} ({member.size} bytes); fetch it again")
-                yield name, _read_batch(file, where, layout)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise UserError(f"{path}: truncated, or not a .tar.gz ({_line(error)}); fetch the file again") from None
-    if wanted:
-        raise UserError(f"{path}: {' and '.join(wanted)} missing; fetch the file again")
+                if name in found:
+                    raise UserError(f"{path}: {name} is twice in it; fetch the file again")
+                found.add(name)
+                yield name, self._parse(member.read(), f"{path}, {layout.folder}/{name}", name)
+            missing = [f"{layout.folder}/{name}" for name in layout.batches if name not in found]
+            if missing:
+                raise UserError(f"{path}: {' and '.join(missing)} missing; fetch the file again")
+
+    def _batch_of(self, member: Member, path: Path) -> str | None:
+        """The batch that a member of an archive is; None for the other files that are published with them."""
+        layout = self._layout
+        folder, _, name = member.name.removeprefix("./").partition("/")
+        other = next((each for each in LAYOUTS.values() if each.folder == folder and each is not layout), None)
+        if other:
+            raise UserError(f"{path}: this is {other.title}, not {layout.title}; put there {layout.archive}")
+        if folder != layout.folder or name not in layout.batches:
+            return None
+        where = f"{path}, {folder}/{name}"
+        if not member.regular:
+            raise UserError(f"{where}: not a batch of {layout.title} ({member.size} bytes); fetch it again")
+        self._check_size(where, name, member.size)
+        return name
+
+    def _check_size(self, where: str, name: str, size: int) -> None:
+        largest = self._largest(name)
+        if size > largest:
+            split, count = self._split(name)
+            raise UserError(
+                f"{where}: {size} bytes, too many for dataset.source.{split}_images={count} ({largest} at most); "
+                "fetch the file again, or override the number"
+            )
+
+    def _largest(self, name: str) -> int:
+        return self._split(name)[1] * _IMAGE_BYTES + _BATCH_BYTES
+
+    def _split(self, name: str) -> tuple[str, int]:
+        test = name == self._layout.test
+        return ("test", self._counts[1]) if test else ("train", self._counts[0])
+
+    def _parse(self, content: bytes, where: str, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        expected = self._digests.get(name)
+        if expected is not None:
+            require_digest(where, content, expected)
+        with reading(where, f"batch of {self._layout.title}", "fetch the file again"):
+            try:
+                batch = unpickle(content)
+            except ForbiddenError as error:
+                raise UserError(
+                    f"{where}: its pickle asks for {one_line(error)}, which no batch of {self._layout.title} needs and "
+                    "which may run any code; nothing was run; fetch the file from where it is published"
+                ) from None
+            return _arrays(batch, where, self._layout)
 
 
-def _read_batch(file: Any, where: str, layout: Layout) -> tuple[NDArray[Any], NDArray[Any]]:
-    try:
-        batch = _BatchUnpickler(io.BytesIO(file.read()), encoding="bytes").load()
-    except _ForbiddenError as error:
-        raise UserError(
-            f"{where}: its pickle asks for {error}, which no batch of {layout.title} needs and which may run any "
-            "code; nothing was run; fetch the file from where it is published"
-        ) from None
-    except (tarfile.TarError, OSError, zlib.error):
-        raise
-    # Damage fails in as many ways as a pickle has instructions.
-    except Exception as error:
-        raise UserError(f"{where}: a damaged batch ({_line(error)}); fetch the file again") from None
+def _arrays(batch: Any, where: str, layout: Layout) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Images (n, 32, 32, 3) and labels (n,) of an unpickled batch."""
     if not isinstance(batch, dict):
         raise UserError(f"{where}: holds a {type(batch).__name__}, not the dictionary of a batch; fetch it again")
     absent = [key.decode() for key in (b"data", layout.labels) if key not in batch]
     if absent:
         raise UserError(f"{where}: no {' and no '.join(absent)} in it, so not a batch of {layout.title}")
     data, labels = batch[b"data"], batch[layout.labels]
-    if not isinstance(data, _Array) or data.values.ndim != 2 or data.values.shape[1] != _PIXELS:
-        found = " x ".join(map(str, data.values.shape)) if isinstance(data, _Array) else type(data).__name__
+    if not isinstance(data, Array) or data.values.ndim != 2 or data.values.shape[1] != _PIXELS:
+        found = " x ".join(map(str, data.values.shape)) if isinstance(data, Array) else type(data).__name__
         raise UserError(f"{where}: data are {found}; expected n x {_PIXELS} bytes, an image of 32 x 32 x 3 a row")
     if not isinstance(labels, list) or not all(type(label) is int and abs(label) < 2**31 for label in labels):
         raise UserError(f"{where}: {layout.labels.decode()} are not a list of whole numbers; fetch the file again")
@@ -163,65 +195,3 @@ def _read_batch(file: Any, where: str, layout: Layout) -> tuple[NDArray[Any], ND
         raise UserError(f"{where}: {len(labels)} labels for {len(data.values)} images; fetch the file again")
     images = data.values.reshape(-1, _CHANNELS, _SIDE, _SIDE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), np.array(labels, np.int64)
-
-
-class _ForbiddenError(Exception):
-    """A pickle that asks for anything else than an array of bytes."""
-
-
-class _Array:
-    """Stands for numpy's array while unpickling, so that no code of numpy sees what has not been checked."""
-
-    def __init__(self, kind: Any, shape: Any, code: Any) -> None:
-        self.values: NDArray[np.uint8] = np.zeros(0, np.uint8)
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, kind, by_columns, content = state
-        if not isinstance(kind, _Bytes) or not isinstance(content, bytes):
-            raise ValueError("an array of something else than bytes")
-        self.values = np.frombuffer(content, np.uint8).reshape(shape, order="F" if by_columns else "C")
-
-
-class _Bytes:
-    """Stands for numpy's dtype; the only one that a batch has is that of bytes."""
-
-    def __init__(self, name: Any, *_: Any) -> None:
-        if name not in (b"u1", "u1", b"uint8", "uint8"):
-            raise ValueError(f"an array of {name!r}, not of bytes")
-
-    def __setstate__(self, state: Any) -> None:
-        """Byte order and alignment say nothing about bytes."""
-
-
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """How Python 3 writes bytes into a pickle that Python 2 can read."""
-    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
-        raise ValueError("bytes in an unknown encoding")
-    return text.encode("latin1")
-
-
-# The one in C makes room for as many objects as a damaged pickle claims to have: all of the memory.
-class _BatchUnpickler(pickle._Unpickler):
-    """Makes dictionaries, lists, numbers, strings and arrays of bytes, and refuses all else before it is called."""
-
-    _KNOWN = {  # noqa: RUF012
-        ("numpy.core.multiarray", "_reconstruct"): _Array,
-        ("numpy._core.multiarray", "_reconstruct"): _Array,
-        ("numpy", "dtype"): _Bytes,
-        # Only ever an argument of the function above, which does not use it.
-        ("numpy", "ndarray"): None,
-        ("_codecs", "encode"): _encode,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._KNOWN[module, name]
-        except KeyError:
-            raise _ForbiddenError(f"{module}.{name}") from None
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise _ForbiddenError("a persistent object")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

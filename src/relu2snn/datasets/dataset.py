@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from relu2snn.config.schema import Preprocess
 from relu2snn.errors import UserError
+from relu2snn.made import Stamp
 
 Split = Literal["train", "test"]
+
+KINDS = ("real", "sample", "synthetic")
 
 _TOLERANCE = 1e-9
 
@@ -19,12 +22,14 @@ class Dataset(ABC):
     """A prepared data set; images stay on disk and are read as they are used.
 
     Attributes:
-        kind: "real", "sample" or "synthetic".
+        kind: one of KINDS.
         digest: SHA-256 of its contents, in hexadecimal.
+        stamp: what made it.
     """
 
     kind: str
     digest: str
+    stamp: Stamp
 
     @abstractmethod
     def count(self, split: Split) -> int:

@@ -1,24 +1,28 @@
-"""Loading a data set from where it was located, and checking it against the config."""
+"""Loading a data set from where it was located, and checking it against the config and what is published."""
 
-import zipfile
-import zlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from relu2snn.config.schema import Source
 from relu2snn.datasets.arrays import ArraySet
-from relu2snn.datasets.cifar import LAYOUTS, read_cifar
+from relu2snn.datasets.cifar import LAYOUTS, locate_cifar, read_cifar
+from relu2snn.datasets.expected import Expected
 from relu2snn.datasets.idx import read_idx
-from relu2snn.datasets.locate import NPZ_KEYS, Located, expected, locate
+from relu2snn.datasets.locate import IDX_NAMES, NPZ_KEYS, Located, expected, locate
+from relu2snn.datasets.npz import read_npz
+from relu2snn.datasets.published import AS_PUBLISHED, compare_idx, digests_of, require_file, why_not
 from relu2snn.datasets.synthetic import make_files
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, machine_error, one_line
 
 
 def load_arrays(source: Source, name: str, image_shape: Sequence[int], classes: int) -> ArraySet:
     """Load the data set `name` from the first of its sources that has it; small files are made first.
+
+    What files declare is checked against the config before memory is taken for it. Real data are compared with the
+    digests under which they are published (`source.published`), unless `source.check` is none.
 
     Args:
         source: where to look, in the order directory, system_directory, keras_name; and how many images to expect.
@@ -26,48 +30,67 @@ def load_arrays(source: Source, name: str, image_shape: Sequence[int], classes: 
         image_shape: (h, w, c) that every image must have.
         classes: labels must lie in 0..classes-1.
 
-    Raises UserError when no source has it, a file is damaged, the download fails, or the images or labels are
-    not those that the config describes.
+    Raises UserError when no source has it, a file is damaged or not as published, the download fails, or the images
+    or labels are not those that the config describes.
     """
     if source.made_from:
         make_files(source.directory, source.format, source.made_from, source.train_images, source.test_images)
     located = locate(source)
-    where: tuple[str, ...]
-    if not located.files:
-        raw, where = _download(source, name), (located.origin,) * 4
-    elif source.format in LAYOUTS:
-        place = located.files[0] if len(located.files) == 1 else located.files[0].parent
-        raw, where = read_cifar(located.files, source.format), (f"{place}, training",) * 2 + (f"{place}, test",) * 2
-    elif len(located.files) == 1:
-        raw, where = _read_npz(located.files[0]), tuple(f"{located.files[0]}, {key}" for key in NPZ_KEYS)
-    else:
-        raw, where = _read_idx_files(located), tuple(map(str, located.files))
-    return ArraySet(
-        _check_images(raw[0], where[0], "train", source.train_images, image_shape),
-        _check_labels(raw[1], where[1], source.train_images, classes),
-        _check_images(raw[2], where[2], "test", source.test_images, image_shape),
-        _check_labels(raw[3], where[3], source.test_images, classes),
-        origin=located.origin,
-        files=[str(path) for path in located.files],
+    digests = digests_of(source)
+    where = _where(source, located)
+    train = Expected("train", source.train_images, image_shape, classes)
+    test = Expected("test", source.test_images, image_shape, classes)
+    wanted = (train.check_images, train.check_labels, test.check_images, test.check_labels)
+    checks = [partial(check, place) for check, place in zip(wanted, where, strict=True)]
+    raw = _read(source, name, located, digests, checks)
+    arrays = (
+        train.images(where[0], raw[0]),
+        train.labels(where[1], raw[1]),
+        test.images(where[2], raw[2]),
+        test.labels(where[3], raw[3]),
     )
+    published = why_not(source) or _compare(source.format, located.files, arrays, where, digests)
+    return ArraySet(*arrays, origin=located.origin, files=[str(path) for path in located.files], published=published)
 
 
-def _read_idx_files(located: Located) -> list[Any]:
-    return [read_idx(path, ndim) for path, ndim in zip(located.files, (3, 1, 3, 1), strict=True)]
+def _compare(
+    format: str, files: Sequence[Path], arrays: Sequence[Any], where: Sequence[str], digests: Mapping[str, str]
+) -> str:
+    """Whether the arrays are as published; raises UserError where they are not."""
+    if format == "idx":
+        return compare_idx(arrays, IDX_NAMES, where, files, digests)
+    if files:
+        # Compared before they were unpickled.
+        return AS_PUBLISHED
+    downloaded = locate_cifar(_keras_folder(), format)
+    return AS_PUBLISHED if downloaded and all(require_file(path, digests) for path in downloaded) else "left to Keras"
 
 
-def _read_npz(path: Path) -> list[Any]:
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path}: not a whole .npz file; fetch it again")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in NPZ_KEYS if key not in archive]
-            if missing:
-                raise UserError(f"{path}: no array {' nor '.join(missing)}; expected {', '.join(NPZ_KEYS)}")
-            return [np.asarray(archive[key]) for key in NPZ_KEYS]
-    # RuntimeError is what zipfile raises for an archive that is encrypted or packed in a way it can't unpack.
-    except (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable .npz of numbers ({_one_line(error)}); fetch it again") from None
+def _where(source: Source, located: Located) -> list[str]:
+    """What messages call the training images, their labels, the test images, their labels."""
+    files = located.files
+    if not files:
+        return [located.origin] * 4
+    if source.format in LAYOUTS:
+        place = files[0] if len(files) == 1 else files[0].parent
+        return [f"{place}, training"] * 2 + [f"{place}, test"] * 2
+    return [f"{files[0]}, {key}" for key in NPZ_KEYS] if len(files) == 1 else [str(path) for path in files]
+
+
+def _read(
+    source: Source, name: str, located: Located, digests: Mapping[str, str], checks: Sequence[Callable[..., None]]
+) -> list[Any]:
+    files = located.files
+    if not files:
+        return _download(source, name)
+    if source.format in LAYOUTS:
+        if len(files) == 1:
+            require_file(files[0], digests)
+        counts = source.train_images, source.test_images
+        return read_cifar(files, source.format, counts=counts, digests=digests)
+    if len(files) == 1:
+        return read_npz(files[0], dict(zip(NPZ_KEYS, checks, strict=True)))
+    return [read_idx(path, ndim, check=check) for path, ndim, check in zip(files, (3, 1, 3, 1), checks, strict=True)]
 
 
 def _download(source: Source, name: str) -> list[Any]:
@@ -80,53 +103,17 @@ def _download(source: Source, name: str) -> list[Any]:
         (train_images, train_labels), (test_images, test_labels) = loader.load_data()
     # Keras raises a bare Exception for a failed fetch, and a damaged cache fails in as many ways as its formats.
     except Exception as error:
+        if machine_error(error) is not None:
+            raise
         raise UserError(
-            f"{name}: the download by keras.datasets.{source.keras_name} failed ({_one_line(error)}); "
-            f"put the files into {source.directory} by hand: {expected(source)}"
+            f"{name}: the download by keras.datasets.{source.keras_name} failed ({type(error).__name__}: "
+            f"{one_line(error)}); put the files into {source.directory} by hand: {expected(source)}"
         ) from None
     # Those of CIFAR come as a column.
     train_labels, test_labels = (labels[:, 0] if labels.ndim == 2 else labels for labels in (train_labels, test_labels))
     return [train_images, train_labels, test_images, test_labels]
 
 
-def _check_images(images: Any, where: str, split: str, count: int, image_shape: Sequence[int]) -> Any:
-    """`images` as (n, h, w, c), or a UserError that says what is not as expected."""
-    if images.dtype != np.uint8:
-        raise UserError(f"{where}: pixels are {images.dtype}; expected uint8, 0 to 255")
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.shape[1:] != tuple(image_shape):
-        raise UserError(
-            f"{where}: images of {_size(images.shape[1:])}, but dataset.image_shape is {_size(image_shape)} "
-            "(height x width x channels); use the right files, or override dataset.image_shape"
-        )
-    key = f"dataset.source.{split}_images"
-    if len(images) != count:
-        raise UserError(
-            f"{where}: {len(images)} images, but {key} is {count}; "
-            f"use the whole data set, or override {key}={len(images)}"
-        )
-    return images
-
-
-def _check_labels(labels: Any, where: str, count: int, classes: int) -> Any:
-    """`labels` as int64 (n,), or a UserError that says what is not as expected."""
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(f"{where}: labels are {labels.dtype} of shape {labels.shape}; expected integers of shape (n,)")
-    if len(labels) != count:
-        raise UserError(f"{where}: {len(labels)} labels for {count} images; use files that belong together")
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if wrong.size:
-        raise UserError(
-            f"{where}: label {labels[wrong[0]]} at index {wrong[0]} is not in 0..{classes - 1}; "
-            f"use the right file, or override dataset.classes (now {classes})"
-        )
-    return labels.astype(np.int64)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _keras_folder() -> Path:
+    """Where Keras keeps what it has downloaded."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "datasets")

@@ -5,7 +5,7 @@ from pathlib import Path
 from relu2snn.datasets.arrays import ArrayDataset
 from relu2snn.datasets.dataset import Dataset
 from relu2snn.datasets.photographs import PhotographDataset
-from relu2snn.files import read_json
+from relu2snn.made import load_json
 
 
 def open_dataset(folder: str | Path) -> Dataset:
@@ -13,5 +13,5 @@ def open_dataset(folder: str | Path) -> Dataset:
 
     Raises UserError when it is missing or damaged.
     """
-    source = read_json(Path(folder) / "source.json")
+    source, _ = load_json(Path(folder) / "source.json")
     return PhotographDataset(folder) if "layout" in source else ArrayDataset(folder)

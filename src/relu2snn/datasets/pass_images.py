@@ -11,19 +11,18 @@ import numpy as np
 
 from relu2snn.datasets.images import NOT_RGB, UNREADABLE, decode_rgb
 from relu2snn.datasets.manifest import Manifest, require_plain
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, machine_error
 
 FOLDERS = tuple(str(number) for number in range(20))
 
 
 @dataclass(frozen=True)
 class Taken:
-    """The images of a part, how many were skipped on the way, and the SHA-256 of the images' bytes."""
+    """The images of a part with their digests, and how many were skipped on the way."""
 
     manifest: Manifest
     unreadable: int
     not_rgb: int
-    sha256: str
 
 
 def shuffled(folder: str | Path, seed: int) -> Manifest:
@@ -54,13 +53,15 @@ def take(folder: str | Path, candidates: Iterable[str], count: int, where: str) 
     """
     paths: list[str] = []
     skipped: Counter[str] = Counter()
-    digest = hashlib.sha256()
+    digests: list[str] = []
     for path in candidates:
         if len(paths) == count:
             break
         try:
             data = Path(folder, path).read_bytes()
-        except OSError:
+        except OSError as error:
+            if machine_error(error) is not None:
+                raise
             skipped[UNREADABLE] += 1
             continue
         image, reason = decode_rgb(data)
@@ -68,11 +69,11 @@ def take(folder: str | Path, candidates: Iterable[str], count: int, where: str) 
             skipped[str(reason)] += 1
         else:
             paths.append(path)
-            digest.update(data)
+            digests.append(hashlib.sha256(data).hexdigest())
     unreadable, not_rgb = skipped[UNREADABLE], skipped[NOT_RGB]
     if len(paths) < count:
         raise UserError(
             f"{folder}: {len(paths)} readable RGB images instead of {count} in {where} ({unreadable} unreadable, "
             f"{not_rgb} not RGB); fetch what is missing, or lower dataset.part_images or dataset.source.train_images"
         )
-    return Taken(Manifest(paths), unreadable, not_rgb, digest.hexdigest())
+    return Taken(Manifest(paths, digests=digests), unreadable, not_rgb)

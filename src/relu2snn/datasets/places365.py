@@ -1,6 +1,7 @@
 """Places365: the training sample, and the validation images with their labels (Zhou et al., TPAMI 2017)."""
 
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from relu2snn.datasets.manifest import Manifest, require_plain
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, reading
+from relu2snn.files import read_text
 
 TRAIN, VALIDATION, LABELS = "train", "val_256", "places365_val.txt"
 
 _SUFFIXES = (".jpg", ".jpeg")
+# How much of a wrong line a message shows.
+_SHOWN = 100
 
 
 def sample_training(folder: str | Path, count: int, per_class: int, seed: int) -> Manifest:
@@ -68,19 +72,18 @@ def read_labels(folder: str | Path, count: int, classes: int) -> Manifest:
     """
     root = Path(folder)
     file = root / LABELS
-    try:
-        lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: can't be read ({error}); fetch it again") from None
+    with reading(file, "list of labels", "fetch it again"):
+        lines = read_text(file).splitlines()
     there = _names(root / VALIDATION)
     names, labels = [], []
     for number, line in enumerate(lines, start=1):
         expected = f"Places365_val_{number:08d}.jpg"
         words = line.split()
-        if len(words) != 2 or not words[1].isdecimal():
-            raise UserError(f"{file}, line {number}: {line!r} is not 'name label'; fetch the file again")
+        if len(words) != 2 or not re.fullmatch("[0-9]{1,9}", words[1]):
+            raise UserError(f"{file}, line {number}: {line[:_SHOWN]!r} is not 'name label'; fetch the file again")
         if words[0] != expected:
-            raise UserError(f"{file}, line {number}: {words[0]} where {expected} should be; fetch the file again")
+            shown = words[0][:_SHOWN] if words[0].isprintable() else ascii(words[0][:_SHOWN])
+            raise UserError(f"{file}, line {number}: {shown} where {expected} should be; fetch the file again")
         if int(words[1]) >= classes:
             raise UserError(f"{file}, line {number}: label {words[1]} is not in 0..{classes - 1}")
         if expected not in there:

@@ -34,12 +34,16 @@ def to_spiking(
     present in the dynamics only. precision: "float64" or "float32", of the network's weights and times. A
     layer that was never active (X = 0) gets the window of X = 1.
 
-    Raises ValueError for zeta ≤ −1, an S_i ≥ 1, a wrong number of maxima or a negative or non-finite one.
+    Raises ValueError for a zeta ≤ −1 or not finite, an S_i ≥ 1, a wrong number of maxima or a negative or non-finite
+    one, weights that are not finite, and windows or thresholds too large for the numbers of `precision`.
     """
     hidden = network.hidden()
     maxima = [float(value) for value in layer_maxima]
-    if not zeta > -1:
-        raise ValueError(f"zeta={zeta}: must be greater than -1, or windows would have no length")
+    if not -1 < zeta < np.inf:
+        raise ValueError(f"zeta={zeta}: must be finite and greater than -1, or windows would have no length")
+    for name, value in (("noise", noise), ("alpha_noise", alpha_noise)):
+        if not 0 <= value < np.inf:
+            raise ValueError(f"{name}={value}: must be finite and at least 0")
     if len(maxima) != len(hidden):
         raise ValueError(f"{len(maxima)} layer maxima for {len(hidden)} hidden layers")
     for layer, value in zip(hidden, maxima, strict=True):
@@ -47,12 +51,25 @@ def to_spiking(
             raise ValueError(f"layer maximum {value} of {layer.name!r}: must be finite and at least 0")
     builder = _Builder(network, noise, precision)
     lengths = iter([(1 + zeta) * (value or 1.0) for value in maxima])
+    _check_times(hidden, maxima, zeta)
     for node in network:
         builder.add(node, lengths)
     inputs = next(builder.tensors[node.name] for node in network if isinstance(node, Input))
     spiking = keras.Model(inputs, builder.tensors[network.output], name="spiking_network")
     perturb(spiking, seed, alpha_noise)
     return spiking
+
+
+def _check_times(hidden: Sequence[Weighted], maxima: Sequence[float], zeta: float) -> None:
+    """Every window must end after it starts, in the numbers that there are."""
+    end = 1.0
+    for layer, value in zip(hidden, maxima, strict=True):
+        start, end = end, end + (1 + zeta) * (value or 1.0)
+        if not start < end < np.inf:
+            raise ValueError(
+                f"layer {layer.name!r}: zeta={zeta} and layer maximum {value} give it a window from {start} to {end}, "
+                "which has no length or no end in float64; use a smaller zeta"
+            )
 
 
 class _Builder:
@@ -90,6 +107,14 @@ class _Builder:
             case _:
                 raise ValueError(f"node {node.name!r} ({type(node).__name__}): fold the network before converting it")
 
+    def check(self, node: Weighted, **values: Any) -> None:
+        """Refuse numbers that `precision` cannot hold: NaN, infinity, or what becomes infinity there."""
+        for name, value in values.items():
+            with np.errstate(over="ignore"):
+                if np.isfinite(np.asarray(value, self.precision)).all():
+                    continue
+            raise ValueError(f"layer {node.name!r}: {name} has numbers that are not finite in {self.precision}")
+
     def put(self, name: str, tensor: Any, window: tuple[float, float]) -> None:
         self.tensors[name], self.windows[name] = tensor, window
 
@@ -99,6 +124,7 @@ class _Builder:
 
     def spiking(self, node: Weighted, source: str, length: float) -> None:
         start, end = self.windows[source]
+        self.check(node, kernel=node.kernel, bias=node.bias)
         sums = input_sums(node)
         if (sums >= 1).any():
             worst = float(sums.max())
@@ -106,6 +132,7 @@ class _Builder:
         weights = node.kernel / (1 - sums)
         weight_sums = weights.sum(axis=tuple(range(weights.ndim - 1)))
         threshold = (end - start + length) + length * weight_sums - (1 + weight_sums) * node.bias
+        self.check(node, **{"kernel J": weights, "threshold": threshold})
         times = {"t_start": start, "t_min": end, "t_max": end + length, "name": node.name, **self.noisy()}
         if isinstance(node, Dense):
             layer: Any = SpikingDense(node.shape[-1], **times)
@@ -124,6 +151,8 @@ class _Builder:
 
     def readout(self, node: Dense, source: str) -> None:
         start, end = self.windows[source]
+        drive = node.bias / (end - start)
+        self.check(node, kernel=node.kernel, bias=node.bias, drive=drive)
         layer = PotentialReadout(node.shape[-1], t_start=start, t_min=end, name=node.name, dtype=self.precision)
         self.put(node.name, layer(self.tensors[source]), (start, end))
-        layer.set_weights([node.kernel, node.bias / (end - start)])
+        layer.set_weights([node.kernel, drive])

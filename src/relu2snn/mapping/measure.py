@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from relu2snn.mapping.network import Array, Conv2D, Network, ReLU, Weighted
 from relu2snn.mapping.write import to_keras
+from relu2snn.spiking.network import check_images
 
 
 class Measurement:
@@ -28,21 +29,28 @@ class Measurement:
         self.nonzero = np.zeros(len(relus), np.int64)
         self.neurons = np.array([int(np.prod(node.shape)) for node in relus], np.int64)
         model = model or to_keras(network)
-        probe = keras.Model(model.inputs[0], [*model.outputs, *(model.get_layer(node.name).output for node in relus)])
+        # By name, since of a list of one Keras gives the one.
+        taps = {node.name: model.get_layer(node.name).output for node in relus}
+        probe = keras.Model(model.inputs[0], {"logits": model.outputs[0], "values": taps})
 
         @tf.function(reduce_retracing=True)
         def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-            logits, *values = probe(images, training=False)
-            return logits, [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
+            found = probe(images, training=False)
+            values = [found["values"][name] for name in taps]
+            return found["logits"], [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
 
         self._step = step
 
     def add(self, images: Array) -> Array:
-        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
+        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes).
+
+        Raises ValueError for a pixel that is not finite, naming the image by its number in this pass.
+        """
+        check_images(np.asarray(images), self.images)
         logits, maxima, nonzero = self._step(tf.constant(images, tf.float64))
         self.images += len(images)
         self.layer_maxima = np.maximum(self.layer_maxima, [float(value) for value in maxima])
-        self.nonzero += [int(value) for value in nonzero]
+        self.nonzero += np.array([int(value) for value in nonzero], np.int64)
         return np.asarray(logits.numpy())
 
     @property
@@ -69,8 +77,12 @@ def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
 
     Windows B^(n) = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method:
     "Certificate").
+
+    Raises ValueError for a pixel that is not finite, naming the image by its number in this pass.
     """
     model, hidden = to_keras(network), network.hidden()
+    if not hidden:
+        return np.zeros(0)
     layers = [model.get_layer(node.name) for node in hidden]
     # By name, since of a list of one Keras gives the one.
     probe = keras.Model(model.inputs[0], {layer.name: layer.input for layer in layers})
@@ -85,7 +97,10 @@ def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
         ]
 
     largest: Array = np.zeros(len(hidden))
+    seen = 0
     for images in batches:
+        check_images(np.asarray(images), seen)
+        seen += len(images)
         largest = np.maximum(largest, [float(value) for value in step(tf.constant(images, tf.float64))])
     return largest
 

@@ -29,11 +29,12 @@ def read(model: keras.Model, low: float = 0.0, high: float = 1.0) -> Network:
     """Read a Keras model whose images have values in [low, high].
 
     A softmax or linear activation at the output is left out: the network's output are the logits.
-    Raises UnsupportedLayerError for a layer that cannot be mapped, ValueError for an empty input range or a
-    model with several inputs or outputs.
+    Raises UnsupportedLayerError for a layer that cannot be mapped, also for a weight that is not finite, ValueError for
+    an input range that is empty or not finite, or a model with several inputs or outputs.
     """
-    if not low < high:
-        raise ValueError(f"input range [{low}, {high}]: low must be less than high")
+    if not (low < high and np.isfinite(high - low)):
+        raise ValueError(f"input range [{low}, {high}]: low must be less than high, and both finite")
+    _plain(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
             f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: "
@@ -65,7 +66,14 @@ class _Reader:
         # The same layer inside a nested model makes other nodes each time that model is called.
         key = (id(layer), call, *given.values())
         if key not in self.seen:
-            inputs = [self.visit(source, given) for source in layer._inbound_nodes[call].input_tensors]
+            node = layer._inbound_nodes[call]
+            if node.arguments.kwargs.get("training"):
+                raise refuse(
+                    layer,
+                    "it is called with training=True, so it does at inference what it does in training",
+                    "build the network without",
+                )
+            inputs = [self.visit(source, given) for source in node.input_tensors]
             self.seen[key] = self.add(layer, inputs, tuple(tensor.shape[1:]))
         return self.seen[key]
 
@@ -73,6 +81,7 @@ class _Reader:
         if len(inputs) > 1:
             raise refuse(layer, "it joins several branches", "only chains of layers can be mapped in this version")
         if isinstance(layer, keras.Model):
+            _plain(layer)
             return self.visit(layer.outputs[0], {id(layer.inputs[0]): inputs[0]})
         for name in inputs:
             if name in self.logits:
@@ -81,6 +90,11 @@ class _Reader:
         if handler is None:
             known = ", ".join(sorted(kind.__name__ for kind in _HANDLERS))
             raise refuse(layer, "this kind of layer is not supported", f"build the network from {known}")
+        if getattr(layer, "quantization_mode", None) is not None:
+            # Keras rounds the layer's inputs, too, so that it is no linear map of them.
+            raise refuse(
+                layer, f"it is quantized ({layer.quantization_mode})", "convert the network before it is quantized"
+            )
         return handler(self, layer, inputs, shape)
 
     def put(self, kind: type[Node], name: str, inputs: list[str], shape: Shape, **values: Any) -> str:
@@ -105,12 +119,30 @@ class _Reader:
         raise refuse(layer, f"activation {label!r} is not a ReLU", "train the network with ReLU activations")
 
 
-def _values(variable: Any) -> Array:
-    return np.asarray(keras.ops.convert_to_numpy(variable), np.float64)
+def _plain(model: Any) -> None:
+    """Refuse a model that computes something else than its layers in turn."""
+    if not getattr(model, "inputs", None) or not type(model).call.__module__.startswith("keras."):
+        kind = f"model {getattr(model, 'name', '?')!r} ({type(model).__name__})"
+        raise UnsupportedLayerError(
+            f"{kind}: it has a call of its own or no fixed input; "
+            "build it as keras.Sequential or keras.Model(inputs, outputs)"
+        )
+
+
+def _values(layer: Any, name: str) -> Array:
+    """A weight of `layer` as it takes part in what the layer computes.
+
+    Raises UnsupportedLayerError where it is not finite.
+    """
+    values = np.asarray(keras.ops.convert_to_numpy(getattr(layer, name)), np.float64)
+    if not np.isfinite(values).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise refuse(layer, f"weight {name!r} is {values[place]} at {place}", "every weight must be a finite number")
+    return values
 
 
 def _bias(layer: Any, units: int) -> Array:
-    return _values(layer.bias) if layer.use_bias else np.zeros(units)
+    return _values(layer, "bias") if layer.use_bias else np.zeros(units)
 
 
 def _input(reader: _Reader, layer: Any, inputs: list[str], shape: Shape) -> str:
@@ -127,7 +159,7 @@ def _unit_range(reader: _Reader, layer: Any, inputs: list[str], shape: Shape) ->
 def _dense(reader: _Reader, layer: Any, inputs: list[str], shape: Shape) -> str:
     if len(shape) != 1:
         raise refuse(layer, f"its input is not flat (output shape {shape})", "put a Flatten layer before it")
-    kernel = _values(layer.kernel)
+    kernel = _values(layer, "kernel")
     name = reader.put(Dense, layer.name, inputs, shape, kernel=kernel, bias=_bias(layer, kernel.shape[-1]))
     return reader.activate(layer, layer.activation, name, shape, f"{name}_activation")
 
@@ -136,7 +168,7 @@ def _conv2d(reader: _Reader, layer: Any, inputs: list[str], shape: Shape) -> str
     _channels_last(layer)
     if layer.groups != 1:
         raise refuse(layer, f"groups={layer.groups}", "only groups=1 can be mapped in this version")
-    kernel = _values(layer.kernel)
+    kernel = _values(layer, "kernel")
     name = reader.put(
         Conv2D,
         layer.name,
@@ -153,19 +185,22 @@ def _conv2d(reader: _Reader, layer: Any, inputs: list[str], shape: Shape) -> str
 
 def _bias_map(reader: _Reader, layer: Any, inputs: list[str], shape: Shape) -> str:
     scale = np.ones(shape[-1])
-    return reader.put(Affine, layer.name, inputs, shape, scale=scale, shift=_values(layer.bias))
+    return reader.put(Affine, layer.name, inputs, shape, scale=scale, shift=_values(layer, "bias"))
 
 
 def _batch_norm(reader: _Reader, layer: Any, inputs: list[str], shape: Shape) -> str:
     axis = layer.axis[0] if isinstance(layer.axis, list | tuple) else layer.axis
     if axis not in (-1, len(shape)):
         raise refuse(layer, f"axis={axis} is not the channel axis", "normalise the last axis")
-    scale = 1.0 / np.sqrt(_values(layer.moving_variance) + layer.epsilon)
+    variance = _values(layer, "moving_variance") + layer.epsilon
+    if not (variance > 0).all():
+        raise refuse(layer, f"moving_variance + epsilon is {variance.min()}", "it must be above 0")
+    scale = 1.0 / np.sqrt(variance)
     if layer.scale:
-        scale = scale * _values(layer.gamma)
-    shift = -_values(layer.moving_mean) * scale
+        scale = scale * _values(layer, "gamma")
+    shift = -_values(layer, "moving_mean") * scale
     if layer.center:
-        shift = shift + _values(layer.beta)
+        shift = shift + _values(layer, "beta")
     return reader.put(Affine, layer.name, inputs, shape, scale=scale, shift=shift)
 
 

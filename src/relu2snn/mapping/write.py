@@ -10,6 +10,9 @@ from relu2snn.spiking.pooling import ExtremumPooling2D
 
 # Random values, only to be replaced, would take three times a layer's memory, which TensorFlow does not give back.
 _BLANK = {"kernel_initializer": "zeros"}
+# What belongs to training, and may be code that cannot be copied; and LoRA, which a layer's kernel contains.
+_TRAINING = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
+_COPIED = {**_BLANK, **dict.fromkeys((*_TRAINING, "lora_rank", "lora_alpha"))}
 
 
 def to_keras(network: Network, dtype: str = "float64") -> keras.Model:
@@ -77,14 +80,15 @@ class _Rebuild:
         copy = self.copies.get(id(layer))
         if copy is None:
             config = {**layer.get_config(), "dtype": self.dtype}
-            config |= _BLANK if "kernel_initializer" in config else {}
+            config |= {key: value for key, value in _COPIED.items() if key in config}
             if layer is self.last and _is_softmax(layer):
                 config["activation"] = "linear"
             copy = self.copies[id(layer)] = type(layer).from_config(config)
         outputs = copy(inputs[0] if len(inputs) == 1 else inputs)
-        # Not by way of numpy, which would hold a large kernel twice more.
-        for new, old in zip(copy.weights, layer.weights, strict=True):
-            new.assign(keras.ops.cast(old, self.dtype))
+        # By name, so that a kernel is what the layer computes with, shared and LoRA's part in it. Not by way of numpy,
+        # which would hold a large kernel twice more.
+        for new in copy.weights:
+            new.assign(keras.ops.cast(getattr(layer, new.name), self.dtype))
         return outputs
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from relu2snn.config.schema import Dropout, Model
-from relu2snn.errors import UserError
+from relu2snn.config.sizes import LENET5_DENSE, LENET5_FILTERS, check_sizes, scaled_units
 
 
 def build(
@@ -26,11 +26,11 @@ def build(
     every hidden ReLU, mean over the batch) and `kernel_l2` (an L2 penalty on every hidden kernel) act in
     training only. Initial weights come from Keras' global seed (`keras.utils.set_random_seed`).
 
-    Raises UserError when the image is too small for the network, and for sizes that the family does not have.
+    Raises UserError as `check_sizes` does.
     """
-    _check_sizes(model)
+    check_sizes(model, image_shape, classes)
     image = keras.Input(tuple(image_shape), name="image")
-    network = _Network(model, image.shape[1:], dropout or Dropout(0.0, 0.0, 0.0), activity_l1, kernel_l2)
+    network = _Network(model, dropout or Dropout(0.0, 0.0, 0.0), activity_l1, kernel_l2)
     features = {"fc": _fc, "lenet5": _lenet5, "vgg": _vgg}[model.family](network, image)
     output = keras.layers.Dense(classes, activation="softmax", name=network.name("dense"))(features)
     return keras.Model(image, output, name=model.name)
@@ -45,15 +45,16 @@ def _fc(network: "_Network", x: Any) -> Any:
 
 
 def _lenet5(network: "_Network", x: Any) -> Any:
-    x = network.convolution(x, 6, 5, "same")
+    first, second, third = LENET5_FILTERS
+    x = network.convolution(x, first, 5, "same")
     x = network.drop(x, network.dropout.first)
     x = network.pool(x)
-    x = network.convolution(x, 16, 5, "valid")
+    x = network.convolution(x, second, 5, "valid")
     x = network.pool(x)
-    x = network.convolution(x, 120, 5, "valid")
+    x = network.convolution(x, third, 5, "valid")
     x = network.flatten(x)
     x = network.drop(x, network.dropout.dense)
-    x = network.dense(x, 84)
+    x = network.dense(x, LENET5_DENSE)
     return network.drop(x, network.dropout.dense)
 
 
@@ -77,11 +78,8 @@ def _vgg(network: "_Network", x: Any) -> Any:
 class _Network:
     """Adds layers, named and regularised alike, to a tensor of the network being built."""
 
-    def __init__(
-        self, model: Model, image_shape: Sequence[int], dropout: Dropout, activity_l1: float, kernel_l2: float
-    ) -> None:
+    def __init__(self, model: Model, dropout: Dropout, activity_l1: float, kernel_l2: float) -> None:
         self.model = model
-        self.image_shape = list(image_shape)
         self.dropout = dropout
         self._activity_regularizer = keras.regularizers.L1(activity_l1) if activity_l1 else None
         self._kernel_regularizer = keras.regularizers.L2(kernel_l2) if kernel_l2 else None
@@ -94,10 +92,8 @@ class _Network:
         return f"{kind}_{number}" if number else kind
 
     def convolution(self, x: Any, filters: int, kernel: int, padding: str) -> Any:
-        if padding == "valid":
-            self._require_side(x, kernel, f"the {kernel}x{kernel} convolution")
         layer = keras.layers.Conv2D(
-            self._scaled(filters),
+            scaled_units(filters, self.model.width),
             kernel,
             padding=padding,
             kernel_regularizer=self._kernel_regularizer,
@@ -107,12 +103,11 @@ class _Network:
 
     def dense(self, x: Any, units: int) -> Any:
         layer = keras.layers.Dense(
-            self._scaled(units), kernel_regularizer=self._kernel_regularizer, name=self.name("dense")
+            scaled_units(units, self.model.width), kernel_regularizer=self._kernel_regularizer, name=self.name("dense")
         )
         return self._relu(layer(x))
 
     def pool(self, x: Any) -> Any:
-        self._require_side(x, 2, "the 2x2 max pool")
         return keras.layers.MaxPooling2D(2, name=self.name("max_pooling2d"))(x)
 
     def flatten(self, x: Any) -> Any:
@@ -129,32 +124,3 @@ class _Network:
 
     def _batch_norm(self, x: Any) -> Any:
         return keras.layers.BatchNormalization(name=self.name("batch_normalization"))(x)
-
-    def _scaled(self, size: int) -> int:
-        return max(1, round(size * self.model.width))
-
-    def _require_side(self, x: Any, side: int, layer: str) -> None:
-        height, width = x.shape[1:3]
-        if min(height, width) < side:
-            raise UserError(
-                f"model={self.model.name}, dataset.image_shape={self.image_shape}: the image is too small for this "
-                f"network ({layer} gets {height}x{width} pixels); choose a model with fewer pools or larger images"
-            )
-
-
-def _check_sizes(model: Model) -> None:
-    """Refuse sizes that the family would ignore or cannot have."""
-    blocks = [list(filters) for filters in model.blocks]
-    dense = list(model.dense)
-    if blocks and model.family != "vgg":
-        raise UserError(f"model.blocks={blocks}: {model.family} has no blocks; leave it empty or take a VGG model")
-    if dense and model.family == "lenet5":
-        raise UserError(f"model.dense={dense}: LeNet5's sizes are fixed; leave it empty or scale them by model.width")
-    if model.family == "fc" and not dense:
-        raise UserError("model.dense=[]: fc needs a hidden layer; give its units, as in model.dense=[600]")
-    if model.family == "vgg" and not blocks:
-        raise UserError("model.blocks=[]: vgg needs convolutions; give their filters, as in model.blocks=[[64,64]]")
-    if any(min(filters, default=0) < 1 for filters in blocks):
-        raise UserError(f"model.blocks={blocks}: every block needs a convolution, every convolution a filter")
-    if min(dense, default=1) < 1:
-        raise UserError(f"model.dense={dense}: every layer needs a unit")

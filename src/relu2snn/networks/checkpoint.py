@@ -1,13 +1,15 @@
 """The state of an unfinished training, saved after every epoch."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, read_json, write_json
+from relu2snn.errors import reading
+from relu2snn.files import write_json
+from relu2snn.saved.keras_files import load_state, save_state
 
 
 class Checkpoint:
@@ -29,8 +31,7 @@ class Checkpoint:
         """Save a compiled model and the history of its epochs."""
         # A process may die between the two writes: `restore` cuts a history that is ahead of the state.
         write_json(self._history, {"epochs": epochs})
-        with atomic_path(self._state) as temporary:
-            model.save_weights(temporary)
+        save_state(model, self._state)
 
     def restore(self, model: keras.Model, steps: int) -> list[dict[str, Any]]:
         """Put the saved state, if any, into a compiled model and return the history of its epochs of `steps` steps.
@@ -39,17 +40,17 @@ class Checkpoint:
         """
         if not self._state.exists():
             return []
-        model.optimizer.build(model.trainable_variables)
-        try:
-            model.load_weights(self._state)
-            epochs: list[dict[str, Any]] = read_json(self._history)["epochs"]
-        except (OSError, KeyError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{self._folder}: damaged checkpoint ({reason}); delete this folder to train from the start"
-            ) from None
+        way_out = f"delete the folder {self._folder} to train from the start"
+        with reading(self._state, "checkpoint", way_out):
+            load_state(model, self._state)
+        with reading(self._history, "history of a checkpoint", way_out):
+            epochs: list[dict[str, Any]] = json.loads(self._history.read_bytes())["epochs"]
+            if not all(isinstance(epoch["loss"], float) for epoch in epochs):
+                raise ValueError("an epoch without its loss")
         # The optimizer counts its own steps, in the same file as the weights.
         return epochs[: int(model.optimizer.iterations) // steps]
 
     def remove(self) -> None:
+        # The state first: one without its history, as a kill might leave it, could not be restored.
+        self._state.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from relu2snn.config.schema import Model, Preprocess, Train
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, write_json
+from relu2snn.made import Job
 from relu2snn.networks.batches import Batches, LabelledImages
 from relu2snn.networks.build import build
 from relu2snn.networks.checkpoint import Checkpoint
@@ -32,12 +32,14 @@ def train(
     classes: int,
     folder: str | Path,
     key: str,
+    *,
+    job: Job,
 ) -> list[dict[str, Any]]:
     """Train a network, write `folder`/trained.keras and history.json, and return the history's epochs.
 
     Each epoch has its number (from 1), the loss and accuracy on the training images while training (the loss with
     its penalties), test_accuracy, the learning_rate at its end and its seconds. trained.keras is the network for
-    inference, without dropout, penalties and optimizer.
+    inference, without dropout, penalties and optimizer. Both have the stamp of `job`.
 
     After a kill, the same call continues after the last finished epoch, with the same batches, dropout and
     optimizer state as if nothing had happened; `key` must differ for all other settings and data.
@@ -65,9 +67,8 @@ def train(
 
     trained = build(model_config, image_shape, classes)
     trained.set_weights(model.get_weights())
-    with atomic_path(folder / "trained.keras") as temporary:
-        trained.save(temporary)
-    write_json(folder / "history.json", {"epochs": epochs})
+    job.write_model(folder / "trained.keras", trained)
+    job.write_json(folder / "history.json", {"epochs": epochs})
     checkpoint.remove()
     return epochs
 

@@ -46,17 +46,18 @@ def load_weights(model: "keras.Model", path: str | Path) -> None:
     infinite; `model` is then of no use.
     """
     from relu2snn.networks.caffe import read_dictionary
-    from relu2snn.networks.weight_files import load_keras, read_hdf5, read_layers, require_same_function
+    from relu2snn.networks.weight_files import read_layers, read_weights, require_same_function
+    from relu2snn.saved.keras_files import load_model
 
     path = Path(path)
     if path.suffix == ".keras":
-        saved = load_keras(path)
+        saved = load_model(path, "save the weights alone, with model.save_weights('NAME.weights.h5')")
         _assign(model, read_layers(saved), path)
         require_same_function(model, saved, path)
     elif path.suffix == ".npz":
         _assign(model, read_dictionary(path, model), path)
     else:
-        _assign(model, read_hdf5(path, model), path)
+        _assign(model, read_weights(path, model), path)
 
 
 def load_imagenet(model: "keras.Model", weights: Weights) -> None:
@@ -94,8 +95,12 @@ def _assign(model: "keras.Model", saved: "SavedLayers", path: Path) -> None:
                 f"{path}: layer {name} has weights of the shapes {_shapes(found)}, but layer {layer.name} of "
                 f"model={model.name} needs {_shapes(needed)}; {way_out}"
             )
-        if any(array.dtype.kind not in "fiu" or not np.isfinite(array).all() for array in arrays):
-            raise UserError(f"{path}: layer {name} has a weight that is not a finite number; give a trained network")
+        for weight, array in zip(layer.weights, arrays, strict=True):
+            if not np.isfinite(array).all():
+                raise UserError(
+                    f"{path}: layer {name} has a {weight.name} that is not a finite number "
+                    f"({array[~np.isfinite(array)].ravel()[0]}); give a trained network"
+                )
     if len(saved) != len(layers):
         rest = ", ".join([layer.name for layer in layers[len(saved) :]] + [name for name, _ in saved[len(layers) :]])
         raise UserError(

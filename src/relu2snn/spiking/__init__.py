@@ -2,10 +2,11 @@
 
 from relu2snn.spiking.compare import Comparison, Decoding
 from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
+from relu2snn.spiking.network import latency, spiking_layer, spiking_layers
 from relu2snn.spiking.perturb import perturb
 from relu2snn.spiking.pooling import ExtremumPooling2D
 from relu2snn.spiking.record import Raster, SpikeHistogram, SpikeRecorder, raster, spike_histogram
-from relu2snn.spiking.run import SpikingRun, latency, spike_times, spiking_layer, spiking_layers
+from relu2snn.spiking.run import SpikingRun, spike_times
 from relu2snn.spiking.trace import (
     EARLY,
     FORCED,

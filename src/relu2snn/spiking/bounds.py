@@ -26,7 +26,8 @@ class Blocks:
     """Whether a layer's slack is summed for blocks of 2 x 2 positions, at a quarter of the cost.
 
     Neighbours are alike in large images and not in small ones, so it is tried once, after a batch that left next to
-    nothing open, and given up where it leaves too much. What is proved changes, the spike times do not.
+    nothing open, and given up where it leaves too much. What is proved changes, the spike times do not. Each run learns
+    for itself, from its own batches.
     """
 
     active: bool = False
@@ -148,17 +149,21 @@ def _gap(x, slope, shift):  # type: ignore[no-untyped-def]
     return (np.float32(g).view(np.uint32) + ((np.uint32(1) << shift) - np.uint32(1))) >> shift
 
 
-def unproved(closed: Floats, slack: Bits, floor: Floats, limit: Floats, lift: Floats) -> tuple[NDArray[np.bool_], int]:
-    """Which positions have a pair that is not proved, and how many pairs spike before t_max by the closed form.
+def unproved(
+    closed: Floats, slack: Bits, floor: Floats, limit: Floats, lift: Floats
+) -> tuple[NDArray[np.bool_], int, float]:
+    """Which positions have a pair that is not proved, how many pairs spike before t_max, and the largest lead of all.
 
     closed (batch, h, w, units), slack alike or for blocks of 2 x 2 positions; floor (units,) or a map (h, w, units);
     limit and lift (batch, units): the bound is max(closed, floor + lift) + slack < limit. Returns booleans
-    (batch, h, w) and the count of closed > 0.
+    (batch, h, w), the count of closed > 0 and the largest closed, all by the closed form.
     """
     open_positions = np.empty(closed.shape[:3], np.bool_)
     spikes = np.zeros(closed.shape[:2], np.int64)
-    _compare(closed, slack, as_map(floor), limit, lift, bit_shift(slack), open_positions, spikes)
-    return open_positions, int(spikes.sum())
+    integers = closed.view(f"i{closed.itemsize}")
+    peaks = np.zeros(closed.shape[:2], integers.dtype)
+    _compare(closed, integers, slack, as_map(floor), limit, lift, bit_shift(slack), open_positions, spikes, peaks)
+    return open_positions, int(spikes.sum()), float(peaks.view(closed.dtype).max(initial=0.0))
 
 
 @njit(cache=True)
@@ -168,22 +173,26 @@ def block_side(closed, slack):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _compare(closed, slack, floor, limit, lift, shift, open_positions, spikes):  # type: ignore[no-untyped-def]
+def _compare(closed, integers, slack, floor, limit, lift, shift, open_positions, spikes, peaks):  # type: ignore[no-untyped-def]  # fmt: skip
     batch, height, width, units = closed.shape
     block = block_side(closed, slack)
     for flat in prange(batch * height):
         n, i = flat // height, flat % height
         count = 0
+        high = peaks[n, i]
         for j in range(width):
             level = at_position(floor, i, j)
             values, added = closed[n, i, j], slack[n, i // block, j // block]
+            bits = integers[n, i, j]
             failed = 0
             for f in range(units):
                 most = max(values[f], level[f] + lift[n, f])
                 failed += not most + _number(added[f], shift) < limit[n, f]
                 count += values[f] > 0
+                high = max(high, bits[f])
             open_positions[n, i, j] = failed > 0
         spikes[n, i] = count
+        peaks[n, i] = high
 
 
 @njit(cache=True, inline="always")

@@ -14,13 +14,14 @@ ROUNDING = 1e-12
 """A spike counts as early when it comes before t_min by more than this share of D + B: less is rounding."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Evidence:
-    """What became of the pairs of one layer, summed over batches.
+    """What became of the pairs of one layer for some images; evidence of more images is added to it.
 
     spikes: those before t_max, noise on the spike times apart. binned: pairs the certificate left open and the bins
     certified. simulated: pairs simulated event by event. early: of these the spikes before t_min. deviation: the
-    largest |x − x̂| of a simulated pair, between the decoded value and the closed form.
+    largest |x − x̂| of a simulated pair, between the decoded value and the closed form. peak: the largest lead of all
+    pairs, noise apart.
     """
 
     spikes: int = 0
@@ -28,6 +29,17 @@ class Evidence:
     simulated: int = 0
     early: int = 0
     deviation: float = 0.0
+    peak: float = 0.0
+
+    def __add__(self, other: "Evidence") -> "Evidence":
+        return Evidence(
+            self.spikes + other.spikes,
+            self.binned + other.binned,
+            self.simulated + other.simulated,
+            self.early + other.early,
+            max(self.deviation, other.deviation),
+            max(self.peak, other.peak),
+        )
 
 
 @dataclass(frozen=True)
@@ -60,22 +72,22 @@ def decide(
     leads: Floats,
     margins: tuple[tuple[int, int], tuple[int, int]],
     neurons: Neurons,
-    evidence: Evidence,
-) -> tuple[NDArray[np.int64], Floats]:
-    """Where the closed form is not the simulation, and the leads there: indices into closed.ravel(), and values.
+) -> tuple[NDArray[np.int64], Floats, Evidence]:
+    """Where the closed form is not the simulation, the leads there, and what happened.
+
+    Returns indices into closed.ravel(), the values there, and the evidence of these images.
 
     closed, slack, floor, limit and lift as in `bounds.unproved`, latest (batch,) the lateness of each image's last
     input; leads (batch, h, w, channels) with `margins` of padding.
 
-    What happened is added to `evidence`. An open pair is first put to the test that V, bounded from above on each of a
+    An open pair is first put to the test that V, bounded from above on each of a
     number of bins of time, stays below ϑ; only pairs that fail it are walked event by event. Memory beside the result:
     a few receptive fields, and a row of units for each position with an open pair.
     """
-    positions, spikes = unproved(closed, slack, floor, limit, lift)
-    evidence.spikes += spikes
+    positions, spikes, peak = unproved(closed, slack, floor, limit, lift)
     where = np.flatnonzero(positions)
     if not where.size:
-        return np.empty(0, np.int64), np.empty(0)
+        return np.empty(0, np.int64), np.empty(0), Evidence(spikes, peak=peak)
     # Threads take runs of positions; dealt out in turn, the images that leave many open are shared by all.
     threads = get_num_threads()
     where = np.concatenate([where[thread::threads] for thread in range(threads)])
@@ -88,10 +100,9 @@ def decide(
         where, closed, slack, bit_shift(slack), floors, limit, lift, latest, leads, neurons.rows,
         neurons.size, levels, neurons.drive, neurons.rise, neurons.before, neurons.window, *geometry, left, binned,
     )  # fmt: skip
-    evidence.binned += int(binned.sum())
     walked = np.flatnonzero(left.any(axis=1))
     if not walked.size:
-        return np.empty(0, np.int64), np.empty(0)
+        return np.empty(0, np.int64), np.empty(0), Evidence(spikes, int(binned.sum()), peak=peak)
     where, left = where[walked], left[walked]
     matrix = neurons.weights.reshape(-1, units)
     found = np.empty(left.shape)
@@ -99,11 +110,18 @@ def decide(
     rows, columns = np.nonzero(left)
     indices, values = where[rows] * units + columns, found[rows, columns]
     expected = closed.reshape(-1)[indices]
-    evidence.spikes += int(np.count_nonzero(values > 0)) - int(np.count_nonzero(expected > 0))
-    evidence.simulated += values.size
-    evidence.early += int(np.count_nonzero(is_early(values, neurons.before, neurons.window)))
-    evidence.deviation = max(evidence.deviation, float(np.abs(values - expected).max()))
-    return indices, values
+    # What the closed form counted there is put right.
+    spikes += int(np.count_nonzero(values > 0)) - int(np.count_nonzero(expected > 0))
+    early = int(np.count_nonzero(is_early(values, neurons.before, neurons.window)))
+    with np.errstate(invalid="ignore"):
+        deviation = float(np.abs(values - expected).max())
+    if not expected.max() < peak:
+        # The largest lead may be one that was replaced.
+        kept = closed.reshape(-1).copy()
+        kept[indices] = 0.0
+        peak = float(kept.max())
+    peak = max(peak, float(values.max()))
+    return indices, values, Evidence(spikes, int(binned.sum()), values.size, early, deviation, peak)
 
 
 def is_early(leads: Floats, before: float, window: float) -> NDArray[np.bool_]:

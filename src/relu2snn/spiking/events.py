@@ -174,3 +174,8 @@ def simulate_dense(
     """As simulate_conv2d, for leads (batch, inputs), weights J (inputs, units), threshold and drive (units,)."""
     grid = leads[:, None, None, :]
     return simulate_conv2d(grid, weights[None, None], threshold, drive, before, window)[:, 0, 0, :]
+
+
+def as_grid(leads: Floats, kernel: Floats) -> tuple[Floats, Floats]:
+    """Leads and kernel of a layer as those of a convolution."""
+    return (leads, kernel) if kernel.ndim > 2 else (leads[:, None, None], kernel[None, None])

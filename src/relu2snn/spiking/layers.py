@@ -11,7 +11,14 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from relu2snn.spiking import checks
+from relu2snn.spiking.checks import increasing, natural, outputs, pair
 from relu2snn.spiking.neurons import NO_MARGINS, Margins, NoisyLayer, SpikingLayer
+
+
+def clip_start(leads: Any) -> Any:
+    """Leads of the input window whose times are clipped at 0 from below."""
+    return ops.minimum(leads, 1.0)
 
 
 @keras.saving.register_keras_serializable(package="relu2snn")
@@ -24,12 +31,16 @@ class SpikeEncoder(NoisyLayer):
 
     def __init__(self, low: float, high: float, **options: Any) -> None:
         super().__init__(**options)
-        self.low, self.high = float(low), float(high)
+        self.low, self.high = increasing(low=low, high=high)
         self.t_min, self.t_max = 0.0, 1.0
 
+    def encode(self, images: Any) -> Any:
+        """The leads of images, before any noise."""
+        return (images - self.low) / (self.high - self.low)
+
     def call(self, images: Any) -> Any:
-        leads = (images - self.low) / (self.high - self.low)
-        return ops.minimum(self.disturb(leads), 1.0) if self.generator else leads
+        leads = self.encode(images)
+        return clip_start(self.disturb(leads)) if self.generator else leads
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -47,9 +58,10 @@ class SpikingDense(SpikingLayer):
 
     def __init__(self, units: int, **options: Any) -> None:
         super().__init__(**options)
-        self.units = int(units)
+        self.units = natural("units", units)
 
     def build(self, input_shape: Any) -> None:
+        outputs(input_shape, rank=2)
         self.add_parameters((input_shape[-1], self.units), (self.units,))
 
     def apply(self, values: Any, kernel: Any) -> Any:
@@ -84,15 +96,15 @@ class SpikingConv2D(SpikingLayer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.filters = int(filters)
-        self.kernel_size = (int(kernel_size[0]), int(kernel_size[1]))
-        self.strides = (int(strides[0]), int(strides[1]))
-        self.padding = padding
-        self.dilation = (int(dilation[0]), int(dilation[1]))
-        self.threshold_map = threshold_map
+        self.filters = natural("filters", filters)
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.strides = pair("strides", strides)
+        self.padding = checks.padding(padding)
+        self.dilation = pair("dilation", dilation)
+        self.threshold_map = bool(threshold_map)
 
     def build(self, input_shape: Any) -> None:
-        shape = self.compute_output_shape(input_shape)[1:]
+        shape = outputs(self.compute_output_shape(outputs(input_shape, rank=4)), rank=4)[1:]
         self.add_parameters(
             (*self.kernel_size, input_shape[-1], self.filters), shape if self.threshold_map else shape[-1:]
         )
@@ -152,17 +164,22 @@ class PotentialReadout(keras.layers.Layer):
 
     def __init__(self, units: int, t_start: float, t_min: float, **options: Any) -> None:
         super().__init__(**options)
-        self.units = int(units)
-        self.t_start, self.t_min = float(t_start), float(t_min)
+        self.units = natural("units", units)
+        self.t_start, self.t_min = increasing(t_start=t_start, t_min=t_min)
 
     def build(self, input_shape: Any) -> None:
+        outputs(input_shape, rank=2)
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.units), initializer="zeros")
         self.drive = self.add_weight(name="drive", shape=(self.units,), initializer="zeros")
 
     def call(self, leads: Any) -> Any:
+        return self.read(leads, self.kernel, self.drive)
+
+    def read(self, leads: Any, kernel: Any, drive: Any) -> Any:
+        """The potentials at t_min for weights W and drive α."""
         # Noise can delay a spike past the read-out: it has not arrived and counts nothing.
         arrived = ops.maximum(leads, 0.0)
-        return self.drive * (self.t_min - self.t_start) + ops.matmul(arrived, self.kernel)
+        return drive * (self.t_min - self.t_start) + ops.matmul(arrived, kernel)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.units)

@@ -7,6 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from relu2snn.spiking import checks
+from relu2snn.spiking.checks import outputs, pair
+
 
 @keras.saving.register_keras_serializable(package="relu2snn")
 class ExtremumPooling2D(keras.layers.Layer):
@@ -28,10 +31,15 @@ class ExtremumPooling2D(keras.layers.Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.pool_size = (int(pool_size[0]), int(pool_size[1]))
-        self.strides = (int(strides[0]), int(strides[1]))
-        self.padding = padding
+        self.pool_size = pair("pool_size", pool_size)
+        self.strides = pair("strides", strides)
+        self.padding = checks.padding(padding)
         self.minimum = [bool(flag) for flag in minimum]
+
+    def build(self, input_shape: Any) -> None:
+        outputs(self.compute_output_shape(outputs(input_shape, rank=4)), rank=4)
+        if len(self.minimum) != input_shape[3]:
+            raise ValueError(f"minimum for {len(self.minimum)} channels, but the input has {input_shape[3]}")
 
     def call(self, inputs: Any) -> Any:
         # min(x) = -max(-x): one max pooling serves both, and its padding (-infinity) never wins either way.

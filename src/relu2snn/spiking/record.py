@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from relu2snn.spiking.layers import SpikeEncoder
-from relu2snn.spiking.run import Floats, Held, held_constants, prepare, spiking_layer, spiking_layers
+from relu2snn.spiking.network import encoder, spiking_layer, spiking_layers
+from relu2snn.spiking.simulation import Floats, Simulation
 
 
 class SpikeRecorder:
@@ -22,26 +21,14 @@ class SpikeRecorder:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        prepare(model, certify=True)
-        hidden = spiking_layers(model)
-        layers = [each for each in model.layers if isinstance(each, SpikeEncoder)] + hidden
+        layers = [encoder(model), *spiking_layers(model)]
         self.windows = {layer.name: (layer.t_min, layer.t_max) for layer in layers}
-        probe = keras.Model(model.inputs[0], [layer.output for layer in layers])
-        constants = [Held(layer) for layer in hidden]
-        for layer in layers:
-            layer.reseed(0)
-
-        @tf.function(reduce_retracing=True)
-        def step(images: tf.Tensor) -> list[tf.Tensor]:
-            with held_constants(hidden, constants):
-                return probe(images, training=False)  # type: ignore[no-any-return]
-
-        self._step, self._dtype = step, model.inputs[0].dtype
+        self._simulation = Simulation(model, keep=list(self.windows))
 
     def leads(self, images: Floats) -> dict[str, Floats]:
         """Leads of images (b, h, w, c) by layer name, in the shapes of the layers' outputs."""
-        found = self._step(tf.constant(images, self._dtype))
-        return {name: lead.numpy() for name, lead in zip(self.windows, found, strict=True)}
+        found = self._simulation(images).leads
+        return {name: found[name] for name in self.windows}
 
 
 @dataclass(frozen=True)

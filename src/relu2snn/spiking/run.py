@@ -1,120 +1,118 @@
 """Running a spiking network over batches of images, and reading its spike times."""
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any
-
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from relu2snn.spiking.certificate import Constants
 from relu2snn.spiking.decide import Evidence
-from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
+from relu2snn.spiking.network import check_images, encoder, spiking_layers
+from relu2snn.spiking.rounding import LIMITS
+from relu2snn.spiking.simulation import Simulation
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-
-def spiking_layers(model: keras.Model) -> list[Any]:
-    """The layers of spiking neurons of a spiking network, from the input to the output, without the encoder."""
-    return [layer for layer in model.layers if isinstance(layer, SpikingDense | SpikingConv2D)]
+OUTSIDE = 1e-9
+"""A pixel is outside the encoder's range when it is so by more than this share of the range: less is rounding."""
 
 
-def spiking_layer(model: keras.Model, name: str) -> Any:
-    """The spiking layer called `name`.
-
-    Raises ValueError when there is none.
-    """
-    layers = {layer.name: layer for layer in spiking_layers(model)}
-    if name not in layers:
-        raise ValueError(f"layer {name!r}: no spiking layer of that name; choose from {', '.join(layers)}")
-    return layers[name]
-
-
-def latency(model: keras.Model) -> float:
-    """When the output is read, in units of the input window: t_min of the output layer."""
-    return next(layer.t_min for layer in model.layers if isinstance(layer, PotentialReadout))
-
-
-def spike_times(model: keras.Model, images: Floats, certify: bool = True) -> dict[str, Floats]:
+def spike_times(model: keras.Model, images: Floats, certify: bool = True, part: int = 0) -> dict[str, Floats]:
     """Absolute spike times of the encoder and of every spiking layer, by layer name, for images (batch, h, w, c).
 
-    Shapes are those of the layers' outputs; the input window is [0, 1]. certify: as in SpikingRun.
+    Shapes are those of the layers' outputs; the input window is [0, 1]. certify and part: as in SpikingRun, so that a
+    network with noise gives the same times in every call.
+
+    Raises ValueError when the model is not a spiking network, or a weight or a pixel is not finite.
     """
-    prepare(model, certify)
-    layers = [layer for layer in model.layers if isinstance(layer, SpikeEncoder)] + spiking_layers(model)
-    probe = keras.Model(model.inputs[0], [layer.output for layer in layers])
-    leads = probe(tf.constant(images, model.inputs[0].dtype), training=False)
-    return {layer.name: layer.t_max - lead.numpy() for layer, lead in zip(layers, leads, strict=True)}
+    layers = [encoder(model), *spiking_layers(model)]
+    simulation = Simulation(model, part=part, certify=certify, keep=[layer.name for layer in layers])
+    check_images(np.asarray(images))
+    leads = simulation(images).leads
+    return {layer.name: layer.t_max - leads[layer.name] for layer in layers}
 
 
 class SpikingRun:
-    """A spiking network run over batches, counting spikes as it goes; memory is bounded by the batch.
+    """A spiking network run over batches, summing the evidence that each returns; memory is bounded by the batch.
 
-    Attributes: images, the number seen; layers, the names of the spiking layers; spikes and neurons (layers,): spikes
-    before t_max, and all neurons of one image. certified, simulated, early and deviation (layers,): the pairs of a
-    neuron and an image for which the closed form is proved to be the simulation, those that were simulated event by
-    event, of these the spikes before t_min, and the largest difference of a simulated neuron's decoded value from
-    the closed form, which is its ReLU unless α is disturbed.
+    The run owns its evidence and its noise, and has the network as it was when the run began or was started again: runs
+    of one network may take turns or go on in several threads, and give what each alone gives.
 
-    certify=False simulates every neuron event by event: the same spike times, much slower.
+    Attributes: images, the number seen; layers, the names of the spiking layers; precision, "float64" or "float32";
+    spikes and neurons (layers,): spikes before t_max, and all neurons of one image. certified, simulated, early and
+    deviation (layers,): the pairs of a neuron and an image for which the closed form is proved to be the simulation,
+    those that were simulated event by event, of these the spikes before t_min, and the largest difference of a
+    simulated neuron's decoded value from the closed form, which is its ReLU unless α is disturbed. rounding (layers,):
+    what rounding may add to a value of the layer, as a share of the layer's largest value (see `rounding`). outside:
+    images with pixels outside the encoder's range. reasons: why the run is not exact, by kind; exact: there are none.
+
+    part: whose noise to draw. certify=False simulates every neuron event by event: the same spike times, much slower.
+    Raises ValueError when the model is not a spiking network, or has a weight that is not finite.
     """
 
     def __init__(self, model: keras.Model, part: int = 0, certify: bool = True) -> None:
+        self._simulation = Simulation(model, part=part, certify=certify)
         layers = spiking_layers(model)
-        self._model, self._certify = model, certify
-        self.layers = [layer.name for layer in layers]
+        self.layers = self._simulation.layers
         self.windows = [(layer.t_min, layer.t_max) for layer in layers]
-        self.neurons = np.array([int(np.prod(layer.output.shape[1:])) for layer in layers], np.int64)
-        self._noisy = np.flatnonzero([layer.noise for layer in layers])
-        self._constants = [Held(layer) for layer in layers] if certify else []
-        self.start(part)
-        noisy = [layers[k].output for k in self._noisy]
-        probe = keras.Model(model.inputs[0], {"logits": model.outputs[0], "noisy": noisy})
-
-        @tf.function(reduce_retracing=True)
-        def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-            # Only while the graph is made: a call of the model without a run takes its weights as they are then.
-            with held_constants(layers, self._constants):
-                outputs = probe(images, training=False)
-            return outputs["logits"], [tf.math.count_nonzero(lead > 0) for lead in outputs["noisy"]]
-
-        self._step = step
-        self._dtype = model.inputs[0].dtype
+        self.neurons = np.array([self._simulation.neurons[name] for name in self.layers], np.int64)
+        self.precision = str(model.inputs[0].dtype)
+        self._encoder = encoder(model)
+        self._clear()
 
     def start(self, part: int = 0) -> None:
-        """Count from nothing again, with the noise of `part`, as a new run would; its graph is kept."""
-        prepare(self._model, self._certify)
-        for layer in self._model.layers:
-            if hasattr(layer, "reseed"):
-                layer.reseed(part)
-        self.images = 0
-        self._noisy_spikes = np.zeros(len(self.layers), np.int64)
-        self._evidence = [layer.evidence for layer in spiking_layers(self._model)]
-        for held in self._constants:
-            held.update()
+        """Count from nothing again, of the network as it is now, with the noise of `part`, as a new run would."""
+        with self._simulation.lock:
+            self._simulation.start(part)
+            self._clear()
+
+    def _clear(self) -> None:
+        self.images = self.outside = self._overflown = 0
+        self._evidence = {name: Evidence() for name in self.layers}
+        self._spikes = dict.fromkeys(self.layers, 0)
+        self._largest_pixel = 0.0
 
     def logits(self, images: Floats) -> Floats:
-        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes)."""
-        logits, spikes = self._step(tf.constant(images, self._dtype))
-        self.images += len(images)
-        self._noisy_spikes[self._noisy] += np.array([int(count) for count in spikes], np.int64)
-        return np.asarray(logits.numpy())
+        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes).
+
+        Raises ValueError for a pixel that is not finite, naming the image by its number in this run.
+        """
+        images = np.asarray(images)
+        with self._simulation.lock:
+            if not len(images):
+                return np.zeros((0, *self._simulation.outputs))
+            rows = images.reshape(len(images), -1)
+            lowest, highest = rows.min(axis=1), rows.max(axis=1)
+            if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
+                check_images(images, self.images)
+            outcome = self._simulation(images)
+            self.images += len(images)
+            self._count_pixels(lowest, highest)
+            if not np.isfinite(outcome.logits).all():
+                self._overflown += int(np.count_nonzero(~np.isfinite(outcome.logits).all(axis=-1)))
+            for name in self.layers:
+                self._evidence[name] += outcome.evidence[name]
+                self._spikes[name] += outcome.spikes[name]
+        return outcome.logits
+
+    def _count_pixels(self, lowest: Floats, highest: Floats) -> None:
+        """Take in the smallest and the largest pixel of each image, (b,)."""
+        low, span = self._encoder.low, self._encoder.high - self._encoder.low
+        first, last = (lowest - low) / span, (highest - low) / span
+        self.outside += int(np.count_nonzero((first < -OUTSIDE) | (last > 1 + OUTSIDE)))
+        self._largest_pixel = max(self._largest_pixel, float(np.abs(first).max()), float(np.abs(last).max()))
+
+    def _counts(self, name: str) -> Counts:
+        return np.array([getattr(self._evidence[layer], name) for layer in self.layers], np.int64)
 
     @property
     def spikes(self) -> Counts:
         """Spikes before t_max, per layer."""
-        counted = np.array([layer.spikes for layer in self._evidence], np.int64)
-        # Noise moves spikes across t_max after the layer has counted them.
-        counted[self._noisy] = self._noisy_spikes[self._noisy]
-        return counted
+        return np.array([self._spikes[name] for name in self.layers], np.int64)
 
     @property
     def simulated(self) -> Counts:
         """Pairs that were simulated event by event, per layer."""
-        return np.array([layer.simulated for layer in self._evidence], np.int64)
+        return self._counts("simulated")
 
     @property
     def certified(self) -> Counts:
@@ -124,51 +122,54 @@ class SpikingRun:
     @property
     def early(self) -> Counts:
         """Spikes before t_min, per layer, noise on the spike times apart."""
-        return np.array([layer.early for layer in self._evidence], np.int64)
+        return self._counts("early")
 
     @property
     def deviation(self) -> Floats:
         """Largest difference of a simulated neuron's decoded value from the closed form of its inputs, per layer."""
-        return np.array([layer.deviation for layer in self._evidence])
+        return np.array([self._evidence[name].deviation for name in self.layers])
+
+    @property
+    def rounding(self) -> Floats:
+        """Bound on the rounding of a layer's values, as a share of its largest value in this run, per layer."""
+        peaks = [self._evidence[name].peak for name in self.layers]
+        largest = [self._largest_pixel, *peaks[:-1]]
+        bounds = [self._simulation.rounding[name] for name in self.layers]
+        return np.array([each.relative(*sizes) for each, *sizes in zip(bounds, largest, peaks, strict=False)])
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the run does not prove that each neuron has computed its ReLU, a sentence for each kind of reason."""
+        found = {}
+        if not self.images:
+            found["images"] = "no images were run"
+        if self._simulation.noise or self._simulation.alpha_noise:
+            found["noise"] = "it was run with noise"
+        if early := int(self.early.sum()):
+            found["early"] = early_reason(self.layers, self.early.tolist(), early)
+        if self._overflown:
+            found["overflow"] = f"the logits of {self._overflown} images are not finite"
+        if self.outside:
+            found["outside"] = (
+                f"{self.outside} images have pixels outside [{self._encoder.low}, {self._encoder.high}], "
+                "which spike outside the input window"
+            )
+        limit, rounding = LIMITS[self.precision], self.rounding
+        if self.images and (rounding > limit).any():
+            worst = int(np.argmax(rounding))
+            found["rounding"] = (
+                f"rounding in {self.precision} may change values of layer {self.layers[worst]!r} by "
+                f"{rounding[worst]:.1g} of its largest one, more than {limit:g}"
+            )
+        return found
+
+    @property
+    def exact(self) -> bool:
+        """Whether every neuron has computed its ReLU for every image, as precisely as `LIMITS` says."""
+        return not self.reasons
 
 
-class Held:
-    """The constants of a layer in variables, derived again where α has changed: the run's graph stays.
-
-    Given to the graph in every call instead, they would add a twentieth to the time of LeNet5.
-    """
-
-    def __init__(self, layer: Any) -> None:
-        self._layer = layer
-        self._drive = np.asarray(layer.drive)
-        self._variables = Constants(*(None if each is None else tf.Variable(each) for each in layer.derive()))
-
-    def update(self) -> None:
-        drive = np.asarray(self._layer.drive)
-        if np.array_equal(drive, self._drive):
-            return
-        self._drive = drive
-        for variable, value in zip(self._variables, self._layer.derive(), strict=True):
-            if variable is not None:
-                variable.assign(value)
-
-    def tensors(self) -> Constants:
-        return Constants(*(None if each is None else tf.convert_to_tensor(each) for each in self._variables))
-
-
-@contextlib.contextmanager
-def held_constants(layers: list[Any], constants: list[Held]) -> Iterator[None]:
-    """Within, the layers take these constants instead of deriving them."""
-    for layer, held in zip(layers, constants, strict=False):
-        layer.constants = held.tensors()
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.constants = None
-
-
-def prepare(model: keras.Model, certify: bool) -> None:
-    """Say how a network's pairs are decided, and begin to count what becomes of them."""
-    for layer in spiking_layers(model):
-        layer.certify, layer.evidence = certify, Evidence()
+def early_reason(layers: list[str], early: list[int], total: int) -> str:
+    """What spikes before their window are called in results: how many, and in which layers."""
+    where = ", ".join(f"{count} in {name}" for name, count in zip(layers, early, strict=True) if count)
+    return f"{total} spikes came before their window: {where}"

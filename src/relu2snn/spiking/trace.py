@@ -11,14 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.spiking.decide import is_early
-from relu2snn.spiking.events import Floats, as_map, at_position, gather
-from relu2snn.spiking.layers import PotentialReadout
-from relu2snn.spiking.neurons import as_grid
-from relu2snn.spiking.run import prepare, spiking_layer
+from relu2snn.spiking.events import Floats, as_grid, as_map, at_position, gather
+from relu2snn.spiking.network import chain, readout, spiking_layer
+from relu2snn.spiking.simulation import Simulation
 
 EARLY, ON_TIME, FORCED, LATE = KINDS = ("early", "on time", "forced", "late")
 """Kinds of spikes: before t_min; in the window; at t_max, since V stayed below ϑ; noise put it after t_max."""
@@ -79,7 +77,7 @@ def membrane_potentials(
     Raises ValueError for an unknown layer or a neuron that it does not have.
     """
     chosen = spiking_layer(model, layer)
-    inputs, outputs = _run(model, image, [chosen.input, chosen.output])
+    inputs, outputs = _run(model, image, chosen)
     if isinstance(neurons, int):
         neurons = _draw(outputs, chosen.before, chosen.window, neurons, seed)
     for neuron in neurons:
@@ -95,8 +93,8 @@ def output_potentials(model: keras.Model, image: Floats) -> OutputPotentials:
 
     V_i(t) = α_i (t − t_start) + Σ_{t_j < t} W_ij (t − t_j).
     """
-    layer = next(each for each in model.layers if isinstance(each, PotentialReadout))
-    (leads,) = _run(model, image, [layer.input])
+    layer = readout(model)
+    leads, _ = _run(model, image, layer)
     kernel, drive = (np.asarray(weight, np.float64) for weight in (layer.kernel, layer.drive))
     times, potentials = _walk(leads, kernel, drive, layer.t_min - layer.t_start, 0.0)
     classes = np.arange(layer.units)
@@ -109,13 +107,13 @@ def spike_kinds(leads: Floats, before: float, window: float) -> NDArray[np.int64
     return np.select(conditions, [KINDS.index(EARLY), KINDS.index(ON_TIME), KINDS.index(FORCED)], KINDS.index(LATE))
 
 
-def _run(model: keras.Model, image: Floats, tensors: list[Any]) -> list[Floats]:
-    """The values of `tensors` for one image, all of the same run, so that they share the noise; in float64."""
-    prepare(model, certify=True)
-    # By number, since of a list of one Keras gives the one.
-    probe = keras.Model(model.inputs[0], {str(number): tensor for number, tensor in enumerate(tensors)})
-    found = probe(tf.constant(np.asarray(image)[None], model.inputs[0].dtype), training=False)
-    return [np.asarray(found[str(number)][0], np.float64) for number in range(len(tensors))]
+def _run(model: keras.Model, image: Floats, layer: Any) -> tuple[Floats, Floats]:
+    """The leads into `layer` and out of it for one image, of the same run, so that they share the noise; in float64."""
+    layers = chain(model)
+    before = layers[layers.index(layer) - 1]
+    leads = Simulation(model, keep=[before.name, layer.name])(np.asarray(image)[None]).leads
+    inputs, outputs = (np.asarray(leads[each.name][0], np.float64) for each in (before, layer))
+    return inputs, outputs
 
 
 def _draw(leads: Floats, before: float, window: float, count: int, seed: int) -> list[tuple[int, ...]]:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn import figures
-from relu2snn.config import Experiment, Paths, variant_name
-from relu2snn.datasets import Dataset, open_dataset
+from relu2snn.config import Experiment, Paths
+from relu2snn.datasets import Dataset
 from relu2snn.errors import UserError
-from relu2snn.files import read_json
+from relu2snn.made import Job
 from relu2snn.mapping import fold, read, values_model
 from relu2snn.progress import progress
 from relu2snn.spiking import (
@@ -26,26 +26,30 @@ from relu2snn.spiking import (
     spiking_layers,
 )
 from relu2snn.spiking.decide import is_early
-from relu2snn.stages._models import load_model
+from relu2snn.stages._job import open_data
+from relu2snn.stages._models import load_model, load_spiking
 
 Drawing = tuple[str, figures.Figure, dict[str, Any]]
 
 
-def draw(config: Experiment) -> Iterator[Drawing]:
+def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     """The name of every figure, the figure, and the numbers that it shows by name.
 
-    Raises UserError when a file is missing, or figures.layer or figures.image names one that is not there.
+    Raises UserError when a file is missing or contradicts what the job knows, or when figures.layer or
+    figures.image names one that is not there.
     """
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    folder = paths.phase2(variant_name(config.phase2))
-    phase1, phase2 = read_json(f"{paths.phase1}/result.json"), read_json(f"{folder}/result.json")
+    paths = Paths.of(config)
+    folder = paths.phase2
+    phase1 = work.read_json(f"{paths.phase1}/result.json", "phase1")
+    phase2 = work.read_json(f"{folder}/result.json", "gather")
     yield _layer_maxima(phase1, phase2)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
-    yield _disagreement(config, dataset, f"{paths.phase1}/predictions.npz", f"{folder}/predictions.npz")
-    spiking = load_model(f"{folder}/spiking.keras")
+    dataset = open_data(work, paths.dataset)
+    original = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"]
+    yield _disagreement(config, dataset, original, work.read_npz(f"{folder}/predictions.npz", "gather")["labels"])
+    spiking = load_spiking(work, f"{folder}/spiking.keras")
     yield _certified(phase2, spiking)
 
-    scaled = load_model(f"{paths.phase1}/scaled.keras")
+    scaled = load_model(work, f"{paths.phase1}/scaled.keras", "phase1")
     values = values_model(fold(read(scaled)), scaled)
     layer = _layer(config, phase2)
     # Keras models are full of reference cycles: without this they hold copies of large weights on.
@@ -93,12 +97,10 @@ def _certified(phase2: dict[str, Any], spiking: keras.Model) -> Drawing:
     return "certified", figures.plot_certified(**numbers), numbers
 
 
-def _disagreement(config: Experiment, dataset: Dataset, *files: str) -> Drawing:
-    labels = []
-    for name in files:
-        with np.load(name) as file:
-            labels.append(file["labels"])
-    numbers = {"original": labels[0], "spiking": labels[1]}
+def _disagreement(
+    config: Experiment, dataset: Dataset, original: NDArray[np.int64], spiking: NDArray[np.int64]
+) -> Drawing:
+    numbers: dict[str, Any] = {"original": original, "spiking": spiking}
     where = figures.disagreeing(**numbers)
     pixels = [dataset.pixels("test", image, image + 1)[0] for image in where.tolist()]
     numbers["pictures"] = np.array([picture(each, config.dataset.source.mean_bgr) for each in pixels])

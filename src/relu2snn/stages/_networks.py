@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, model_files
 from relu2snn.config.schema import FOLDER_FORMATS
-from relu2snn.datasets import open_dataset
-from relu2snn.errors import UserError
+from relu2snn.files import require_file
+from relu2snn.made import Job
+from relu2snn.stages._job import open_data
 from relu2snn.tracking import Model
 
 _LOADER = "relu2snn.serving"
@@ -18,11 +20,16 @@ _MEGABYTE = 10**6
 
 
 def networks(
-    config: Experiment, paths: Paths, phase1: Mapping[str, Any], phase2: Mapping[str, Any], tags: Mapping[str, str]
+    config: Experiment,
+    work: Job,
+    paths: Paths,
+    phase1: Mapping[str, Any],
+    phase2: Mapping[str, Any],
+    tags: Mapping[str, str],
 ) -> list[Model]:
     """The networks of tracking.models; larger ones than tracking.model_megabytes are left out, with a line on stderr.
 
-    Raises UserError when a file is missing.
+    Raises UserError when a file is missing, damaged, or contradicts what the job knows.
     """
     metrics = {
         "scaled": _numbers(phase1, ("accuracy_scaled", "agreement_scaled")),
@@ -30,11 +37,11 @@ def networks(
     }
     batches = {"scaled": config.phase1.batch, "spiking": config.phase2.batch}
     preprocess = config.dataset.preprocess
+    example: NDArray[Any] | None = None
     found = []
-    for network, name in model_files(config, paths).items():
+    for network, name in model_files(config).items():
         file = Path(name)
-        if not file.is_file():
-            raise UserError(f"{file}: no such file; run the stage that makes it first")
+        require_file(file)
         size = file.stat().st_size / _MEGABYTE
         if size > config.tracking.model_megabytes:
             print(
@@ -43,6 +50,9 @@ def networks(
                 file=sys.stderr,
             )
             continue
+        work.read_model(file, "phase1", "convert")
+        if example is None:
+            example = np.asarray(open_data(work, paths.dataset).pixels("test", 0, 1))
         registered = config.tracking.register and network == "spiking"
         found.append(
             Model(
@@ -50,7 +60,7 @@ def networks(
                 file=file,
                 loader=_LOADER,
                 settings={"mean": preprocess.mean, "std": preprocess.std, "batch": batches[network]},
-                example=np.asarray(open_dataset(paths.dataset(config.dataset.name)).pixels("test", 0, 1)),
+                example=example,
                 classes=config.dataset.classes,
                 tags={
                     **{key: tags[key] for key in ("suite", "experiment", "data", "weights", "variant", "exact")},

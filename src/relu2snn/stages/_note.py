@@ -121,7 +121,7 @@ def _exactness(phase2: Mapping[str, Any]) -> str:
         return "**exact**: every neuron has computed its ReLU"
     if phase2["noise"] or phase2["alpha_noise"]:
         return "not exact, since it was run with noise"
-    return f"**not exact**: {phase2['early_spikes']['total']:,} spikes came before their window"
+    return f"**not exact**: {'; '.join(phase2['not_exact'])}"
 
 
 def _layer(phase1: Mapping[str, Any], phase2: Mapping[str, Any], number: int) -> Row:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config import FIGURES, Experiment, Paths, stage_slice, variant_name
-from relu2snn.files import read_json
+from relu2snn.config import FIGURES, Experiment, Paths, stage_slice
+from relu2snn.made import Job, load_npz
+from relu2snn.stages._job import check_files
 from relu2snn.stages._networks import networks
 from relu2snn.stages._note import experiment_note
 from relu2snn.tracking import DataSet, Metric, Record
@@ -22,7 +23,7 @@ _EVIDENCE = ("spiking_fraction", "certified", "simulated", "early_spikes", "larg
 
 
 class Results:
-    """The result files of one experiment, read once.
+    """The result files of one experiment, read once, by one job: they must belong together.
 
     `data` and `weights` are their source.json; `name` and `tags` those of the runs; `command` makes the results again.
     """
@@ -30,6 +31,7 @@ class Results:
     def __init__(
         self,
         config: Experiment,
+        work: Job,
         paths: Paths,
         data: Mapping[str, Any],
         weights: Mapping[str, Any],
@@ -37,16 +39,17 @@ class Results:
         tags: Mapping[str, str],
         command: Sequence[str],
     ) -> None:
-        self._config, self._paths, self._data = config, paths, data
+        self._config, self._work, self._paths, self._data = config, work, paths, data
         self._name, self._command = name, command
         self._phase1_file = Path(paths.phase1, "result.json")
-        self._phase2_file = Path(paths.phase2(variant_name(config.phase2)), "result.json")
-        self._phase1, self._phase2 = read_json(self._phase1_file), read_json(self._phase2_file)
+        self._phase2_file = Path(paths.phase2, "result.json")
+        self._phase1 = work.read_json(self._phase1_file, "phase1")
+        self._phase2 = work.read_json(self._phase2_file, "gather")
         self._trained = weights["kind"] == "trained"
         self._tags = {**tags, "exact": str(self._phase2["exact"]).lower()}
         self._values = stage_slice(config, "track")
-        # How results are shown is no part of what they are.
-        del self._values["tracking"]
+        # How results are shown, and where they stand, is no part of what they are.
+        del self._values["tracking"], self._values["run"]
         # Images and weights are told by their content, wherever they stand; but trained ones, which are seeded, differ
         # from run to run.
         self.identity = {
@@ -61,9 +64,10 @@ class Results:
     def parent(self) -> Record:
         """The run of the whole experiment, with what a list is sorted by, the figures and the networks."""
         children = self.children().values()
+        self._check_figures()
         figures = sorted(Path(self._paths.figures).glob("[!.]*"))
         pictures = [each for name in FIGURES if (each := Path(self._paths.figures, f"{name}.png")) in figures]
-        sources = {"data": self._paths.dataset(self._config.dataset.name), "weights": self._paths.weights}
+        sources = {"data": self._paths.dataset, "weights": self._paths.weights}
         return Record(
             name=self._name,
             params=self._params(),
@@ -80,16 +84,23 @@ class Results:
                 run_id, self._phase1, self._phase2, self._data, self._command, pictures
             ),
             data=[self._images("train", "training" if self._trained else "calibration"), self._images("test", "test")],
-            models=networks(self._config, self._paths, self._phase1, self._phase2, self._tags),
+            models=networks(self._config, self._work, self._paths, self._phase1, self._phase2, self._tags),
         )
 
     def children(self) -> dict[str, Record]:
         """The runs of the stages, by the stages' names."""
         return {**({"train": self._train()} if self._trained else {}), "phase1": self._scale(), "phase2": self._spike()}
 
+    def _check_figures(self) -> None:
+        """Raise UserError unless the figures are those of these results."""
+        path = f"{self._paths.figures}/data.npz"
+        _, stamp = load_npz(path)
+        self._work.accept(path, stamp, ["figures"])
+        check_files(path, stamp.of["files"], "figures")
+
     def _train(self) -> Record:
         file = Path(self._paths.train, "history.json")
-        epochs = read_json(file)["epochs"]
+        epochs = self._work.read_json(file, "train")["epochs"]
         metrics = [
             (name, float(epoch[key]), epoch["epoch"])
             for epoch in epochs
@@ -119,9 +130,11 @@ class Results:
     def _stage(self, stage: str, file: Path, metrics: list[Metric], seconds: float, data: list[DataSet]) -> Record:
         values = stage_slice(self._config, stage)
         predictions = file.with_name("predictions.npz")
+        if predictions.exists():
+            self._work.read_npz(predictions, "phase1", "gather")
         return Record(
             name=f"{stage} {self._name}",
-            params={key: value for key, value in values.items() if key not in ("outputs", "suite", "name")},
+            params={key: value for key, value in values.items() if key not in ("outputs", "suite", "name", "run")},
             tags={**self._tags, "stage": stage},
             metrics=metrics,
             files=[(path, None) for path in (file, predictions) if path.exists()],

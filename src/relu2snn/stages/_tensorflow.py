@@ -3,6 +3,10 @@
 import os
 import sys
 
+from relu2snn.stages import _ending
+
+# Importing takes seconds, in which a stage may be told to end.
+_ending.begin()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Snakemake sets OMP_NUM_THREADS to the threads of the rule; TensorFlow and numba read names of their own.
 for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NUMBA_NUM_THREADS"):

@@ -4,27 +4,31 @@ import relu2snn.stages._tensorflow  # noqa: F401
 
 # isort: split
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import open_dataset
-from relu2snn.files import write_json
+from relu2snn.errors import UserError
 from relu2snn.mapping import measure_bounds
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_network
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Measure the bounds of one experiment's network on its calibration images; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
-    network = load_network(f"{paths.phase1}/scaled.keras")
+    paths = Paths.of(config)
+    work = job(config, "bounds")
+    dataset = open_data(work, paths.dataset)
+    network = load_network(work, f"{paths.phase1}/scaled.keras")
     size = config.phase1.batch
     batches = progress(
         dataset.batches("train", size, config.dataset.preprocess),
         -(-dataset.count("train") // size),
         f"bounds {config.name}",
     )
-    bounds = measure_bounds(network, (images for images, _ in batches))
-    write_json(
+    try:
+        bounds = measure_bounds(network, (images for images, _ in batches))
+    except ValueError as error:
+        raise UserError(f"{config.dataset.name}, train images: {error}") from None
+    work.write_json(
         f"{paths.phase1}/bounds.json",
         {"layers": [layer.name for layer in network.hidden()], "layer_bounds": bounds.tolist()},
     )

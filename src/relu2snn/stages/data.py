@@ -3,14 +3,15 @@
 from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import load_arrays, prepare
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None) -> None:
     """Write the prepared data set of `config` into outputs/<suite>/datasets/<name>/."""
     dataset = config.dataset
     arrays = load_arrays(dataset.source, dataset.name, dataset.image_shape, dataset.classes)
-    folder = Paths(config.outputs, config.suite.name).dataset(dataset.name)
-    prepare(folder, dataset.name, dataset.source.kind, arrays)
+    folder = Paths.of(config).dataset
+    prepare(folder, dataset.name, dataset.source.kind, arrays, job=job(config, "data"))
     print(
         f"{dataset.name}: {len(arrays.train_images)} training and {len(arrays.test_images)} test images, "
         f"from the {arrays.origin}, in {folder}"

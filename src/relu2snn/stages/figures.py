@@ -10,24 +10,24 @@ import relu2snn.stages._tensorflow  # noqa: F401
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from relu2snn.config import Experiment, Paths
+from relu2snn.config import FIGURES, Experiment, Paths
 from relu2snn.figures import save_figure
-from relu2snn.files import atomic_path
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._drawn import draw
+from relu2snn.stages._job import file_digests, job
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Draw every figure of `relu2snn.config.FIGURES`; `part` is not used."""
-    folder = Path(Paths(config.outputs, config.suite.name, config.name).figures)
+    folder = Path(Paths.of(config).figures)
     shown: dict[str, Any] = {}
-    for name, figure, numbers in draw(config):
+    work = job(config, "figures")
+    for name, figure, numbers in draw(config, work):
         save_figure(figure, folder / name)
         shown |= {f"{name}.{key}": value for key, value in numbers.items()}
-    with atomic_path(folder / "data.npz") as temporary:
-        np.savez_compressed(temporary, **shown)
+    # Pictures have no place for a stamp.
+    pictures = [folder / f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
+    work.write_npz(folder / "data.npz", shown, compressed=True, files=file_digests(pictures))
 
 
 if __name__ == "__main__":

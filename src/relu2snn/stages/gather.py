@@ -1,22 +1,27 @@
 """Gather the parts of a phase 2 run, weighed by their images: result.json and predictions.npz of the variant."""
 
+from typing import Any
+
 import numpy as np
 
-from relu2snn.config import Experiment, Paths, variant_name
-from relu2snn.files import atomic_path, read_json, write_json
+from relu2snn.config import Experiment, Paths
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather every part of one experiment's variant; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    variant, settings = variant_name(config.phase2), config.phase2
-    names = [paths.part(variant, each) for each in range(config.dataset.parts)]
-    parts = [read_json(f"{name}.json") for name in names]
-    labels = []
-    for name in names:
-        with np.load(f"{name}.npz") as file:
-            labels.append(file["labels"])
+    paths = Paths.of(config)
+    work = job(config, "gather")
+    names = [paths.part(each) for each in range(config.dataset.parts)]
+    parts, labels = [], []
+    for number, name in enumerate(names):
+        labels.append(work.read_npz(f"{name}.npz", "phase2", of={"part": number})["labels"])
+        parts.append(work.read_json(f"{name}.json", "phase2", of={"part": number}))
+    work.combine("parts", [key for key in work.inputs if key.startswith("phase2/")])
+    # What made the network that ran, by its own account.
+    made = {key.removeprefix("phase2."): value for key, value in work.values.items() if key.startswith("phase2.")}
 
     images = sum(part["images"] for part in parts)
     correct = [part["correct"] for part in parts]
@@ -25,41 +30,46 @@ def run(config: Experiment, part: int | None = None) -> None:
         np.sum([part[key] for part in parts], axis=0) for key in ("spikes", "certified", "simulated", "early_spikes")
     )
     deviation = np.max([part["largest_deviation"] for part in parts], axis=0)
-    perturbed = bool(settings.noise or settings.alpha_noise)
-    if early.any():
-        where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
-        print(f"phase 2 {config.name}, {variant}: not exact, {early.sum()} spikes came before their window: {where}")
-    with atomic_path(f"{paths.phase2(variant)}/predictions.npz") as temporary:
-        np.savez(temporary, labels=np.concatenate(labels))
-    write_json(
-        f"{paths.phase2(variant)}/result.json",
+    rounding = np.max([part["rounding"] for part in parts], axis=0)
+    reasons = _reasons(parts, early.tolist())
+    if reasons:
+        print(f"phase 2 {config.name}, {config.run.phase2}: not exact, {'; '.join(reasons)}")
+    work.write_npz(f"{paths.phase2}/predictions.npz", {"labels": np.concatenate(labels)})
+    work.write_json(
+        f"{paths.phase2}/result.json",
         {
-            "experiment": config.name,
-            "dataset": config.dataset.name,
-            "variant": variant,
+            **described(config),
             "images": images,
             # Data sets without labels have no accuracy.
             "accuracy": None if None in correct else sum(correct) / images,
             "agreement": sum(part["agreeing"] for part in parts) / images,
             "latency": parts[0]["latency"],
-            "zeta": settings.zeta,
-            "noise": settings.noise,
-            "alpha_noise": settings.alpha_noise,
-            "seed": settings.seed,
+            **{key: made[key] for key in ("zeta", "noise", "alpha_noise", "seed", "window", "precision")},
             "layers": parts[0]["layers"],
             "windows": parts[0]["windows"],
             "spiking_fraction": {"total": float(spikes.sum() / neurons.sum()), "layers": (spikes / neurons).tolist()},
-            # Every pair was certified, or simulated and found not to spike early: each neuron computed its ReLU.
-            "exact": not perturbed and not early.any(),
+            # Each neuron computed its ReLU, as far as the precision goes; else why that is not proved.
+            "exact": not reasons,
+            "not_exact": reasons,
             "certified": {"total": float(certified.sum() / neurons.sum()), "layers": (certified / neurons).tolist()},
             "simulated": {"total": int(simulated.sum()), "layers": simulated.tolist()},
             "early_spikes": {"total": int(early.sum()), "layers": early.tolist()},
             "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},
-            "window": settings.window,
-            "precision": settings.precision,
+            "rounding": {"total": float(rounding.max()), "layers": rounding.tolist()},
             "seconds": sum(part["seconds"] for part in parts),
         },
     )
+
+
+def _reasons(parts: list[dict[str, Any]], early: list[int]) -> list[str]:
+    """Why a run is not exact, by what its parts say: of each kind of reason the first, of early spikes the sum."""
+    found: dict[str, str] = {}
+    for part in parts:
+        found = {**part["not_exact"], **found}
+    if any(early):
+        where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
+        found["early"] = f"{sum(early)} spikes came before their window: {where}"
+    return list(found.values())
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.datasets.manifest import write_manifest
 from relu2snn.datasets.pass_images import shuffled
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None) -> None:
@@ -11,8 +12,8 @@ def run(config: Experiment, part: int | None) -> None:
     source = config.dataset.source
     assert source.seed is not None
     manifest = shuffled(source.directory, source.seed)
-    target = f"{Paths(config.outputs, config.suite.name).dataset(config.dataset.name)}/order.tsv"
-    write_manifest(target, manifest)
+    target = f"{Paths.of(config).dataset}/order.tsv"
+    write_manifest(target, manifest, job(config, "pass_order"))
     print(f"{config.dataset.name}: {len(manifest.paths)} images in 20 folders, {target}")
 
 

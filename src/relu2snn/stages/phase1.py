@@ -8,6 +8,8 @@ import relu2snn.stages._tensorflow  # noqa: F401
 
 # isort: split
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -15,13 +17,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import Dataset, Split, open_dataset
+from relu2snn.datasets import Dataset, Split
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, write_json
 from relu2snn.mapping import Measurement, UnsupportedLayerError, logits_model, read, scale, to_keras
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._models import load_model, save_model
+from relu2snn.stages._job import job, open_data
+from relu2snn.stages._models import load_model
 
 Labels = NDArray[np.int64]
 
@@ -29,10 +31,11 @@ Labels = NDArray[np.int64]
 def run(config: Experiment, part: int | None = None) -> None:
     """Run phase 1 of one experiment; `part` is not used."""
     started = time.perf_counter()
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
+    paths = Paths.of(config)
+    work = job(config, "phase1")
+    dataset = open_data(work, paths.dataset)
     source = f"{paths.weights}/original.keras"
-    original = load_model(source)
+    original = load_model(work, source, "weights")
     preprocess, settings = config.dataset.preprocess, config.phase1
     try:
         network = scale(read(original, preprocess.low, preprocess.high), settings.lower, settings.upper)
@@ -43,22 +46,23 @@ def run(config: Experiment, part: int | None = None) -> None:
     scaled = to_keras(network)
     calibration, test = Measurement(network, scaled), Measurement(network, scaled)
     del network
-    save_model(scaled, f"{paths.phase1}/scaled.keras")
-    for images, _ in _batches(dataset, "train", config, "calibration"):
-        calibration.add(images)
+    work.write_model(f"{paths.phase1}/scaled.keras", scaled)
+    with _images_named(config, "train"):
+        for images, _ in _batches(dataset, "train", config, "calibration"):
+            calibration.add(images)
 
     reference = _predictor(original)
     del original
     original_labels, scaled_labels = [], []
-    for images, _ in _batches(dataset, "test", config, "test"):
-        original_labels.append(reference(images))
-        scaled_labels.append(test.add(images).argmax(axis=-1))
+    with _images_named(config, "test"):
+        for images, _ in _batches(dataset, "test", config, "test"):
+            scaled_labels.append(test.add(images).argmax(axis=-1))
+            original_labels.append(reference(images))
     before, after = np.concatenate(original_labels), np.concatenate(scaled_labels)
     truth = dataset.labels("test")
 
-    with atomic_path(f"{paths.phase1}/predictions.npz") as temporary:
-        np.savez(temporary, labels=before)
-    write_json(
+    work.write_npz(f"{paths.phase1}/predictions.npz", {"labels": before})
+    work.write_json(
         f"{paths.phase1}/result.json",
         {
             "experiment": config.name,
@@ -75,6 +79,15 @@ def run(config: Experiment, part: int | None = None) -> None:
             "seconds": time.perf_counter() - started,
         },
     )
+
+
+@contextmanager
+def _images_named(config: Experiment, split: Split) -> Iterator[None]:
+    """Say which data set an image that is not finite belongs to."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{config.dataset.name}, {split} images: {error}") from None
 
 
 def _batches(dataset: Dataset, split: Split, config: Experiment, description: str):  # type: ignore[no-untyped-def]

@@ -12,15 +12,15 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.config import Experiment, Paths, variant_name
-from relu2snn.datasets import Dataset, open_dataset, part_range
+from relu2snn.config import Experiment, Paths
+from relu2snn.datasets import Dataset, part_range
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, write_json
 from relu2snn.progress import progress
 from relu2snn.spiking import SpikingRun, latency
 from relu2snn.stages import bounds, convert, gather
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._models import load_model
+from relu2snn.stages._job import job, open_data
+from relu2snn.stages._models import load_spiking
 
 
 def run(config: Experiment, part: int | None = None) -> None:
@@ -44,22 +44,23 @@ def run(config: Experiment, part: int | None = None) -> None:
 def simulate(config: Experiment, part: int) -> None:
     """Run the spiking network over part `part` of the test images."""
     started = time.perf_counter()
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    variant = variant_name(config.phase2)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
-    model = load_model(f"{paths.phase2(variant)}/spiking.keras")
+    paths = Paths.of(config)
+    work = job(config, "phase2")
+    dataset = open_data(work, paths.dataset)
+    model = load_spiking(work, f"{paths.phase2}/spiking.keras")
     start, stop = part_range(dataset.count("test"), part, config.dataset.parts, config.dataset.part_images)
-    with np.load(f"{paths.phase1}/predictions.npz") as file:
-        reference = file["labels"][start:stop]
+    reference = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"][start:stop]
 
-    spiking = SpikingRun(model, part)
-    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {variant}, part {part}")
+    try:
+        spiking = SpikingRun(model, part)
+    except ValueError as error:
+        raise UserError(f"{paths.phase2}/spiking.keras: {error}") from None
+    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {config.run.phase2}, part {part}")
     truth = dataset.labels("test")
 
-    with atomic_path(f"{paths.part(variant, part)}.npz") as temporary:
-        np.savez(temporary, labels=labels)
-    write_json(
-        f"{paths.part(variant, part)}.json",
+    work.write_npz(f"{paths.part(part)}.npz", {"labels": labels}, part=part)
+    work.write_json(
+        f"{paths.part(part)}.json",
         {
             "images": spiking.images,
             "correct": None if truth is None else int(np.sum(labels == truth[start:stop])),
@@ -73,20 +74,29 @@ def simulate(config: Experiment, part: int) -> None:
             "simulated": spiking.simulated.tolist(),
             "early_spikes": spiking.early.tolist(),
             "largest_deviation": spiking.deviation.tolist(),
+            "rounding": spiking.rounding.tolist(),
+            "not_exact": spiking.reasons,
             "seconds": time.perf_counter() - started,
         },
+        part=part,
     )
 
 
 def classify(
     spiking: SpikingRun, dataset: Dataset, config: Experiment, start: int, stop: int, title: str
 ) -> NDArray[np.int64]:
-    """The classes that the network predicts for the test images [start, stop), by batches of phase2.batch."""
+    """The classes that the network predicts for the test images [start, stop), by batches of phase2.batch.
+
+    Raises UserError for an image that is not finite.
+    """
     size = config.phase2.batch
     batches = dataset.batches("test", size, config.dataset.preprocess, start, stop)
-    found = [
-        spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
-    ]
+    try:
+        found = [
+            spiking.logits(images).argmax(axis=-1) for images, _ in progress(batches, -(-(stop - start) // size), title)
+        ]
+    except ValueError as error:
+        raise UserError(f"{config.dataset.name}, test images from {start} on: {error}") from None
     return np.concatenate(found)
 
 

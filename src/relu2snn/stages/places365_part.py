@@ -1,19 +1,16 @@
 """Preprocesses one part of Places365 as Caffe does: train.tsv or test.tsv to parts/<part>.npy, float32."""
 
-import hashlib
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.config.workflow import ENGINE_VARIABLE
+from relu2snn.config.places import engine_of
 from relu2snn.containers import run_script
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
 from relu2snn.datasets.photographs import part_file
-from relu2snn.files import write_json
+from relu2snn.files import digest_of, temporary_folder
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None) -> None:
@@ -25,11 +22,12 @@ def run(config: Experiment, part: int | None) -> None:
 def preprocess(config: Experiment, part: int) -> None:
     """Write one part's images, and how many they are."""
     dataset = config.dataset
-    folder = Path(Paths(config.outputs, config.suite.name).dataset(dataset.name))
+    folder = Path(Paths.of(config).dataset)
+    made = job(config, "places365_part")
     if part == dataset.parts:
-        chosen = read_manifest(folder / "train.tsv").paths
+        chosen = read_manifest(folder / "train.tsv", made, "places365_sample").paths
     else:
-        listed = read_manifest(folder / "test.tsv").paths
+        listed = read_manifest(folder / "test.tsv", made, "places365_labels").paths
         start, stop = part_range(len(listed), part, dataset.parts, dataset.part_images)
         chosen = listed[start:stop]
     target = part_file(folder, part, ".npy")
@@ -37,20 +35,16 @@ def preprocess(config: Experiment, part: int) -> None:
     target.with_suffix(".json").unlink(missing_ok=True)
     root = Path(dataset.source.directory)
     height, width, _ = dataset.image_shape
-    # A job that was killed may have left gigabytes.
-    for stale in target.parent.glob(f".partial-{part}-*"):
-        shutil.rmtree(stale)
     # The container may write into this folder and nowhere else.
-    with tempfile.TemporaryDirectory(prefix=f".partial-{part}-", dir=target.parent) as name:
-        work = Path(name)
+    with temporary_folder(target) as work:
         write_manifest(work / "list.tsv", Manifest(chosen))
         arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
         numbers = ["--size", str(height), str(width), "--mean", *map(str, dataset.source.mean_bgr)]
-        run_script(os.environ[ENGINE_VARIABLE], [*arguments, *numbers], [root], work)
-        with (work / "images.npy").open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        run_script(engine_of(Paths.of(config).dataset), [*arguments, *numbers], [root], work)
+        digest = digest_of(work / "images.npy")
         (work / "images.npy").replace(target)
-    write_json(target.with_suffix(".json"), {"images": len(chosen), "sha256": digest})
+    found = {"images": len(chosen), "sha256": digest}
+    made.write_json(target.with_suffix(".json"), found, part=part)
 
 
 if __name__ == "__main__":

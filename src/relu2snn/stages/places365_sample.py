@@ -4,6 +4,7 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.datasets.manifest import write_manifest
 from relu2snn.datasets.places365 import sample_training
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None) -> None:
@@ -12,8 +13,8 @@ def run(config: Experiment, part: int | None) -> None:
     assert source.images_per_class is not None
     assert source.seed is not None
     manifest = sample_training(source.directory, source.train_images, source.images_per_class, source.seed)
-    target = f"{Paths(config.outputs, config.suite.name).dataset(config.dataset.name)}/train.tsv"
-    write_manifest(target, manifest)
+    target = f"{Paths.of(config).dataset}/train.tsv"
+    write_manifest(target, manifest, job(config, "places365_sample"))
     print(f"{config.dataset.name}: {len(manifest.paths)} training images drawn, {target}")
 
 

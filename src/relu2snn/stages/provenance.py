@@ -1,6 +1,8 @@
 """Writes down where an experiment's results come from: the whole config, the software, the machine."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,13 +15,18 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write provenance/config.yaml, config.html (the same, to be read) and software.json of one experiment."""
-    folder = Path(Paths(config.outputs, config.suite.name, config.name).provenance)
+    folder = Path(Paths.of(config).provenance)
     values = stage_slice(config, "provenance")
-    # Lists and groups without groups of their own take one line each.
-    text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
-    write_text(folder / "config.yaml", text)
-    write_text(folder / "config.html", page("config", f"Configuration of {config.name}", text=text))
+    write_text(folder / "config.yaml", _text(values))
+    # What others report configures nothing; the page of results has it, where it can be compared.
+    shown = {key: value for key, value in values.items() if key != "published"}
+    write_text(folder / "config.html", page("config", f"Configuration of {config.name}", text=_text(shown)))
     write_json(folder / "software.json", {**software(), "commit": git_commit(Path(__file__).parent)})
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    # Lists and groups without groups of their own take one line each.
+    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""Writes the report's table of results beside the published ones, and its table of the software that made them."""
+"""Writes the report's table of results, beside published ones where there are, and that of the software behind them."""
 
 from pathlib import Path
+from typing import Any, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from relu2snn.config import Experiment, Paths
+from relu2snn.config import Experiment, Paths, Reported, compose_experiment, compose_suite, other_values, reported
+from relu2snn.config.published import VALUES
+from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
-from relu2snn.report import SUMMARY_COLUMNS, results_page, software_page, summary
-from relu2snn.results import collect, write_csv
+from relu2snn.report import results_page, row_name, software_page, summary
+from relu2snn.results import Row, collect, finished_paths, write_csv
 from relu2snn.stages._app import stage_app
 
 
@@ -16,15 +19,55 @@ def run(config: Experiment, part: int | None) -> None:
     outputs, suite = config.outputs, config.suite.name
     paths = Paths(outputs, suite)
     rows = collect(outputs, suite)
-    # Results of an older call may have no provenance yet.
-    names = dict.fromkeys(row["experiment"] for row in rows)
-    folders = {name: Path(Paths(outputs, suite, name).provenance) for name in names}
-    known = {name: folder for name, folder in folders.items() if (folder / "config.yaml").exists()}
-    published = {name: OmegaConf.load(folder / "config.yaml").published for name, folder in known.items()}
-    write_text(paths.page("results"), results_page(rows, published, suite))
-    write_csv(Path(paths.page("results")).with_name("summary.csv"), summary(rows, published), SUMMARY_COLUMNS)
-    software = {name: read_json(folder / "software.json") for name, folder in known.items()}
+    # Results of an older call, or made by hand, may have no provenance yet.
+    folders = [Path(paths.provenance.format(experiment=row["experiment"], variant=row["variant"])) for row in rows]
+    reports = [_reported(outputs, suite, row, folder) for row, folder in zip(rows, folders, strict=True)]
+    write_text(paths.page("results"), results_page(rows, reports, suite))
+    short = summary(rows, reports)
+    write_csv(Path(paths.page("results")).with_name("summary.csv"), short, list(short[0]))
+    software = {
+        row_name(row): read_json(folder / "software.json")
+        for row, folder in zip(rows, folders, strict=True)
+        if (folder / "software.json").exists()
+    }
     write_text(paths.page("software"), software_page(software, suite))
+
+
+def _reported(outputs: str, suite: str, row: Row, provenance: Path) -> Reported:
+    """What others report for a row, by its own files; nothing where it has no provenance to tell which run it is."""
+    nothing = Reported(dict.fromkeys(VALUES), None, "")
+    if not (provenance / "config.yaml").exists():
+        return nothing
+    values: Any = OmegaConf.to_container(OmegaConf.load(provenance / "config.yaml"))
+    pattern = Paths(outputs, suite).phase2
+    phase2 = read_json(f"{pattern.format(experiment=row['experiment'], variant=row['variant'])}/result.json")
+    paths = finished_paths(outputs, suite, phase2)
+    result = reported(
+        values,
+        read_json(f"{paths.dataset}/source.json"),
+        read_json(f"{paths.weights}/source.json"),
+        read_json(f"{paths.phase1}/result.json"),
+        phase2,
+    )
+    return result if not result.reason or _sets_out_to_compare(row["experiment"], suite) else nothing
+
+
+def _sets_out_to_compare(experiment: str, suite: str) -> bool:
+    """Whether the suite leaves an experiment as it is; one of other data, as quickstart, has nothing to compare with.
+
+    So a suite's own overrides are no reason to tell a reader of; a user's are.
+    """
+    try:
+        defined = compose_suite(suite)
+        ours = _values(compose_experiment(experiment, defined))
+        defined.overrides, defined.per_experiment = [], {}
+        return other_values(ours) == other_values(_values(compose_experiment(experiment, defined)))
+    except UserError:
+        return True
+
+
+def _values(config: Experiment) -> Any:
+    return OmegaConf.to_container(cast(DictConfig, config), resolve=True)
 
 
 if __name__ == "__main__":

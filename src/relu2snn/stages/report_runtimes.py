@@ -8,7 +8,7 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write report/runtimes.html from the benchmark files of the suite's jobs."""
-    paths = Paths(config.outputs, config.suite.name)
+    paths = Paths.of(config)
     write_text(paths.page("runtimes"), runtimes_page(paths.suite_folder, config.suite.name))
 
 

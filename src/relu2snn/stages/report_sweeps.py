@@ -9,7 +9,7 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write report/sweeps.html over all sweeps of the suite."""
-    paths = Paths(config.outputs, config.suite.name)
+    paths = Paths.of(config)
     rows = collect_sweeps(config.outputs, config.suite.name)
     write_text(paths.page("sweeps"), sweeps_page(rows, config.suite.name))
 

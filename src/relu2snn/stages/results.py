@@ -7,7 +7,7 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/results.csv over all experiments that have results."""
-    paths = Paths(config.outputs, config.suite.name)
+    paths = Paths.of(config)
     rows = collect(config.outputs, config.suite.name)
     write_csv(paths.results, rows)
     print_table(rows)

@@ -4,38 +4,64 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from relu2snn.config import Experiment, Paths, sweep_values
+from relu2snn.config import Experiment, Paths, sweep_point, sweep_values
+from relu2snn.config.shaping import shaping
 from relu2snn.figures import plot_sweep, save_figure
-from relu2snn.files import read_json, write_json
+from relu2snn.made import Job
 from relu2snn.results import POINT_COLUMNS, point_rows, write_csv
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._described import described
+from relu2snn.stages._job import file_digests, job
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
 
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather one sweep of one experiment, its values in ascending order; `part` is not used."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     name = config.sweep.name
-    points = [_summary(read_json(f"{paths.point(name, value)}.json")) for value in sorted(sweep_values(config))]
-    others = {key: getattr(config.phase2, key) for key in ("zeta", "noise", "alpha_noise") if key != name}
+    work = sweep_job(config, "sweep_gather")
+    points = [_summary(_point(config, work, paths, value)) for value in sorted(sweep_values(config))]
+    work.combine("points", [key for key in work.inputs if key.startswith("sweep_point/")])
+    others = [key for key in ("zeta", "noise", "alpha_noise", "seed", "window", "precision") if key != name]
     result = {
-        "experiment": config.name,
-        "dataset": config.dataset.name,
+        **described(config, sweep=True),
         "sweep": name,
-        **others,
-        "seed": config.phase2.seed,
-        "window": config.phase2.window,
-        "precision": config.phase2.precision,
+        # What made the networks that ran, by their own account.
+        **{key: work.values[f"phase2.{key}"] for key in others},
         "points": points,
         "seconds": sum(point["seconds"] for point in points),
     }
-    folder = Path(paths.sweep(name))
+    folder = Path(paths.sweep)
     write_csv(folder / "table.csv", point_rows(result), POINT_COLUMNS)
     shown = {key: [point[key] for point in points] for key in ("accuracy", "agreement")}
     values, trials = [point["value"] for point in points], max(len(point["trials"]) for point in points)
     save_figure(plot_sweep(name, values, shown, points[0]["images"], trials), folder / name)
-    write_json(folder / "result.json", result)
+    pictures = file_digests([folder / "table.csv", folder / f"{name}.png", folder / f"{name}.svg"])
+    work.write_json(folder / "result.json", result, files=pictures)
+
+
+def sweep_job(config: Experiment, stage: str) -> Job:
+    """The job of a stage that takes all points of a sweep: each has a value of its own."""
+    work = job(config, stage)
+    for key in _apart(config):
+        work.values.pop(key, None)
+    return work
+
+
+def _apart(config: Experiment) -> tuple[str, ...]:
+    # Where nothing is random, there is one trial.
+    return f"phase2.{config.sweep.name}", "sweep.trials"
+
+
+def _point(config: Experiment, work: Job, paths: Paths, value: float) -> dict[str, Any]:
+    """What a point has left; the sweep's job learns what the point's files say."""
+    name = paths.point(value)
+    point = Job("sweep_point", shaping(sweep_point(config, value), "sweep_gather"))
+    point.values.pop("sweep.values")
+    found = point.read_json(f"{name}.json", "sweep_point")
+    work.join(point, f"{name}.json", apart=_apart(config))
+    return found
 
 
 def _summary(point: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, point_value, sweep_point, trial_seed
-from relu2snn.datasets import Dataset, open_dataset, part_range
-from relu2snn.files import atomic_path, write_json
+from relu2snn.datasets import Dataset, part_range
 from relu2snn.spiking import SpikingRun, latency, perturb
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job, open_data
 from relu2snn.stages.convert import spiking_network
 from relu2snn.stages.phase2 import classify
 
@@ -29,11 +29,11 @@ def run(config: Experiment, part: int | None = None) -> None:
     started = time.perf_counter()
     value = point_value(config)
     config = sweep_point(config, value)
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = open_dataset(paths.dataset(config.dataset.name))
-    with np.load(f"{paths.phase1}/predictions.npz") as file:
-        reference = file["labels"]
-    model = spiking_network(config)
+    paths = Paths.of(config)
+    work = job(config, "sweep_point")
+    dataset = open_data(work, paths.dataset)
+    reference = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"]
+    model, _ = spiking_network(config, work)
     spiking = SpikingRun(model)
     truth = dataset.labels("test")
     labels, trials = [], []
@@ -41,7 +41,7 @@ def run(config: Experiment, part: int | None = None) -> None:
         seed = trial_seed(config.phase2.seed, trial)
         perturb(model, seed, config.phase2.alpha_noise)
         title = f"sweep {config.name}, {config.sweep.name}={value}, trial {trial} of {config.sweep.trials}"
-        found, counts = _run_trial(spiking, dataset, config, title)
+        found, counts, exact = _run_trial(spiking, dataset, config, title)
         count = len(found)
         labels.append(found)
         trials.append(
@@ -50,13 +50,12 @@ def run(config: Experiment, part: int | None = None) -> None:
                 "accuracy": None if truth is None else float(np.mean(found == truth[:count])),
                 "agreement": float(np.mean(found == reference[:count])),
                 **_shares(spiking, count, counts),
-                "exact": not (config.phase2.noise or config.phase2.alpha_noise or counts["early"]),
+                "exact": exact,
             }
         )
-    name = paths.point(config.sweep.name, value)
-    with atomic_path(f"{name}.npz") as temporary:
-        np.savez(temporary, labels=np.array(labels))
-    write_json(
+    name = paths.point(value)
+    work.write_npz(f"{name}.npz", {"labels": np.array(labels)})
+    work.write_json(
         f"{name}.json",
         {
             "value": value,
@@ -70,11 +69,11 @@ def run(config: Experiment, part: int | None = None) -> None:
 
 def _run_trial(
     spiking: SpikingRun, dataset: Dataset, config: Experiment, title: str
-) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Predicted classes and the sums of the counts over parts, whose noise starts anew as in phase 2."""
+) -> tuple[NDArray[np.int64], dict[str, Any], bool]:
+    """Predicted classes, the sums of the counts over parts, whose noise starts anew as in phase 2, and exactness."""
     total = dataset.count("test")
     images = min(config.sweep.images or total, total)
-    labels, counts = [], {"spikes": 0, "certified": 0, "early": 0}
+    labels, counts, exact = [], {"spikes": 0, "certified": 0, "early": 0}, True
     for part in range(config.dataset.parts):
         start, stop = part_range(total, part, config.dataset.parts, config.dataset.part_images)
         if start >= images:
@@ -82,7 +81,8 @@ def _run_trial(
         spiking.start(part)
         labels.append(classify(spiking, dataset, config, start, min(stop, images), title))
         counts = {name: count + int(getattr(spiking, name).sum()) for name, count in counts.items()}
-    return np.concatenate(labels), counts
+        exact = exact and spiking.exact
+    return np.concatenate(labels), counts, exact
 
 
 def _shares(spiking: SpikingRun, images: int, counts: dict[str, int]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from relu2snn.stages._app import stage_app
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/sweeps.csv over all sweeps that have results."""
-    paths = Paths(config.outputs, config.suite.name)
+    paths = Paths.of(config)
     rows = collect_sweeps(config.outputs, config.suite.name)
     write_csv(paths.sweeps, rows, SWEEP_COLUMNS)
     print_table(rows, columns=SWEEP_COLUMNS)

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config import Experiment, Paths, changed_values, stage_slice
-from relu2snn.files import read_json, write_json
-from relu2snn.results import kinds, point_rows
+from relu2snn.config import Experiment, Paths, stage_slice
+from relu2snn.made import load_json
+from relu2snn.results import point_rows
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import DATA_STAGES, check_files
 from relu2snn.stages._note import sweep_note
+from relu2snn.stages.sweep_gather import sweep_job
 from relu2snn.stages.track import run_name, run_tags, store
 from relu2snn.tracking import Metric, Record, log_sweep
 
@@ -21,15 +23,22 @@ _METRICS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certif
 
 
 def run(config: Experiment, part: int | None) -> None:
-    """Write sweep/<name>/mlflow.json, the ids of the runs."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    """Write mlflow.json of the sweep, the ids of the runs."""
+    paths = Paths.of(config)
     name = config.sweep.name
-    file = Path(paths.sweep(name), "result.json")
-    result = read_json(file)
-    data, weights = kinds(paths, config.dataset.name).values()
+    file = Path(paths.sweep, "result.json")
+    work = sweep_job(config, "track_sweep")
+    result, stamp = load_json(file)
+    work.accept(file, stamp, ["sweep_gather"])
+    check_files(file, stamp.of["files"], "sweep_gather")
+    data = work.read_json(f"{paths.dataset}/source.json", *DATA_STAGES)["kind"]
+    weights = work.read_json(f"{paths.weights}/source.json", "weights")["kind"]
     values = stage_slice(config, "track_sweep")
-    shown = run_name(config, data, changed_values(config, "track_sweep"))
-    tags = {**run_tags(config, data, weights), "sweep": name}
+    del values["run"]
+    # The values of a sweep are its points.
+    others = [text for text in config.run.sweep_overrides if not text.startswith(("sweep.", f"phase2.{name}="))]
+    shown = run_name(config, data, others)
+    tags = {**run_tags(config, data, weights, config.run.sweep_overrides), "sweep": name}
     figure = file.with_name(f"{name}.png")
     sweep = Record(
         name=f"sweep {name} {shown}",
@@ -43,8 +52,11 @@ def run(config: Experiment, part: int | None) -> None:
         note=lambda run_id: sweep_note(run_id, result, point_rows(result), [figure]),
     )
     points = {str(point["value"]): _point(sweep, name, shown, values["phase2"], point) for point in result["points"]}
-    logged = log_sweep(store(), config.suite.name, read_json(paths.tracked), sweep, points)
-    write_json(Path(paths.sweep(name), "mlflow.json"), logged)
+    parent, stamp = load_json(paths.tracked)
+    # Its run has no sweep, and may have other windows and noise.
+    work.accept(paths.tracked, stamp, ["track"], apart=[key for key in stamp.values if key.startswith("phase2.")])
+    logged = log_sweep(store(config), config.suite.name, parent, sweep, points)
+    work.write_json(paths.tracked_sweep, logged)
 
 
 def _steps(name: str, result: Mapping[str, Any]) -> list[Metric]:

@@ -7,12 +7,15 @@ import os
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.datasets import ArrayDataset
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import DATA_STAGES, job
 
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/<experiment>/train/trained.keras and history.json."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
-    dataset = ArrayDataset(paths.dataset(config.dataset.name))
+    paths = Paths.of(config)
+    work, folder = job(config, "train"), paths.dataset
+    dataset = ArrayDataset(folder)
+    work.accept(f"{folder}/source.json", dataset.stamp, DATA_STAGES)
     # oneDNN trains a convolution network about a third faster, also where TensorFlow does not choose it by itself.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import relu2snn.stages._tensorflow  # noqa: F401
@@ -30,6 +33,7 @@ def run(config: Experiment, part: int | None) -> None:
         config.dataset.classes,
         paths.train,
         key=hashlib.sha256(settings.encode()).hexdigest()[:16],
+        job=work,
     )
     print(f"{config.name}: test accuracy {epochs[-1]['test_accuracy']:.4f} after {len(epochs)} epochs")
 

@@ -1,65 +1,59 @@
 """Weights: the original network of an experiment, from the user's file or, without one, as `weights.source` says."""
 
 import hashlib
-import shutil
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
-from relu2snn.files import atomic_path, write_json
+from relu2snn.files import digest_of
+from relu2snn.made import Job
 from relu2snn.networks.weights import find_weights, load_imagenet, load_weights
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None) -> None:
     """Write outputs/<suite>/<experiment>/weights/original.keras and source.json."""
-    paths = Paths(config.outputs, config.suite.name, config.name)
+    paths = Paths.of(config)
     weights, folder = config.weights, Path(paths.weights)
     target = folder / "original.keras"
     given = find_weights(weights)
     kind, file = weights.kind, given
+    work = job(config, "weights")
     if given:
-        _convert(config, given, target)
-        digest, origin = _digest(given), str(given)
+        _convert(config, given, target, work)
+        digest, origin = digest_of(given), str(given)
     elif weights.source == "imagenet":
-        digest, origin = _convert(config, None, target), "keras.applications"
+        digest, origin = _convert(config, None, target, work), "keras.applications"
     elif weights.source == "caffe":
         dictionary, file = folder / f"{weights.stem}.npz", Path(str(weights.caffemodel))
-        _convert(config, dictionary, target)
-        digest, origin = _digest(dictionary), str(file)
+        _convert(config, dictionary, target, work)
+        digest, origin = digest_of(dictionary), str(file)
     else:
         trained = Path(paths.train) / "trained.keras"
         if not trained.is_file():
             raise UserError(
                 f"{trained}: no such file; run the train stage first, or drop trained weights into data/models/"
             )
-        with atomic_path(target) as temporary:
-            shutil.copyfile(trained, temporary)
-        kind, digest, origin = "trained", _digest(trained), str(trained)
-    write_json(folder / "source.json", {"kind": kind, "file": str(file) if file else None, "sha256": digest})
+        kind, digest, origin = "trained", work.copy_model(trained, target, "train"), str(trained)
+    work.write_json(folder / "source.json", {"kind": kind, "file": str(file) if file else None, "sha256": digest})
     print(f"{config.name}: {kind} weights from {origin}")
 
 
-def _convert(config: Experiment, source: Path | None, target: Path) -> str:
+def _convert(config: Experiment, source: Path | None, target: Path, work: Job) -> str:
     """Put the weights of a file, or (None) of ImageNet, into the experiment's network; returns their SHA-256."""
     import relu2snn.stages._tensorflow  # noqa: F401
 
     # isort: split
     from relu2snn.networks.build import build
-    from relu2snn.stages._models import save_model
 
     model = build(config.model, config.dataset.image_shape, config.dataset.classes)
     if source:
         load_weights(model, source)
     else:
         load_imagenet(model, config.weights)
-    save_model(model, str(target))
+    work.write_model(target, model)
     return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:

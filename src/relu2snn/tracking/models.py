@@ -3,13 +3,13 @@
 import hashlib
 import importlib.metadata
 import json
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from relu2snn.errors import reading
+from relu2snn.files import temporary_folder, writing
 from relu2snn.tracking.record import Model
 
 CONTENT_TAG = "relu2snn.content"
@@ -28,9 +28,12 @@ class Prepared:
 
 
 def prepare(model: Model) -> Prepared:
-    """Read a model's file; no store is needed for that."""
+    """Read a model's file; no store is needed for that.
+
+    Raises UserError when it is missing or damaged.
+    """
     digest = hashlib.sha256()
-    with zipfile.ZipFile(model.file) as archive:
+    with reading(model.file, "Keras model", "delete it and run again"), zipfile.ZipFile(model.file) as archive:
         # Keras writes the date into metadata.json.
         for name in sorted(set(archive.namelist()) - {"metadata.json"}):
             digest.update(name.encode())
@@ -70,19 +73,20 @@ def _create(client: Any, experiment_id: str, run_id: str, prepared: Prepared) ->
     model = prepared.model
     tags = {**model.tags, CONTENT_TAG: prepared.content}
     logged = client.create_logged_model(experiment_id, model.name, run_id, tags, _params(model))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "model")
-        mlflow.pyfunc.save_model(
-            folder,
-            loader_module=model.loader,
-            data_path=str(model.file),
-            model_config=dict(model.settings),
-            mlflow_model=Description(logged.artifact_location, run_id, model_id=logged.model_id),
-            signature=_signature(model),
-            input_example=model.example,
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
-            metadata={**model.tags, "relu2snn": importlib.metadata.version("relu2snn")},
-        )
+    with temporary_folder(model.file) as temporary:
+        folder = temporary / "model"
+        with writing(temporary):
+            mlflow.pyfunc.save_model(
+                folder,
+                loader_module=model.loader,
+                data_path=str(model.file),
+                model_config=dict(model.settings),
+                mlflow_model=Description(logged.artifact_location, run_id, model_id=logged.model_id),
+                signature=_signature(model),
+                input_example=model.example,
+                pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
+                metadata={**model.tags, "relu2snn": importlib.metadata.version("relu2snn")},
+            )
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])

@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from relu2snn.errors import UserError
-from relu2snn.files import atomic_path
+from relu2snn.errors import UserError, machine_error
+from relu2snn.files import atomic_path, writing
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def open_client(store: Store) -> Iterator[Any]:
 
     Raises UserError when the store cannot be reached or used, or stays locked for `store.lock_timeout` seconds.
     """
-    with _locked(store):
+    with writing(store.database or store.artifacts), _locked(store):
         require_database(store)
         with explained(store):
             from mlflow.tracking import MlflowClient
@@ -76,6 +76,8 @@ def _locked(store: Store) -> Iterator[None]:
             f"wait until it is done, or raise tracking.lock_timeout={store.lock_timeout:g}"
         ) from None
     except OSError as error:
+        if machine_error(error) is not None:
+            raise
         raise UserError(
             f"{store.lock}: cannot be written ({error.strerror}); make its folder writable, or change tracking.uri"
         ) from None
@@ -95,6 +97,9 @@ def explained(store: Store) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        # A full disk is no fault of the store.
+        if machine_error(error) is not None:
+            raise
         raise _unusable(store, error) from None
 
 
@@ -117,6 +122,8 @@ def require_database(store: Store) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
     except sqlite3.Error as error:
+        if machine_error(error) is not None:
+            raise
         raise _unusable(store, error) from None
 
 

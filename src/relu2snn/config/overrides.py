@@ -1,0 +1,149 @@
+"""The user's overrides, KEY=VALUE: checked one by one against the schema, and put as Hydra reads them.
+
+Hydra's own grammar has no words for most file names ("Ergebnisse ä", "a,b", "it's"), and takes part of them for sweeps,
+functions or numbers. So the value of a key that holds text is taken literally, unless it is quoted or null.
+"""
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from relu2snn.config.schema import Experiment
+from relu2snn.errors import UserError, one_line, printable, shown
+
+LONGEST = 4_000
+"""Characters of one override: Hydra reads it for every experiment, and takes a second for each ten thousand."""
+_DEEPEST = 10
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+_ELSEWHERE = {
+    "experiment": "name experiments with experiments=…, not among the overrides",
+    "sweep": "name sweeps with sweep=…, not among the overrides",
+}
+
+
+def hydra_overrides(overrides: Sequence[str], groups: dict[str, list[str]], where: str = "") -> list[str]:
+    """The overrides as Hydra reads them.
+
+    groups: the names of each config group; where: a message's beginning, for overrides that stand in a file.
+
+    Raises UserError, one line that names the override, for one that is not KEY=VALUE, an unknown key, a key that is
+    set twice, an unknown name of a group, a value of another type, and what Hydra would take for a sweep, a new key,
+    a deletion or a value of the environment: none of them means anything here.
+    """
+    seen: dict[str, str] = {}
+    checked = []
+    for text in overrides:
+        problem, ours = _checked(text, groups)
+        key = text.partition("=")[0]
+        if not problem and key in seen:
+            problem = f"{key} is set twice, also by '{shown(seen[key])}'; leave one of them out"
+        if problem:
+            raise UserError(f"{where}override '{shown(text, 120)}': {problem}")
+        seen[key] = text
+        checked.append(ours)
+    return checked
+
+
+def _checked(text: str, groups: dict[str, list[str]]) -> tuple[str | None, str]:
+    """What is wrong with an override, or how Hydra reads it."""
+    key, given, value = text.partition("=")
+    if len(text) > LONGEST:
+        return f"{len(text)} characters; {LONGEST} are the most", ""
+    if not text.isprintable():
+        return "holds a character that does not print; leave it out", ""
+    if not given or not key:
+        return "not of the form key=value, as in phase2.zeta=0.3", ""
+    if key[0] in "+~":
+        return "give one value, key=value, without '+', '~' or a list of choices", ""
+    if key in _ELSEWHERE:
+        return _ELSEWHERE[key], ""
+    if key not in key_types():
+        close = difflib.get_close_matches(key[:100], key_types(), n=1)
+        return f"no such key '{shown(key)}'" + (f"; did you mean '{close[0]}'?" if close else ""), ""
+    if "???" in value:
+        return "'???' is no value; leave the override out to keep what conf/ says", ""
+    if "${" in value and (problem := _reference_problem(value)):
+        return problem, ""
+    if key in groups and not value.startswith("{"):
+        return (None, f"{key}={quoted(value)}") if value in groups[key] else (_unknown(key, groups[key]), "")
+    if is_text(key) and value != "null" and not QUOTED.fullmatch(value):
+        return None, f"{key}={quoted(value)}"
+    return _parsed_problem(key, text), text
+
+
+def _unknown(group: str, names: list[str]) -> str:
+    return f"no such {group}; choose from {printable(', '.join(names))}"
+
+
+@lru_cache(1000)
+def _parsed_problem(key: str, text: str) -> str | None:
+    deep = most = 0
+    for each in QUOTED.sub("", text):
+        deep += (each in "[{(") - (each in "]})")
+        most = max(most, deep)
+    if most > _DEEPEST:
+        return f"{most} brackets inside each other; {_DEEPEST} are the most"
+    try:
+        override = OverridesParser.create().parse_override(text)
+        if override.is_sweep_override():
+            return "give one value, key=value, without '+', '~' or a list of choices"
+        # The value may be whatever Hydra's grammar makes of the text, such as a number of thousands of digits.
+        OmegaConf.update(OmegaConf.structured(Experiment), key, override.value())
+    except HydraException as error:
+        return f"not a value as Hydra reads it ({one_line(error.__cause__ or error)}); put text in quotes"
+    except Exception as error:
+        return _without_keys(one_line(error))
+    return None
+
+
+def _without_keys(reason: str) -> str:
+    """OmegaConf's reason, without the lines on where it stood."""
+    return re.sub(r" (full_key|reference_type|object_type)[:=].*", "", reason)
+
+
+def _reference_problem(value: str) -> str | None:
+    """A value may refer to another key's; what the environment or a file holds is no part of a configuration."""
+    for place in re.finditer(r"\$\{", value):
+        reference = _REFERENCE.match(value, place.start())
+        if not reference:
+            return "'${' may only begin a reference to another key, as in ${outputs}"
+        if reference[1] not in key_types():
+            return f"'{shown(reference[0])}' refers to no key; name one of the configuration, as in ${{outputs}}"
+    return None
+
+
+def quoted(value: str) -> str:
+    """`value` as a string of Hydra's grammar, which takes every character but its quote literally."""
+    inner = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", value)
+    last = len(inner) - len(inner.rstrip("\\"))
+    return f"'{inner}{chr(92) * last}'"
+
+
+def is_text(key: str) -> bool:
+    """Whether the value of a key is text, which is taken as it is."""
+    kind = key_types().get(key)
+    return kind is str or (isinstance(kind, types.UnionType) and str in typing.get_args(kind))
+
+
+@cache
+def key_types() -> dict[str, Any]:
+    """The type of every key that an override may set, groups included."""
+
+    def walk(schema: type, prefix: str) -> Iterator[tuple[str, Any]]:
+        for entry in fields(schema):
+            yield prefix + entry.name, entry.type
+            if isinstance(entry.type, type) and is_dataclass(entry.type):
+                yield from walk(entry.type, f"{prefix}{entry.name}.")
+
+    made_here = ("suite", "run", "expected")
+    return {key: kind for key, kind in walk(Experiment, "") if key.partition(".")[0] not in made_here}

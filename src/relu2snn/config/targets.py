@@ -1,0 +1,68 @@
+"""What each stage writes, and so locks: its folder, or less where jobs of one workflow write side by side in it."""
+
+from collections.abc import Callable
+
+from relu2snn.config.paths import Paths
+from relu2snn.config.schema import Experiment
+from relu2snn.config.sweeps import point_value
+
+
+def written(stage: str, config: Experiment, part: int | None) -> list[str]:
+    """The files and folders that a stage writes and that no other job may write meanwhile.
+
+    config: the stage's slice. part: the part that it runs; None for all of them.
+
+    Raises KeyError for an unknown stage.
+    """
+    paths = Paths.of(config)
+    if stage in _PARTS:
+        return _PARTS[stage](paths, config, part)
+    return [_WRITTEN[stage](paths, config)]
+
+
+def _prepared_parts(paths: Paths, config: Experiment, part: int | None) -> list[str]:
+    # After the parts of the test images, the calibration images.
+    parts = range(config.dataset.parts + 1) if part is None else [part]
+    return [f"{paths.dataset}/parts/{each}" for each in parts]
+
+
+def _phase2(paths: Paths, config: Experiment, part: int | None) -> list[str]:
+    if part is not None:
+        return [paths.part(part)]
+    # By hand: everything up to the gathered result.
+    bounds = [paths.phase1] if config.phase2.window == "certified" else []
+    return [*bounds, paths.phase2, *(paths.part(each) for each in range(config.dataset.parts))]
+
+
+_PARTS: dict[str, Callable[[Paths, Experiment, int | None], list[str]]] = {
+    "places365_part": _prepared_parts,
+    "pass_part": _prepared_parts,
+    "phase2": _phase2,
+}
+
+_WRITTEN: dict[str, Callable[[Paths, Experiment], str]] = {
+    "data": lambda paths, config: paths.dataset,
+    "places365_sample": lambda paths, config: f"{paths.dataset}/train.tsv",
+    "places365_labels": lambda paths, config: f"{paths.dataset}/test.tsv",
+    "places365_image": lambda paths, config: paths.container,
+    "places365_weights": lambda paths, config: paths.weights,
+    "pass_order": lambda paths, config: f"{paths.dataset}/order.tsv",
+    "photographs": lambda paths, config: f"{paths.dataset}/source.json",
+    "train": lambda paths, config: paths.train,
+    "weights": lambda paths, config: paths.weights,
+    "phase1": lambda paths, config: paths.phase1,
+    "bounds": lambda paths, config: paths.phase1,
+    "convert": lambda paths, config: paths.phase2,
+    "gather": lambda paths, config: paths.phase2,
+    "figures": lambda paths, config: paths.figures,
+    "track": lambda paths, config: paths.tracked,
+    "provenance": lambda paths, config: paths.provenance,
+    "results": lambda paths, config: paths.results,
+    "report_results": lambda paths, config: paths.page("results"),
+    "report_sweeps": lambda paths, config: paths.page("sweeps"),
+    "report_runtimes": lambda paths, config: paths.page("runtimes"),
+    "sweep_point": lambda paths, config: paths.point(point_value(config)),
+    "sweep_gather": lambda paths, config: paths.sweep,
+    "track_sweep": lambda paths, config: paths.tracked_sweep,
+    "sweep_results": lambda paths, config: paths.sweeps,
+}

@@ -1,0 +1,85 @@
+"""Legal texts: what a name, a file's name, a path, an address or a sentence of the configuration may consist of.
+
+Names become folders, shell words, Snakemake's wildcards and keys in MLflow; paths may hold blanks, quotes and letters
+of every script, but nothing that Snakemake, a program's options or a terminal take for something else.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+# File systems take 255 bytes; results are first written under a longer, temporary name.
+_LONGEST_PART = 200
+_LONGEST_PATH = 1000
+_LONGEST_WORDS = 1000
+
+
+def text_problem(kind: str, text: str) -> str | None:
+    """What is wrong with `text` as a `kind`, or None: name, label (of a network), file, path, address, words."""
+    if not all(each.isprintable() for each in text):
+        return "holds a character that does not print; leave it out"
+    return _PROBLEMS[kind](text)
+
+
+def plain_path(text: str) -> str:
+    """`text` without "./", doubled and last slashes, which Snakemake would take for another path."""
+    if not text or "://" in text:
+        return text
+    path = str(PurePosixPath(text))
+    return path[1:] if path.startswith("//") else path
+
+
+def _name(text: str) -> str | None:
+    if re.fullmatch(r"\w[\w.+-]*", text) and len(text.encode()) <= _LONGEST_PART // 2:
+        return None
+    return f"must be at most {_LONGEST_PART // 2} letters, digits, '_', '-', '+' and '.', the first of them no sign"
+
+
+def _label(text: str) -> str | None:
+    # Keras' networks carry it, and TensorFlow knows no other letters.
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text) and len(text) <= _LONGEST_PART // 2:
+        return None
+    return f"must be at most {_LONGEST_PART // 2} ASCII letters, digits, '_', '-' and '.', the first of them no sign"
+
+
+def _file(text: str) -> str | None:
+    if "/" in text or text in ("", ".", ".."):
+        return "must be a file's name, without a folder"
+    return _path(text)
+
+
+def _path(text: str) -> str | None:
+    if not text:
+        return "must not be empty"
+    if text != text.strip():
+        return "must not begin or end with a blank"
+    if text[0] in "-~":
+        return f"must not begin with {text[0]!r}; write the whole path out"
+    if wrong := next((each for each in text if each in "{}$`\\"), None):
+        return f"must not hold {wrong}, which Snakemake or a shell may take for more than a letter"
+    if "://" in text:
+        return "must be a path of this machine, not an address"
+    longest = max(len(part.encode()) for part in text.split("/"))
+    if longest > _LONGEST_PART or len(text.encode()) > _LONGEST_PATH:
+        return f"is too long: at most {_LONGEST_PART} bytes between slashes, {_LONGEST_PATH} in all"
+    return None
+
+
+def _address(text: str) -> str | None:
+    if not text.strip():
+        return "must not be empty"
+    return "must not begin or end with a blank" if text != text.strip() else _words(text)
+
+
+def _words(text: str) -> str | None:
+    return f"is too long: at most {_LONGEST_WORDS} characters" if len(text) > _LONGEST_WORDS else None
+
+
+_PROBLEMS: dict[str, Callable[[str], str | None]] = {
+    "name": _name,
+    "label": _label,
+    "file": _file,
+    "path": _path,
+    "address": _address,
+    "words": _words,
+}

@@ -1,0 +1,1 @@
+"""Saved networks: Keras' files and HDF5, read where they can do no harm, and written whole."""

@@ -1,0 +1,82 @@
+"""How precisely a layer's spike times hold the values they stand for: a bound on rounding, known before any image.
+
+A value comes back from the time as `x_i = B + g_i (α D − ϑ_i) + Σ_j g_i J_ij x_j`, g_i = 1 / (α + Σ_j J_ij), and in it
+the bias b_i, as the difference of numbers of the size of the windows: the longer these are, the fewer digits are left.
+With A_i = g_i Σ_j |J_ij| (which is Σ_j |W_ij|), T_i = g_i (D + |ϑ_i|), n inputs, u the unit roundoff of the layer's
+precision, v = 2⁻⁵³ that of float64, in which the network is made and its offsets are computed, and inputs of at most X,
+to first order
+
+    |x_i − ReLU(b_i + Σ_j W_ij x_j)| ≤  4 u (B + T_i + (A_i + g_i) B)               ϑ and J as stored, the offset
+                                      + u (n + 8) A_i X                             the sum over the inputs
+                                      + 2 v (n + 4) (1 + A_i + g_i) (B + D + T_i)   ΣJ and S in ϑ, J, g; the events
+                                      + 2 v (n + 4) A_i² X                          the same, in the weights
+                                      + 4 v (1 + g_i) t_max                         windows as differences of times.
+
+Sums of n terms lose at most n u of the sum of their sizes in whatever order they are added (Higham, Accuracy and
+Stability of Numerical Algorithms, section 4.2). This is about one layer and its own inputs, as the certificate is. As a
+share of the layer's largest value it is the layer's `rounding`, and a run is exact only while that is below `LIMITS`.
+
+Measured on FC, LeNet5 and a VGG 16 of an eighth of the width, trained on real images, worst layer of each: in float64
+the bound is 4e−11 to 4e−10 at ζ = 0.5, 1e−8 to 1e−7 at 1e3, 1e−5 to 1e−4 at 1e6 and above 1 at 1e12, where the values
+that the whole network decodes differ from the ReLUs' by at most 2e−14, 1e−11, 1e−8 and 1e−2 of the layer's largest; in
+float32 it is 4e−4 to 2e−3 at ζ = 0.5, 2e−2 at 1e3 and above 7 at 1e6, where they differ by 1e−6, 1e−3 and 0.8.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from relu2snn.spiking.events import Floats
+
+LIMITS = {"float64": 1e-3, "float32": 0.05}
+"""The largest rounding, as a share of a layer's largest value, with which a run may be called exact, by precision.
+
+It is a bound, which true errors stay three orders below: a VGG16 of random weights whose images lie in [−200, 200] has
+one of 5e−5 where its values differ by 1e−10, and is exact; with windows of 1e12 maxima no network is.
+"""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The bound for the units of one layer: fixed + slope · X, for inputs of at most X.
+
+    fixed (units,) or a map (h, w, units); slope, and size A (units,); bias b as the thresholds hold it, shaped as
+    `fixed`; window B.
+    """
+
+    fixed: Floats
+    slope: Floats
+    size: Floats
+    bias: Floats
+    window: float
+
+    @classmethod
+    def of_layer(cls, layer: Any, size: Any, total: Any) -> "Rounding":
+        """The bound of a spiking layer with Σ|J| `size` and ΣJ `total` (units,), in float64, for α = 1."""
+        threshold, size, total = (np.asarray(each, np.float64) for each in (layer.threshold, size, total))
+        inputs = int(np.prod(layer.kernel.shape[:-1]))
+        unit, wide = (2.0**-53 if layer.compute_dtype == "float64" else 2.0**-24), 2.0**-53
+        before, window = layer.before, layer.window
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            gain = np.where(1 + total > 0, 1 / (1 + total), np.inf)
+            size = gain * size
+            level = gain * (before + np.abs(threshold))
+            fixed = (
+                4 * unit * (window + level + (size + gain) * window)
+                + 2 * wide * (inputs + 4) * (1 + size + gain) * (window + before + level)
+                + 4 * wide * (1 + gain) * layer.t_max
+            )
+            slope = unit * (inputs + 8) * size + 2 * wide * (inputs + 4) * size**2
+            bias = window + gain * (before - threshold)
+        return cls(fixed, slope, size, bias, window)
+
+    def absolute(self, largest: float) -> float:
+        """The largest error of a value of this layer, for inputs of at most `largest`."""
+        return float(np.max(self.fixed + self.slope * largest))
+
+    def relative(self, largest: float, peak: float) -> float:
+        """The same as a share of the layer's largest value `peak`; of what is summed where the layer is silent."""
+        summed = float(np.max(self.size * largest + np.abs(self.bias)))
+        share = self.absolute(largest) / (peak or summed or self.window)
+        return share if np.isfinite(share) else np.inf

@@ -1,0 +1,121 @@
+"""How a stage ends when it is told to, or when the workflow that has started it is gone: one line, nothing left behind.
+
+Ctrl-C, SIGTERM and SIGHUP end it with the status 128 + the signal's number, as shells have it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import NoReturn
+
+from relu2snn.processes import starter, watch
+from relu2snn.progress import unfinished
+
+# How long a stage may take to tidy up, in seconds, before it is ended as it stands.
+_PATIENCE = 5.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_REASONS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "ended by a signal (SIGTERM)",
+    signal.SIGHUP: "ended since its terminal was closed (SIGHUP)",
+}
+
+
+class Ended(KeyboardInterrupt):
+    """Raised wherever the main thread is when the stage has to end."""
+
+
+class _State:
+    stage = ""
+    running = False
+    reason = ""
+    status = 1
+    # TensorFlow's notices are sent nowhere while it starts; a line of ours is not.
+    stderr = 2
+
+
+def begin(stage: str | None = None) -> None:
+    """Heed signals and watch the workflow from now on, once; without `stage`, only in a stage's own program.
+
+    What takes long to import calls it first. Until `running`, the process ends at once: nothing has been written.
+    """
+    name = stage or _own_stage()
+    if not name or _State.stage:
+        return
+    _State.stage = name
+    _State.stderr = os.dup(2)
+    _hurry()
+    for number in _SIGNALS:
+        # What nohup or a shell's & has told to ignore stays ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _heed)
+    process = starter()
+    if process is not None:
+        pid = process.pid
+
+        def end() -> None:
+            _State.reason = f"ended, since the workflow that started it (process {pid}) is gone"
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, _heed)
+        watch(process, end)
+
+
+def running() -> None:
+    """From now on an end is an exception, `Ended`, so that files and locks are tidied up on its way."""
+    _State.running = True
+
+
+def leave() -> NoReturn:
+    """Say why, in one line, and end the process."""
+    line = "\n" if unfinished() else ""
+    line += f"relu2snn {_State.stage}: {_State.reason}; run it again to go on\n"
+    # The reader of a pipe may have been ended first.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(_State.stderr, line.encode())
+    os._exit(_State.status)
+
+
+def _heed(number: int, frame: FrameType | None) -> None:
+    _State.reason = _State.reason or _REASONS[signal.Signals(number)]
+    _State.status = 128 + number
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    if not _State.running:
+        leave()
+    raise Ended
+
+
+def _hurry() -> None:
+    """End the process some seconds after a signal, whatever the main thread does: a library may swallow the exception,
+    or not return, and then Python does not even call the handler.
+    """
+    ending, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        number = 0
+        # Other signals than ours come here, too.
+        while number not in _SIGNALS:
+            number = os.read(ending, 1)[0]
+        time.sleep(_PATIENCE)
+        _State.reason = _State.reason or _REASONS[signal.Signals(number)]
+        _State.status = 128 + number
+        leave()
+
+    threading.Thread(target=wait, name="hurry", daemon=True).start()
+
+
+def _own_stage() -> str:
+    """The stage that this program is; empty where stages are only imported."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    package, _, name = (spec.name if spec else "").rpartition(".")
+    return name if package == "relu2snn.stages" else ""

@@ -1,0 +1,157 @@
+"""The end of a workflow in which a job has failed: a table of what is finished, then the failed rows with their logs.
+
+Rules over all rows can't run then, so what they write is written here. Snakemake's jobs and graph come in as they are:
+nothing of it is imported, and little of it used.
+"""
+
+import atexit
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.config.selection import Selection
+from relu2snn.errors import UserError, machine_error, one_line
+from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, result_files, write_csv
+from relu2snn.stages import report_results, report_runtimes, report_sweeps
+
+# Snakemake's graph of jobs, and one of its jobs.
+Graph = Any
+Job = Any
+
+_TAIL = 4096
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a user has asked for: an experiment with overrides, or a sweep of it, and the last files that it makes."""
+
+    experiment: str
+    overrides: str
+    targets: tuple[str, ...]
+    sweep: str = ""
+
+    def __str__(self) -> str:
+        sweep = f", sweep {self.sweep}" if self.sweep else ""
+        return f"{self.experiment}{sweep}" + (f" ({self.overrides})" if self.overrides else "")
+
+
+def rows_of(selection: Selection) -> list[Row]:
+    """The rows of a call, and the sweeps of each."""
+    runs, sweeps = ([(each, Paths.of(each)) for each in chosen] for chosen in (selection.runs, selection.sweeps))
+    return [
+        *(
+            Row(each.name, " ".join(each.run.overrides), (paths.tracked, f"{paths.provenance}/config.yaml"))
+            for each, paths in runs
+        ),
+        *(
+            Row(each.name, " ".join(each.run.sweep_overrides), (paths.tracked_sweep,), each.sweep.name)
+            for each, paths in sweeps
+        ),
+    ]
+
+
+def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[Job]) -> None:
+    """Write tables and report pages over all that is finished; as this process ends, print the table and what failed.
+
+    graph, failed: `workflow.dag` and `workflow.scheduler.failed` in Snakemake's onerror.
+
+    Snakemake still has lines to print, so the last words are said after it. Never raises: the workflow has failed
+    already, and its own error must be seen.
+    """
+    config = selection.runs[0]
+    lines = [*_write(config), *failed_lines(rows_of(selection), graph, list(failed))]
+    atexit.register(_say, config, lines)
+
+
+def _say(config: Experiment, lines: Sequence[str]) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        print_table(collect(config.outputs, config.suite.name))
+    except (UserError, OSError):
+        print("Nothing is finished yet.")
+    sys.stdout.flush()
+    for line in lines:
+        print(line, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def _write(config: Experiment) -> Iterator[str]:
+    """Write what the rules over all rows would have written; yields a line for what could not be."""
+    outputs, suite = config.outputs, config.suite.name
+    paths = Paths(outputs, suite)
+    if not result_files(outputs, suite, "*/phase2/*/result.json"):
+        return
+
+    def results() -> None:
+        write_csv(paths.results, collect(outputs, suite))
+
+    def sweeps() -> None:
+        write_csv(paths.sweeps, collect_sweeps(outputs, suite), SWEEP_COLUMNS)
+
+    steps: list[Callable[[], None]] = [results, lambda: report_results.run(config, None)]
+    if result_files(outputs, suite, "*/sweep/*/*/result.json"):
+        steps += [sweeps, lambda: report_sweeps.run(config, None)]
+    steps.append(lambda: report_runtimes.run(config, None))
+    for step in steps:
+        try:
+            step()
+        except UserError as error:
+            yield f"relu2snn: {error}"
+        except Exception as error:
+            yield f"relu2snn: {paths.suite_folder}: {machine_error(error) or one_line(error)}"
+
+
+def failed_lines(rows: Sequence[Row], graph: Graph, failed: Sequence[Job]) -> Iterator[str]:
+    """A line for each row and job that has failed, and one for the rows that were not reached."""
+    makes = {str(file): job for job in graph.jobs for file in job.output}
+    needs = {row: _upstream(graph, [makes[file] for file in row.targets if file in makes]) for row in rows}
+    singles: list[Job] = sorted((each for job in failed for each in getattr(job, "jobs", [job])), key=_job)
+    lines: list[str] = []
+    named: set[Row] = set()
+    for job in singles:
+        hit = [row for row in rows if job in needs[row]]
+        # A sweep needs all that its experiment needs.
+        hit = [row for row in hit if not row.sweep] or hit
+        named |= {row for row in rows if job in needs[row]}
+        lines += [f"  {row}: {_job(job)}" for row in hit] or [f"  all rows: {_job(job)}"]
+    left = {job for job in graph.needrun_jobs() if job not in singles}
+    others = [str(row) for row in rows if row not in named and needs[row] & left]
+    if lines:
+        yield "relu2snn: failed rows:"
+        yield from lines
+    if others:
+        yield f"relu2snn: not finished: {'; '.join(others)}; the same call goes on with them"
+
+
+def _upstream(graph: Graph, jobs: Sequence[Job]) -> set[Job]:
+    found = set(jobs)
+    waiting = list(jobs)
+    while waiting:
+        more = set(graph.dependencies[waiting.pop()]) - found
+        found |= more
+        waiting += more
+    return found
+
+
+def _job(job: Job) -> str:
+    log = next((str(file) for file in job.log), None)
+    if log is None:
+        return f"rule {job.rule.name} failed"
+    reason = _reason(Path(log))
+    return f"rule {job.rule.name} failed, log {log}" + (f": {reason}" if reason else "")
+
+
+def _reason(log: Path) -> str:
+    """The last line that a stage has said why it ends with, or nothing."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line for line in lines if line.startswith("relu2snn ")]
+    return said[-1] if said else ""

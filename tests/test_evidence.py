@@ -1,0 +1,376 @@
+"""Evidence belongs to the run that computes it: whatever happens to the network, a run counts what it alone saw."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import conv_network, dense_network
+
+from relu2snn.mapping import measure, read, scale, to_spiking, verify
+from relu2snn.mapping.network import Network
+from relu2snn.spiking import (
+    SpikeRecorder,
+    SpikingRun,
+    membrane_potentials,
+    output_potentials,
+    perturb,
+    raster,
+    spike_histogram,
+    spike_times,
+    spiking_layers,
+)
+from relu2snn.spiking.noise import noise_state
+from relu2snn.spiking.simulation import Simulation
+
+LOW, HIGH = -1.0, 2.0
+COUNTS = ("spikes", "certified", "simulated", "early", "deviation", "rounding")
+
+
+def network_of(model: Any, zeta: float = -0.7, **options: Any) -> tuple[Any, Any, np.ndarray]:
+    """A ReLU network, its spiking network with windows far too short, and images."""
+    folded = scale(read(model, LOW, HIGH))
+    images = np.random.default_rng(0).uniform(LOW, HIGH, (24, *model.input_shape[1:]))
+    maxima = measure(folded, [images]).layer_maxima.tolist()
+    return model, to_spiking(folded, maxima, zeta=zeta, seed=3, **options), images
+
+
+@pytest.fixture(scope="module")
+def quiet() -> tuple[Any, Any, np.ndarray]:
+    return network_of(conv_network(3, "after"))
+
+
+@pytest.fixture(scope="module")
+def noisy() -> tuple[Any, Any, np.ndarray]:
+    return network_of(conv_network(3, "after"), zeta=-0.5, noise=0.02, alpha_noise=0.02)
+
+
+def state(run: SpikingRun) -> dict[str, Any]:
+    return {name: getattr(run, name).tolist() for name in COUNTS} | {"images": run.images, "exact": run.exact}
+
+
+def alone(spiking: Any, batches: list[np.ndarray], part: int = 0) -> tuple[list[np.ndarray], dict[str, Any]]:
+    run = SpikingRun(spiking, part)
+    return [run.logits(batch) for batch in batches], state(run)
+
+
+OTHERS: dict[str, Callable[[Any, Any, np.ndarray], Any]] = {
+    "spike_times": lambda _, spiking, images: spike_times(spiking, images[:5]),
+    "spike_times, every event": lambda _, spiking, images: spike_times(spiking, images[:5], certify=False),
+    "another run": lambda _, spiking, images: SpikingRun(spiking).logits(images[:7]),
+    "another run, every event": lambda _, spiking, images: SpikingRun(spiking, certify=False).logits(images[:3]),
+    "predict": lambda _, spiking, images: spiking.predict(images[:6], verbose=0),
+    "call": lambda _, spiking, images: spiking(images[:2]),
+    "verify": lambda model, spiking, images: verify(model, spiking, images[:4]),
+    "raster": lambda _, spiking, images: raster(spiking, images[0]),
+    "recorder": lambda _, spiking, images: SpikeRecorder(spiking).leads(images[:3]),
+    "histogram": lambda _, spiking, images: spike_histogram(spiking, [images[:3]], spiking_layers(spiking)[0].name),
+    "potentials": lambda _, spiking, images: membrane_potentials(spiking, images[0], spiking_layers(spiking)[1].name),
+    "output": lambda _, spiking, images: output_potentials(spiking, images[0]),
+    "perturb": lambda _, spiking, images: perturb(spiking, 99, 0.3),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("which", ["quiet", "noisy"])
+def test_what_happens_between_batches_changes_nothing_of_a_run(which: str, other: str, request: Any) -> None:
+    model, spiking, images = request.getfixturevalue(which)
+    perturb(spiking, 3, 0.02 if which == "noisy" else 0.0)
+    batches = [images[:10], images[10:14], images[14:]]
+    logits, expected = alone(spiking, batches, part=2)
+    assert sum(expected["early"]) > 20
+    run = SpikingRun(spiking, part=2)
+    for batch, wanted in zip(batches, logits, strict=True):
+        OTHERS[other](model, spiking, images)
+        np.testing.assert_array_equal(run.logits(batch), wanted)
+    OTHERS[other](model, spiking, images)
+    assert state(run) == expected
+
+
+def test_a_perturbation_takes_effect_at_the_next_start() -> None:
+    _, spiking, images = network_of(dense_network(1, "after"), noise=0.01, alpha_noise=0.05)
+    run = SpikingRun(spiking)
+    first = run.logits(images)
+    perturb(spiking, 8, 0.05)
+    run.start()
+    second = run.logits(images)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(second, SpikingRun(spiking).logits(images))
+
+
+@pytest.mark.parametrize("name", ["kernel", "threshold", "drive"])
+def test_weights_changed_under_a_run_are_those_of_the_next_start(name: str) -> None:
+    _, spiking, images = network_of(dense_network(1, "after"))
+    run = SpikingRun(spiking)
+    first = run.logits(images[:5])
+    for layer in [spiking_layers(spiking)[0], spiking.layers[-1]]:
+        for weight in layer.weights:
+            if weight.name == name:
+                weight.assign(np.asarray(weight) * 1.1)
+    np.testing.assert_array_equal(run.logits(images[:5]), first)
+    run.start()
+    assert not np.array_equal(run.logits(images[:5]), first)
+    np.testing.assert_array_equal(run.logits(images[:5]), SpikingRun(spiking).logits(images[:5]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_interleaved_runs_give_what_each_gives_alone(noisy: Any, data: st.DataObject) -> None:
+    """Any number of runs of one network, in any order, with starts anew between."""
+    _, spiking, images = noisy
+    perturb(spiking, 3, 0.02)
+    count = data.draw(st.integers(2, 4))
+    runs = [SpikingRun(spiking, part, certify=part != 3) for part in range(count)]
+    fed: list[list[np.ndarray]] = [[] for _ in runs]
+    found: list[list[np.ndarray]] = [[] for _ in runs]
+    for _ in range(data.draw(st.integers(3, 9))):
+        which = data.draw(st.integers(0, count - 1))
+        if data.draw(st.integers(0, 5)) == 0:
+            runs[which].start(which)
+            fed[which], found[which] = [], []
+            continue
+        start = data.draw(st.integers(0, 20))
+        batch = images[start : start + data.draw(st.integers(1, 4))]
+        fed[which].append(batch)
+        found[which].append(runs[which].logits(batch))
+    for part, run in enumerate(runs):
+        again = SpikingRun(spiking, part, certify=part != 3)
+        for batch, logits in zip(fed[part], found[part], strict=True):
+            np.testing.assert_array_equal(again.logits(batch), logits)
+        assert state(run) == state(again)
+
+
+@pytest.mark.parametrize("which", ["quiet", "noisy"])
+def test_runs_in_threads_give_what_each_gives_alone(which: str, request: Any) -> None:
+    _, spiking, images = request.getfixturevalue(which)
+    perturb(spiking, 3, 0.02 if which == "noisy" else 0.0)
+    batches = [images[k : k + 4] for k in range(0, 24, 4)]
+    expected = [alone(spiking, batches, part) for part in range(4)]
+    found: dict[int, Any] = {}
+    ready = threading.Barrier(4)
+
+    def work(part: int) -> None:
+        ready.wait()
+        try:
+            found[part] = alone(spiking, batches, part)
+        except Exception as error:  # what a thread raises is lost otherwise
+            found[part] = error
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for part, (logits, counts) in enumerate(expected):
+        assert not isinstance(found[part], Exception), found[part]
+        np.testing.assert_array_equal(np.concatenate(found[part][0]), np.concatenate(logits))
+        assert found[part][1] == counts
+
+
+def test_verify_in_three_threads_on_one_model(quiet: Any) -> None:
+    model, spiking, images = quiet
+    expected = verify(model, spiking, images, batch=7)
+    assert sum(expected.early_spikes.values()) > 100
+    found: list[Any] = []
+
+    def work() -> None:
+        try:
+            found.append(verify(model, spiking, images, batch=7))
+        except Exception as error:  # what a thread raises is lost otherwise
+            found.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 3
+
+
+def test_one_run_fed_by_several_threads_counts_every_image(quiet: Any) -> None:
+    _, spiking, images = quiet
+    run = SpikingRun(spiking)
+    threads = [threading.Thread(target=run.logits, args=(images[k : k + 3],)) for k in range(0, 24, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert state(run) == alone(spiking, [images[k : k + 3] for k in range(0, 24, 3)])[1]
+
+
+def test_no_layer_holds_anything_of_a_run(quiet: Any) -> None:
+    """The attributes of every layer are the same objects before and after runs of every kind."""
+    model, spiking, images = quiet
+    kept = [{key: id(value) for key, value in vars(layer).items()} for layer in spiking.layers]
+    for other in OTHERS.values():
+        if other is not OTHERS["perturb"]:
+            other(model, spiking, images)
+    assert [{key: id(value) for key, value in vars(layer).items()} for layer in spiking.layers] == kept
+
+
+def test_the_noise_of_a_run_is_its_own_and_that_of_a_plain_call_goes_on(noisy: Any) -> None:
+    _, spiking, images = noisy
+    perturb(spiking, 3, 0.02)
+    generators = [layer.generator for layer in spiking.layers if getattr(layer, "generator", None)]
+    before = [np.asarray(generator.state).tolist() for generator in generators]
+    first = SpikingRun(spiking).logits(images)
+    np.testing.assert_array_equal(SpikingRun(spiking).logits(images), first)
+    spike_times(spiking, images)
+    assert [np.asarray(generator.state).tolist() for generator in generators] == before
+    # A plain call of the network is a Keras layer of noise: it draws anew each time, the first time what a run draws.
+    np.testing.assert_allclose(np.asarray(spiking(images)), first, rtol=1e-9)
+    assert not np.array_equal(np.asarray(spiking(images)), np.asarray(spiking(images)))
+
+
+def test_noise_is_what_keras_draws_from_the_same_state() -> None:
+    """Results with noise stay those of earlier versions, whose layers had generators of Keras' own."""
+    _, spiking, images = network_of(dense_network(0), zeta=0.5, noise=0.01)
+    layer = next(layer for layer in spiking.layers if getattr(layer, "noise", 0))
+    generator = keras.random.SeedGenerator(0)
+    generator.state.assign(noise_state(layer.seed, 5))
+    simulation = Simulation(spiking, part=5, keep=[layer.name])
+    for batch in (images[:9], images[9:]):
+        drawn = np.asarray(keras.random.normal(batch.shape, stddev=0.01, dtype="float64", seed=generator))
+        expected = np.minimum((batch - LOW) / (HIGH - LOW) - drawn, 1.0)
+        np.testing.assert_allclose(simulation(batch).leads[layer.name], expected, rtol=0, atol=1e-14)
+
+
+def test_blocks_are_learnt_by_each_run_for_itself() -> None:
+    """A run that has tried blocks on easy images does not hand that to a run on hard ones."""
+    _, spiking, images = network_of(conv_network(3, "after"), zeta=3.0)
+    expected = state_of_hard(spiking, images)
+    easy = SpikingRun(spiking)
+    for _ in range(3):
+        easy.logits(np.full_like(images, LOW))
+    assert state_of_hard(spiking, images) == expected
+    easy.start()
+    easy.logits(images)
+    assert state(easy) == expected
+
+
+def state_of_hard(spiking: Any, images: np.ndarray) -> dict[str, Any]:
+    run = SpikingRun(spiking)
+    run.logits(images)
+    return state(run)
+
+
+# What a run may call exact.
+
+
+def exactness(spiking: Any, images: np.ndarray) -> tuple[bool, list[str]]:
+    run = SpikingRun(spiking)
+    run.logits(images)
+    assert run.exact == (not run.reasons)
+    return run.exact, list(run.reasons)
+
+
+def scaled(model: Any) -> tuple[Network, list[float], np.ndarray]:
+    folded = scale(read(model, LOW, HIGH))
+    images = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
+    return folded, measure(folded, [images]).layer_maxima.tolist(), images
+
+
+@pytest.mark.parametrize("model", [dense_network(1, "after"), conv_network(3, "after")], ids=["dense", "conv"])
+def test_a_run_says_why_it_is_not_exact(model: Any) -> None:
+    folded, maxima, x = scaled(model)
+    good = to_spiking(folded, maxima, zeta=60.0)
+    assert exactness(good, x) == (True, [])
+    run = SpikingRun(good)
+    assert (run.exact, list(run.reasons)) == (False, ["images"])
+    assert run.logits(x[:0]).shape == (0, 4)
+    assert not run.exact
+    assert exactness(to_spiking(folded, maxima, zeta=-0.8), x) == (False, ["early"])
+    assert exactness(to_spiking(folded, maxima, zeta=60.0, noise=1e-9), x)[1] == ["noise"]
+    assert exactness(to_spiking(folded, maxima, zeta=60.0, alpha_noise=1e-9), x)[1] == ["noise"]
+    assert exactness(to_spiking(folded, maxima, zeta=1e12), x) == (False, ["rounding"])
+    assert exactness(to_spiking(folded, [1e12 * each for each in maxima]), x) == (False, ["rounding"])
+    for outside in (x.max() * 2, -5.0):
+        other = x.copy()
+        other[3].flat[0] = outside
+        exact, why = exactness(good, other)
+        assert not exact
+        assert "outside" in why
+    edge = x.copy()
+    edge[0].flat[0] = HIGH * (1 + 1e-15)
+    assert exactness(good, edge) == (True, [])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("model", [dense_network(1, "after"), conv_network(3, "after")], ids=["dense", "conv"])
+def test_the_stated_rounding_bounds_the_true_one_for_windows_of_every_length(model: Any, precision: str) -> None:
+    """Values of every layer against the ReLU of the layer's own inputs, computed in extended precision."""
+    folded, maxima, x = scaled(model)
+    verdicts = []
+    for zeta in (0.5, 60.0, 1e3, 1e6, 1e9, 1e12, 1e15):
+        spiking = to_spiking(folded, maxima, zeta=zeta, precision=precision)
+        run, recorder = SpikingRun(spiking), SpikeRecorder(spiking)
+        run.logits(x)
+        if run.early.any():
+            assert zeta == 0.5
+            continue
+        dense = [node for node in folded.hidden() if node.kernel.ndim == 2]
+        leads = recorder.leads(x)
+        names = list(leads)
+        for node in dense:
+            before = leads[names[names.index(node.name) - 1]]
+            if before.ndim > 2:
+                continue
+            inputs = before.astype(np.longdouble)
+            exact = np.maximum(inputs @ node.kernel.astype(np.longdouble) + node.bias, 0)
+            error = float(np.abs(leads[node.name] - exact).max())
+            place = run.layers.index(node.name)
+            assert error <= run.rounding[place] * leads[node.name].max(), (zeta, node.name)
+        verdicts.append(run.exact)
+    assert verdicts[0]
+    assert not any(verdicts[-3:])
+    assert verdicts == sorted(verdicts, reverse=True)
+
+
+@pytest.mark.parametrize("zeta", [1e308, np.inf, np.nan, 1e17])
+def test_windows_that_numbers_cannot_hold_are_refused_by_name(zeta: float) -> None:
+    folded, maxima, _ = scaled(dense_network(1, "after"))
+    with pytest.raises(ValueError, match=r"zeta=(1e\+308|inf|nan|1e\+17)"):
+        to_spiking(folded, [1.0, 1e-20] if zeta == 1e17 else [1e3 * each for each in maxima], zeta=zeta)
+
+
+def test_weights_that_overflow_in_float32_are_refused_by_name() -> None:
+    folded, maxima, _ = scaled(dense_network(1))
+    name = folded.hidden()[0].name
+    with pytest.raises(ValueError, match=rf"layer '{name}': threshold has numbers that are not finite in float32"):
+        to_spiking(folded, maxima, zeta=1e39, precision="float32")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_named(value: float) -> None:
+    folded, maxima, x = scaled(dense_network(1))
+    spiking = to_spiking(folded, maxima, zeta=60.0)
+    run = SpikingRun(spiking)
+    run.logits(x[:6])
+    broken = x[6:].copy()
+    broken[2, 5] = value
+    with pytest.raises(ValueError, match=rf"image 8 is {value} at \(5,\)"):
+        run.logits(broken)
+    with pytest.raises(ValueError, match=rf"image 2 is {value} at \(5,\)"):
+        spike_times(spiking, broken)
+    assert run.images == 6
+    for layer in (spiking_layers(spiking)[1], spiking.layers[-1]):
+        for weight in layer.weights:
+            good = np.asarray(weight)
+            bad = good.copy()
+            bad.flat[-1] = value
+            weight.assign(bad)
+            with pytest.raises(ValueError, match=rf"layer '{layer.name}': weight '{weight.name}' is {value} at "):
+                SpikingRun(spiking)
+            weight.assign(good)
+    assert SpikingRun(spiking).logits(x).shape == (20, 4)
+
+
+def test_a_model_that_is_no_spiking_network_is_refused() -> None:
+    model = dense_network(0)
+    for function in (SpikingRun, lambda each: spike_times(each, np.zeros((1, 12)))):
+        with pytest.raises(ValueError, match="is not a spiking network: it needs one SpikeEncoder layer"):
+            function(model)
