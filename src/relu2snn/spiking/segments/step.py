@@ -31,7 +31,7 @@ class Constants:
     """What the closed form and the chord need of a population, all (units,) but offset and floor, which may be maps.
 
     gain: of L x in the closed form, offset: B + (α D − ϑ) / (α + ΣJ). scale: of the negative part of L in the slack,
-    with a margin for rounding; floor and pull: below the lead floor + (pull − 1) L it is V(M) that counts. rounding: per
+    with a margin; floor and pull: below the lead floor + (pull − 1) L it is V(M) that counts. rounding: per
     unit of the largest input, what rounding can add to the closed form. missing: Σ J⁻ / (α + ΣJ), of all inputs.
     """
 
