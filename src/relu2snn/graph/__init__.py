@@ -1,0 +1,1 @@
+"""The network between frameworks: segments and extrema on spike-coded tensors, in plain numpy."""

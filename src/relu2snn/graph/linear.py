@@ -1,0 +1,308 @@
+"""Linear maps between spike-coded tensors: what a segment is made of, whatever layers it came from."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu2snn.graph.geometry import Indices, Margin, Shape, Window, positions
+
+Array = NDArray[np.float64]
+
+
+class Ops(Protocol):
+    """What a backend computes with; tensors are (batch, *shape)."""
+
+    def constant(self, values: Array) -> Any:
+        """The backend's tensor of `values`."""
+
+    def matmul(self, x: Any, kernel: Array) -> Any:
+        """x (…, inputs) times kernel (inputs, units)."""
+
+    def conv(self, x: Any, kernel: Array, window: Window, groups: int) -> Any:
+        """x (batch, *sides, channels) with kernel (*sizes, channels / groups, filters); margins are zeros."""
+
+    def reshape(self, x: Any, shape: Shape) -> Any:
+        """Each image of x to `shape`, row by row."""
+
+    def take(self, x: Any, index: Indices, shape: Shape) -> Any:
+        """Each image of x to `shape`: the elements `index` of it, row by row; 0 where that is −1."""
+
+
+class LinearMap(ABC):
+    """A linear map L from tensors of shape `inputs` to tensors of shape `outputs`, both without the batch."""
+
+    inputs: Shape
+    outputs: Shape
+
+    @abstractmethod
+    def apply(self, x: Any, ops: Ops) -> Any:
+        """L x, for x (batch, *inputs)."""
+
+    @abstractmethod
+    def part(self, sign: int) -> "LinearMap | None":
+        """A map whose entries are at least max(sign L_ij, 0), equal to them where that is cheap; None for no entries.
+
+        Of x ≥ 0 it gives an upper bound of Σ_j max(sign L_ij, 0) x_j.
+        """
+
+    @abstractmethod
+    def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
+        """`weights` (n, units) on `elements` (n,) of L x, as weights on elements of x: the transposed map.
+
+        Elements are counted row by row; none comes twice in the result.
+        """
+
+    def after(self, first: "LinearMap") -> "LinearMap | None":
+        """This map of what `first` gives as one map no larger than the two; None where there is none."""
+        return None
+
+    def plus(self, other: "LinearMap") -> "LinearMap | None":
+        """The sum of both as one map of this kind; None where there is none."""
+        return None
+
+    def is_nonnegative(self) -> bool:
+        """Whether no entry is below 0, as far as that is seen without much work."""
+        return False
+
+    @abstractmethod
+    def scaled(self, inputs: Array, outputs: Array) -> "LinearMap":
+        """diag(outputs) L diag(inputs); each (channels,) or the whole shape."""
+
+    def synapses(self, position: int) -> tuple[Indices, Array]:
+        """The elements (n,) of x that the neurons at a position of the output see, and L there, (n, channels)."""
+        channels = self.outputs[-1]
+        return self.pull(np.arange(channels) + position * channels, np.eye(channels))
+
+    def sums(self, ops: Ops) -> Array:
+        """S_i = Σ_j L_ij per channel, (channels,): the largest over positions.
+
+        Positions with less are filled up by synapses at lead 0, which change no value.
+        """
+        return _per_channel(self.apply(np.ones((1, *self.inputs)), ops), self.outputs)
+
+    def magnitudes(self, sign: int, ops: Ops) -> Array:
+        """At least Σ_j max(sign L_ij, 0) per channel, (channels,): the largest over positions."""
+        part = self.part(sign)
+        if part is None:
+            return np.zeros(self.outputs[-1])
+        return _per_channel(part.apply(np.ones((1, *self.inputs)), ops), self.outputs)
+
+
+class Selection(LinearMap):
+    """Every element of the output is one of the input, or 0: (L x)_i = x[index_i], index −1 for 0.
+
+    Padding, cropping, up-sampling, permuting, flattening, repeating, and a tensor's place in a concatenation.
+    """
+
+    def __init__(self, inputs: Shape, outputs: Shape, index: Indices | None = None) -> None:
+        """index: (*outputs) into the elements of the input; None only changes the shape."""
+        self.inputs, self.outputs = inputs, outputs
+        self.index = None if index is None else np.array(index, np.int64).reshape(-1)
+
+    def apply(self, x: Any, ops: Ops) -> Any:
+        if self.index is None:
+            return ops.reshape(x, self.outputs)
+        return ops.take(x, self.index, self.outputs)
+
+    def part(self, sign: int) -> LinearMap | None:
+        return self if sign > 0 else None
+
+    def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
+        if self.index is None:
+            return elements, weights
+        found = self.index[elements]
+        return merged(found[found >= 0], weights[found >= 0])
+
+    def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
+        # One factor for each element of the output does for both.
+        whole = np.broadcast_to(inputs, self.inputs).ravel()
+        taken = whole if self.index is None else np.append(whole, 0.0)[self.index]
+        return chain(self, Diagonal(self.outputs, taken.reshape(self.outputs) * outputs))
+
+    def after(self, first: LinearMap) -> LinearMap | None:
+        if not isinstance(first, Selection):
+            return None
+        if isinstance(self, Shift) and isinstance(first, Shift) and not self.crops_padding_of(first):
+            return Shift(
+                first.inputs, tuple((a + c, b + d) for (a, b), (c, d) in zip(first.margins, self.margins, strict=True))
+            )
+        if self.index is None or first.index is None:
+            # A change of shape changes no order.
+            index = first.index if self.index is None else self.index
+            return Selection(first.inputs, self.outputs, index)
+        index = np.append(first.index, -1)[self.index]
+        return Selection(first.inputs, self.outputs, index)
+
+    def is_nonnegative(self) -> bool:
+        return True
+
+
+class Shift(Selection):
+    """Padding with zeros and cropping along every axis, channels too: margins (before, after), negative ones crop.
+
+    Along the channels it is a tensor's place in a concatenation, or a slice of it.
+    """
+
+    def __init__(self, inputs: Shape, margins: tuple[Margin, ...]) -> None:
+        self.margins = margins
+        outputs = tuple(side + before + after for side, (before, after) in zip(inputs, margins, strict=True))
+        if min(outputs) < 1:
+            raise ValueError(f"margins {margins} leave nothing of {inputs}")
+        kept = tuple(
+            slice(max(-before, 0), side - max(-after, 0)) for side, (before, after) in zip(inputs, margins, strict=True)
+        )
+        index = np.arange(math.prod(inputs)).reshape(inputs)[kept]
+        widths = [(max(before, 0), max(after, 0)) for before, after in margins]
+        super().__init__(inputs, outputs, np.pad(index, widths, constant_values=-1))
+
+    def crops_padding_of(self, first: "Shift") -> bool:
+        """Whether margins cannot be added up: cells that `first` cut off do not come back as they were."""
+        pairs = zip(first.margins, self.margins, strict=True)
+        return any(one < 0 < two for a, b in pairs for one, two in zip(a, b, strict=True))
+
+
+class Diagonal(LinearMap):
+    """(L x)_i = factor_i x_i, with factors (channels,) or of the whole shape."""
+
+    def __init__(self, shape: Shape, factors: Array) -> None:
+        self.inputs = self.outputs = shape
+        factors = np.asarray(factors, np.float64)
+        if factors.ndim > 1 and (factors == factors.reshape(-1, shape[-1])[0]).all():
+            factors = factors.reshape(-1, shape[-1])[0]
+        self.factors = np.broadcast_to(factors, shape[-1:]) if factors.ndim < 2 else factors
+
+    def apply(self, x: Any, ops: Ops) -> Any:
+        return x * ops.constant(self.factors)
+
+    def part(self, sign: int) -> LinearMap | None:
+        factors = np.maximum(sign * self.factors, 0)
+        return Diagonal(self.outputs, factors) if factors.any() else None
+
+    def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
+        factors = np.broadcast_to(self.factors, self.outputs).ravel()
+        return elements, weights * factors[elements, None]
+
+    def after(self, first: LinearMap) -> LinearMap | None:
+        return Diagonal(self.outputs, first.factors * self.factors) if isinstance(first, Diagonal) else None
+
+    def plus(self, other: LinearMap) -> LinearMap | None:
+        return Diagonal(self.outputs, self.factors + other.factors) if isinstance(other, Diagonal) else None
+
+    def is_nonnegative(self) -> bool:
+        return bool((self.factors >= 0).all())
+
+    def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
+        return Diagonal(self.outputs, self.factors * inputs * outputs)
+
+
+class Chain(LinearMap):
+    """One map after another, which no single kernel can be made of; `chain` makes it."""
+
+    def __init__(self, first: LinearMap, second: LinearMap) -> None:
+        if first.outputs != second.inputs:
+            raise ValueError(f"a map to {first.outputs} cannot be followed by one from {second.inputs}")
+        self.first, self.second = first, second
+        self.inputs, self.outputs = first.inputs, second.outputs
+
+    def apply(self, x: Any, ops: Ops) -> Any:
+        return self.second.apply(self.first.apply(x, ops), ops)
+
+    def part(self, sign: int) -> LinearMap | None:
+        """(A B)⁺ ≤ A⁺ B⁺ + A⁻ B⁻ and (A B)⁻ ≤ A⁺ B⁻ + A⁻ B⁺; equal where no entry is a sum of several products."""
+        found = None
+        for outer in (1, -1):
+            first, second = self.first.part(sign * outer), self.second.part(outer)
+            if first is not None and second is not None:
+                both = chain(first, second)
+                found = both if found is None else add(found, both)
+        return found
+
+    def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
+        return self.first.pull(*self.second.pull(elements, weights))
+
+    def is_nonnegative(self) -> bool:
+        return self.first.is_nonnegative() and self.second.is_nonnegative()
+
+    def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
+        one = np.ones(1)
+        return chain(self.first.scaled(inputs, one), self.second.scaled(one, outputs))
+
+
+class Sum(LinearMap):
+    """Several maps from the same tensor, added up: a tensor that reaches a layer by several ways."""
+
+    def __init__(self, *parts: LinearMap) -> None:
+        if len({(each.inputs, each.outputs) for each in parts}) != 1:
+            raise ValueError(f"maps between {[(each.inputs, each.outputs) for each in parts]} cannot be added")
+        self.parts = parts
+        self.inputs, self.outputs = parts[0].inputs, parts[0].outputs
+
+    def apply(self, x: Any, ops: Ops) -> Any:
+        return sum(each.apply(x, ops) for each in self.parts[1:]) + self.parts[0].apply(x, ops)
+
+    def part(self, sign: int) -> LinearMap | None:
+        """(A + B)⁺ ≤ A⁺ + B⁺."""
+        found = None
+        for each in self.parts:
+            part = each.part(sign)
+            if part is not None:
+                found = part if found is None else add(found, part)
+        return found
+
+    def pull(self, elements: Indices, weights: Array) -> tuple[Indices, Array]:
+        pulled = [each.pull(elements, weights) for each in self.parts]
+        return merged(np.concatenate([each for each, _ in pulled]), np.concatenate([each for _, each in pulled]))
+
+    def is_nonnegative(self) -> bool:
+        return all(each.is_nonnegative() for each in self.parts)
+
+    def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
+        return Sum(*(each.scaled(inputs, outputs) for each in self.parts))
+
+
+def chain(first: LinearMap, second: LinearMap) -> LinearMap:
+    """`second` after `first`, as one map where that is no larger than the two.
+
+    Raises ValueError when the shapes do not meet.
+    """
+    if first.outputs != second.inputs:
+        raise ValueError(f"a map to {first.outputs} cannot be followed by one from {second.inputs}")
+    joined = second.after(first)
+    if joined is not None:
+        return joined
+    one = np.ones(1)
+    if isinstance(first, Diagonal) and first.factors.ndim == 1 and not isinstance(second, Selection | Chain | Sum):
+        return second.scaled(first.factors, one)
+    if isinstance(second, Diagonal) and second.factors.ndim == 1 and not isinstance(first, Selection | Chain | Sum):
+        return first.scaled(one, second.factors)
+    if isinstance(first, Chain):
+        rest = chain(first.second, second)
+        return Chain(first.first, rest) if isinstance(rest, Chain) else chain(first.first, rest)
+    return Chain(first, second)
+
+
+def add(first: LinearMap, second: LinearMap) -> LinearMap:
+    """The sum of two maps from one tensor, as one map where they are alike."""
+    joined = first.plus(second)
+    if joined is not None:
+        return joined
+    parts = [part for each in (first, second) for part in (each.parts if isinstance(each, Sum) else (each,))]
+    return Sum(*parts)
+
+
+def merged(elements: Indices, weights: Array) -> tuple[Indices, Array]:
+    """Weights on the same element added up."""
+    unique, where = np.unique(elements, return_inverse=True)
+    if len(unique) == len(elements):
+        return elements, weights
+    total = np.zeros((len(unique), weights.shape[1]))
+    np.add.at(total, where.ravel(), weights)
+    return unique, total
+
+
+def _per_channel(values: Any, shape: Shape) -> Array:
+    found: Array = np.asarray(values, np.float64).reshape(positions(shape), shape[-1]).max(axis=0)
+    return found

@@ -1,0 +1,125 @@
+"""What a device has to offer for the passes of the simulation: TensorFlow's operations on linear maps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from relu2snn.graph.geometry import Indices, Shape, Window, same_margins
+from relu2snn.graph.linear import LinearMap
+
+Array = NDArray[np.float64]
+
+
+class TensorFlowOps:
+    """The operations of `relu2snn.graph.linear.Ops` on tensors (batch, *shape) of one type.
+
+    Constants become tensors once, so that compiled steps share them instead of holding copies.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = tf.as_dtype(dtype)
+        self._constants: dict[tuple[int, Any], tuple[Any, tf.Tensor]] = {}
+
+    def constant(self, values: Any, dtype: Any = None) -> tf.Tensor:
+        wanted = dtype or self.dtype
+        key = id(values), wanted
+        if key not in self._constants:
+            with tf.init_scope():
+                # The array is kept, too, so that no other one takes its id.
+                self._constants[key] = values, tf.constant(np.asarray(values), wanted)
+        return self._constants[key][1]
+
+    def matmul(self, x: Any, kernel: Array) -> Any:
+        return tf.matmul(x, self.constant(kernel))
+
+    def conv(self, x: Any, kernel: Array, window: Window, groups: int) -> Any:
+        rank = window.rank
+        if window.spread != (1,) * rank:
+            x = _spread(x, window)
+        before, after = window.margins, ((0, 0),) * rank
+        padding = "VALID"
+        if any(map(any, before)) and window.spread == (1,) * rank and _is_same(x.shape[1:-1], window):
+            padding, before = "SAME", after
+        if any(map(any, before)):
+            x = _padded(x, before)
+        filters = self.constant(kernel)
+        if groups == 1 or groups != x.shape[-1] or rank != 2 or len(set(window.strides)) > 1:
+            return _grouped(x, filters, window, groups, padding)
+        multiplier = kernel.shape[-1] // groups
+        filters = tf.reshape(filters, (*kernel.shape[:2], groups, multiplier))
+        if window.strides != (1, 1) and window.dilation != (1, 1):
+            return _grouped(x, self.constant(kernel), window, groups, padding)
+        return tf.nn.depthwise_conv2d(x, filters, (1, *window.strides, 1), padding, dilations=window.dilation)
+
+    def reshape(self, x: Any, shape: Shape) -> Any:
+        return tf.reshape(x, (-1, *shape))
+
+    def take(self, x: Any, index: Indices, shape: Shape) -> Any:
+        flat = tf.reshape(x, (-1, int(np.prod(x.shape[1:]))))
+        padded = tf.concat([flat, tf.zeros_like(flat[:, :1])], axis=1)
+        where = self.constant(index, tf.int64)
+        chosen = tf.gather(padded, tf.where(where < 0, tf.constant(flat.shape[1], tf.int64), where), axis=1)
+        return tf.reshape(chosen, (-1, *shape))
+
+    def extremum(self, x: Any, window: Window, minimum: NDArray[np.bool_]) -> Any:
+        """The largest under each place of a window, the smallest in channels where `minimum`; margins never win."""
+        sign = tf.constant(np.where(minimum, -1.0, 1.0), x.dtype)
+        x = x * sign
+        if any(map(any, window.margins)):
+            x = _padded(x, window.margins, x.dtype.min)
+        return _largest(x, window) * sign
+
+    def total(self, maps: Mapping[str, LinearMap], tensors: Mapping[str, Any]) -> Any:
+        """Σ_s L_s x_s."""
+        parts = [map_.apply(tensors[name], self) for name, map_ in maps.items()]
+        return tf.add_n(parts) if len(parts) > 1 else parts[0]
+
+
+def _spread(x: Any, window: Window) -> Any:
+    """The cells of x laid `spread` apart, with zeros between them."""
+    for axis, step in enumerate(window.spread, start=1):
+        if step == 1:
+            continue
+        x = tf.expand_dims(x, axis + 1)
+        x = tf.pad(x, [(0, step - 1) if each == axis + 1 else (0, 0) for each in range(x.shape.rank)])
+        shape = [*x.shape[1:axis], x.shape[axis] * step, *x.shape[axis + 2 :]]
+        x = tf.reshape(x, (-1, *shape))
+        x = x[(slice(None),) * axis + (slice(None, shape[axis - 1] - step + 1),)]
+    return x
+
+
+def _padded(x: Any, margins: Any, fill: Any = 0) -> Any:
+    wide = [(max(before, 0), max(after, 0)) for before, after in margins]
+    if any(map(any, wide)):
+        x = tf.pad(x, [(0, 0), *wide, (0, 0)], constant_values=fill)
+    cut = tuple(slice(max(-before, 0), -max(-after, 0) or None) for before, after in margins)
+    return x[(slice(None), *cut)]
+
+
+def _is_same(sides: Any, window: Window) -> bool:
+    return same_margins(sides, window) == window.margins
+
+
+def _grouped(x: Any, kernel: Any, window: Window, groups: int, padding: str) -> Any:
+    if groups == 1:
+        return tf.nn.convolution(x, kernel, window.strides, padding, dilations=window.dilation)
+    # TensorFlow's grouped convolutions are for GPUs only.
+    parts = zip(tf.split(x, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)
+    found = [tf.nn.convolution(a, b, window.strides, padding, dilations=window.dilation) for a, b in parts]
+    return tf.concat(found, axis=-1)
+
+
+def _largest(x: Any, window: Window) -> Any:
+    """A max pool of any rank, without margins: axis by axis, since TensorFlow's own is for float32 in rank 3."""
+    if window.rank == 2 and window.dilation == (1, 1):
+        return tf.nn.max_pool2d(x, window.sizes, window.strides, "VALID")
+    for axis, (size, stride, rate) in enumerate(
+        zip(window.sizes, window.strides, window.dilation, strict=True), start=1
+    ):
+        places = (x.shape[axis] - (size - 1) * rate - 1) // stride + 1
+        index = (np.arange(places) * stride)[:, None] + np.arange(size) * rate
+        x = tf.reduce_max(tf.gather(x, index, axis=axis), axis=axis + 1)
+    return x

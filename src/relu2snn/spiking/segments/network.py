@@ -1,0 +1,137 @@
+"""What a spiking network is: encoders, segments of neurons with their windows, extrema of spikes, read-outs.
+
+Between them flow *leads*, how long before the end of its window a neuron spiked, `t_max − t`: a lead of 0 is a spike at
+t_max, and the lead of a neuron that did not spike early is the value of its ReLU. Delays belong to edges: a tensor
+whose window ends before a segment's t_min is delayed until then, and its leads stay as they are.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu2snn.graph.geometry import Shape, Window
+from relu2snn.graph.linear import LinearMap
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Images as spike times: a pixel x in [low, high], brought to x' in [0, 1], spikes at t = 1 − x', in [0, 1]."""
+
+    name: str
+    shape: Shape
+    low: Array
+    high: Array
+
+    t_min, t_max = 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """dV/dt = α H(t − t_start) + Σ_j J_ij H(t − t_j): a spike where V first reaches ϑ_i, at t_max at the latest.
+
+    `name` is that of the tensor of their leads. J = gain · L with the segment's maps L; total Σ_j J_ij over all inputs,
+    clock inputs at lead 0 too, which are not among the maps; gain, total and drive α (channels,); threshold ϑ
+    (channels,) or a map of the segment's shape.
+    """
+
+    name: str
+    gain: Array
+    total: Array
+    threshold: Array
+    drive: Array
+
+
+@dataclass(frozen=True)
+class Firing:
+    """A segment: populations that integrate the same Σ_s L_s x_s from t_start on, in the window [t_min, t_max].
+
+    Every input's window has ended at t_min. `before` D = t_min − t_start is a duration, so is `window` B.
+    """
+
+    name: str
+    shape: Shape
+    maps: Mapping[str, LinearMap]
+    populations: tuple[Neurons, ...]
+    before: float
+    window: float
+    t_min: float
+
+    @property
+    def t_start(self) -> float:
+        return self.t_min - self.before
+
+    @property
+    def t_max(self) -> float:
+        return self.t_min + self.window
+
+
+@dataclass(frozen=True)
+class Earliest:
+    """The earliest spike of each pool, the latest in channels where `latest`, in a window that ends with the last."""
+
+    name: str
+    shape: Shape
+    tensors: tuple[str, ...]
+    window: Window
+    latest: NDArray[np.bool_]
+    t_min: float
+    t_max: float
+
+
+@dataclass(frozen=True)
+class Potential:
+    """Output neurons, which do not spike: V(t_min) = α D + Σ W x over the inputs that have arrived; α D = bias.
+
+    `activation` is what the user's network applies to them at the end.
+    """
+
+    name: str
+    shape: Shape
+    maps: Mapping[str, LinearMap]
+    bias: Array
+    before: float
+    t_min: float
+    activation: str
+
+
+SpikingNode = Encoder | Firing | Earliest | Potential
+
+
+@dataclass(frozen=True)
+class SpikingNetwork:
+    """Nodes in topological order. noise: standard deviation of the spike times; seed: of all that is drawn.
+
+    precision: "float64" or "float32", of the closed form and of the leads between segments.
+    """
+
+    nodes: tuple[SpikingNode, ...]
+    noise: float = 0.0
+    seed: int = 0
+    precision: str = "float64"
+
+    def __iter__(self) -> Iterator[SpikingNode]:
+        return iter(self.nodes)
+
+    @property
+    def firing(self) -> list[Firing]:
+        """The segments of spiking neurons, in order."""
+        return [node for node in self if isinstance(node, Firing)]
+
+    @property
+    def potentials(self) -> list[Potential]:
+        """The outputs, in the order of the user's model."""
+        return [node for node in self if isinstance(node, Potential)]
+
+    @property
+    def windows(self) -> dict[str, tuple[float, float]]:
+        """[t_min, t_max] of every segment, by name, in units of the input window."""
+        return {node.name: (node.t_min, node.t_max) for node in self.firing}
+
+    @property
+    def latency(self) -> float:
+        """When the last output is read, in units of the input window: the longest path."""
+        return max(node.t_min for node in self.potentials)
