@@ -17,7 +17,8 @@ import pytest
 from runs import drop_images
 from smoke_data import make
 
-from relu2snn.config import compose_experiment, compose_suite, from_slice, stage_slice
+from relu2snn.config import compose_experiment, compose_suite, from_slice
+from relu2snn.config.shaping import job_slice
 from relu2snn.config.workflow import publish_places
 from relu2snn.errors import UserError, machine_error
 
@@ -97,8 +98,8 @@ def call(number: int, folder: Path) -> None:
     suite, ours, sweep = ROWS[experiment]
     store = [f"tracking.uri=sqlite:///{folder}/outputs/mlflow.db", f"tracking.artifacts={folder}/outputs/mlartifacts"]
     whole = compose_experiment(experiment, compose_suite(suite), [*ours, *store, *overrides], sweep)
-    publish_places(whole)
-    importlib.import_module(f"relu2snn.stages.{stage}").run(from_slice(stage_slice(whole, stage)), part)
+    publish_places([whole])
+    importlib.import_module(f"relu2snn.stages.{stage}").run(from_slice(job_slice(whole, stage)), part)
 
 
 def inputs(folder: Path) -> None:
