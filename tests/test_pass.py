@@ -214,8 +214,12 @@ def test_both_rows_run_to_the_table_though_one_first_lacks_its_engine(tmp_path: 
     both = ["--config", "suite=smoke", "experiments=places365_vgg,pass_vgg"]
     run = snakemake(tmp_path, "--keep-going", *both, "overrides=container.engine=podman", path=str(broken))
     assert run.returncode != 0
-    (line,) = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("relu2snn ")]
-    assert "container.engine=podman: no engine answers (Cannot connect to Podman)" in line
+    lines = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("relu2snn ")]
+    assert [line.split(":")[0] for line in sorted(lines)] == [
+        "relu2snn places365_image",
+        "relu2snn places365_weights",
+    ]
+    assert all("container.engine=podman: no engine answers (Cannot connect to Podman)" in line for line in lines)
     assert "Traceback" not in run.stdout + run.stderr
     suite = tmp_path / "outputs" / "smoke"
     alone = json.loads((suite / "pass_vgg" / "phase2" / "base" / "result.json").read_text())
@@ -251,7 +255,7 @@ def test_both_rows_run_to_the_table_though_one_first_lacks_its_engine(tmp_path: 
     assert "Nothing to be done" in again.stdout + again.stderr
     images = {"places365_sample", "places365_labels", "places365_image", "places365_part"}
     changes = {
-        # Prepared images have a folder for what is not as before, and weights have theirs.
+        # Prepared images have a folder for what is not as before; weights, which do not depend on them, have theirs.
         "dataset.source.seed=1": images,
         "dataset.source.mean_bgr=[100,110,120]": images,
         "weights.prototxt=data/smoke/places365/deploy_vgg16_places365.prototxt": set(),

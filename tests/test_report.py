@@ -111,7 +111,10 @@ def test_the_table_holds_the_numbers_of_results_csv(report: Report, finished: Pa
         rows = list(csv.DictReader(file))
     shown = {row[0]: row for row in tables["published"][2:]}
     evidence = {row[0]: row for row in tables["evidence"][1:]}
-    made = " ".join(sorted(OVERRIDES.split(), key=lambda text: (not text.startswith("train"), text)))
+    config = paths(finished, "fmnist_fc").config
+    assert config
+    made = " ".join(config.run.overrides)
+    assert set(made.split()) == set(OVERRIDES.split())
     assert [row["overrides"] for row in rows] == [made] * 2
     assert set(shown) == set(evidence) == {f"{name} {made}" for name in NAMES}
     for row in rows:
