@@ -78,7 +78,8 @@ rule places365_image:
 
 rule places365_weights:
     input:
-        lambda wildcards: SELECTION.paths_at(PATHS.weights, wildcards).container,
+        # Not the image's own job, which belongs to a data set: weights may be those of several.
+        multiext(f"{PLACES365}/", "Dockerfile", "requirements.txt", "caffe.py"),
         lambda wildcards: named(
             SELECTION.at(PATHS.weights, wildcards), "weights.caffemodel"
         ),
@@ -95,7 +96,7 @@ rule places365_weights:
         "../environment.yml"
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=60,
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.weights, wildcards), "places365_weights"

@@ -257,7 +257,7 @@ def test_both_rows_run_to_the_table_though_one_first_lacks_its_engine(tmp_path: 
     assert "Nothing to be done" in again.stdout + again.stderr
     images = {"places365_sample", "places365_labels", "places365_image", "places365_part"}
     changes = {
-        # Prepared images have a folder for what is not as before, and weights have theirs.
+        # Prepared images have a folder for what is not as before; weights, which do not depend on them, have theirs.
         "dataset.source.seed=1": images,
         "dataset.source.mean_bgr=[100,110,120]": images,
         "weights.prototxt=data/smoke/places365/deploy_vgg16_places365.prototxt": set(),

@@ -68,5 +68,5 @@ def test_a_figure_is_shown_with_its_caption(visit: Visit) -> None:
     visit.picture("figure")
     figure.locator("[iconname=information-circle]").first.click()
     expect(page.get_by_text("The largest ReLU output X of each hidden layer over")).to_be_visible()
-    expect(page.get_by_text("data set fmnist, ζ = 0.5, train.epochs=2 dataset.parts=2")).to_be_visible()
+    expect(page.get_by_text("data set fmnist, ζ = 0.5, train.epochs=2 dataset.source.train_images=300")).to_be_visible()
     visit.picture("caption")

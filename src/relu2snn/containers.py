@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from relu2snn.errors import UserError, one_line
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipeline" / "places365"
@@ -37,6 +39,12 @@ def build(engine: str) -> str | None:
         return None
     require_engine(engine)
     name = image_name()
+    # Jobs that need it side by side build it once.
+    with FileLock(Path(tempfile.gettempdir(), f"{name.replace(':', '-')}-{os.getuid()}.lock")):
+        return _build(engine, name)
+
+
+def _build(engine: str, name: str) -> str:
     if subprocess.run([engine, "image", "inspect", name], capture_output=True, check=False).returncode == 0:
         return name
     with tempfile.TemporaryDirectory() as context:

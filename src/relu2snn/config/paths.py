@@ -66,7 +66,7 @@ class Paths:
 
     @property
     def container(self) -> str:
-        """The engine and image that read Caffe's files for a data set and its network."""
+        """The engine and image that read the photographs of a data set."""
         return f"{self.dataset}/container.json"
 
     @property
