@@ -143,7 +143,6 @@ def file_digest(key: str, path: str) -> str:
         raise UserError(f"{key}={path}: no such file; name one, or leave {key} out")
     status = file.stat()
     state = [status.st_size, status.st_mtime_ns, status.st_ino]
-    known = json.loads(os.environ.get(FILES_VARIABLE, "{}"))
     known = _known_files()
     if known.get(path, {}).get("state") != state:
         with file.open("rb") as opened:
