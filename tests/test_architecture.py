@@ -108,6 +108,22 @@ def test_the_workflow_reads_configs_and_data_sources_without_tensorflow() -> Non
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_public_name_means_the_same_whichever_modules_are_loaded() -> None:
+    """Loading a module of a function's name puts the module in the function's place."""
+    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in FILES]
+    code = f"""
+import importlib, types
+for name in {[name for name in modules if name.split(".")[1] in ("graph", "mapping", "spiking")]!r}:
+    importlib.import_module(name)
+for package in ("relu2snn", "relu2snn.mapping", "relu2snn.spiking"):
+    there = importlib.import_module(package)
+    for name in there.__all__:
+        assert not isinstance(getattr(there, name), types.ModuleType), f"{{package}}.{{name}} is a module"
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 def pins(path: Path, pattern: str) -> dict[str, str]:
     return {name.lower(): version for name, version in re.findall(pattern, path.read_text(), re.M)}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from test_read_keras import CHAINS, GRAPHS, LOW
-from test_scale import networks
+from test_scaling import networks
 
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, evaluate

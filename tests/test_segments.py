@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from oracle import spike_time
 from test_read_keras import CHAINS, GRAPHS, LOW
-from test_scale import networks
+from test_scaling import networks
 
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, Source, evaluate
 from relu2snn.mapping.published import to_spiking
-from relu2snn.mapping.scale import bounded_sums
+from relu2snn.mapping.scaling import bounded_sums
 from relu2snn.spiking.segments.simulate import Simulation
 
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.graph.nodes import Extremum, Network, Population, Readout, Segment, Source, made, used
-from relu2snn.mapping.scale import input_sums
+from relu2snn.mapping.scaling import input_sums
 from relu2snn.spiking.segments.network import Earliest, Encoder, Firing, Neurons, Potential, SpikingNetwork, SpikingNode
 
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ from test_read_keras import CHAINS, GRAPHS, LOW, build, randomise
 
 from relu2snn.graph.nodes import Network, evaluate
 from relu2snn.mapping.read_keras import read_keras
-from relu2snn.mapping.scale import bounded_sums, input_sums, scaled
+from relu2snn.mapping.scaling import bounded_sums, input_sums, scaled
 
 
 def networks() -> dict[str, Network]:
