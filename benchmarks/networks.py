@@ -12,8 +12,9 @@ from sklearn.datasets import load_sample_images
 
 from relu2snn.config import compose_experiment, compose_suite
 from relu2snn.datasets import read_idx
-from relu2snn.mapping import measure, read, scale, to_keras, to_spiking
+from relu2snn.mapping import bounded_sums, measure, read_keras, relu_model, to_spiking
 from relu2snn.networks.build import build
+from relu2snn.spiking import spiking_model
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED, ZETA = 0, 0.5
@@ -91,12 +92,13 @@ def prepare(name: str, folder: Path) -> None:
         if "random" not in name:
             _transplant(keras.saving.load_model(_TRAINED), model)
         calibration = test = _photographs(benchmark.batch, benchmark.side)
-    network = scale(read(model))
+    network = bounded_sums(read_keras(model))
+    scaled = relu_model(network)
     size = benchmark.batch
     parts = [calibration[start : start + size] for start in range(0, len(calibration), size)]
-    maxima = measure(network, parts).layer_maxima.tolist()
-    to_keras(network).save(folder / "scaled.keras")
-    to_spiking(network, maxima, ZETA).save(folder / "spiking.keras")
+    maxima = measure(scaled, parts).maxima
+    scaled.save(folder / "scaled.keras")
+    spiking_model(to_spiking(network, maxima, zeta=ZETA)).save(folder / "spiking.keras")
     np.save(folder / "images.npy", test)
 
 

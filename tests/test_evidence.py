@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import conv_network, dense_network
+from relu2snn.mapping.network import Network
 
 from relu2snn.mapping import measure, read, scale, to_spiking, verify
-from relu2snn.mapping.network import Network
 from relu2snn.spiking import (
     SpikeRecorder,
     SpikingRun,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from networks import conv_network, dense_network, randomise
+from relu2snn.mapping.network import Affine, Conv2D, Pool
 
 from relu2snn.mapping import (
     UnsupportedLayerError,
@@ -18,7 +19,6 @@ from relu2snn.mapping import (
     to_spiking,
     verify,
 )
-from relu2snn.mapping.network import Affine, Conv2D, Pool
 
 LOW, HIGH = -2.0, 3.0
 

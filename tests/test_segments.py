@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from oracle import spike_time
+from relu2snn.spiking.segments.simulate import Simulation
 from test_read_keras import CHAINS, GRAPHS, LOW
 from test_scaling import networks
 
@@ -13,7 +14,6 @@ from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, Source, evaluate
 from relu2snn.mapping.published import to_spiking
 from relu2snn.mapping.scaling import bounded_sums
-from relu2snn.spiking.segments.simulate import Simulation
 
 Array = NDArray[np.float64]
 NAMES = [*CHAINS, *(graph.__name__ for graph in GRAPHS)]

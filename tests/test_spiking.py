@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import conv_network, dense_network
+from relu2snn.mapping.network import Conv2D, Dense, Flatten, Network, Pool, ReLU
 
 from relu2snn.mapping import fold, logits_model, measure, read, scale, to_keras, to_spiking
-from relu2snn.mapping.network import Conv2D, Dense, Flatten, Network, Pool, ReLU
 from relu2snn.spiking import SpikingRun, latency, perturb, spike_times
 from relu2snn.spiking.events import simulate_dense
 

@@ -9,9 +9,9 @@ import numpy as np
 import oracle
 import pytest
 from networks import conv_network, dense_network
+from relu2snn.mapping.network import Conv2D
 
 from relu2snn.mapping import Network, compare_values, convert, measure, read, scale, to_keras, to_spiking
-from relu2snn.mapping.network import Conv2D
 from relu2snn.spiking import (
     EARLY,
     FORCED,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 # Importing the library registers its layers.
 import relu2snn.mapping  # noqa: F401
 from relu2snn.saved.keras_files import load_model
-from relu2snn.spiking import SpikingRun, spiking_layers
+from relu2snn.spiking import SpikingModel, SpikingRun
 
 
 class Classifier:
@@ -24,7 +24,7 @@ class Classifier:
 
     def __init__(self, model: keras.Model, mean: float, std: float, batch: int) -> None:
         self._model, self._mean, self._std, self._batch = model, mean, std, batch
-        self._run = SpikingRun(model) if spiking_layers(model) else None
+        self._run = SpikingRun(model) if isinstance(model, SpikingModel) else None
         self._plain = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
         # A server answers several requests at once, and a run counts its spikes.
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class Classifier:
     def _logits(self, pixels: NDArray[Any]) -> NDArray[Any]:
         images = (pixels.astype(np.float64) - self._mean) / self._std
         if self._run is not None:
-            return self._run.logits(images)
+            return np.asarray(self._run.logits(images))
         return np.asarray(self._plain(tf.constant(images, self._model.inputs[0].dtype)).numpy())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.graph.geometry import Indices, Shape, Window, receptive_fields
+from relu2snn.graph.geometry import Indices, Margin, Shape, Window, receptive_fields
 
 Array = NDArray[np.float64]
 
@@ -41,6 +41,14 @@ class NumpyOps:
     def take(self, x: Array, index: Indices, shape: Shape) -> Array:
         flat = np.concatenate([x.reshape(len(x), -1), np.zeros((len(x), 1))], axis=1)
         return np.asarray(flat[:, index].reshape(len(x), *shape))
+
+    def shift(self, x: Array, margins: tuple[Margin, ...]) -> Array:
+        kept = (
+            slice(max(-before, 0), side - max(-after, 0))
+            for side, (before, after) in zip(x.shape[1:], margins, strict=True)
+        )
+        widths = [(max(before, 0), max(after, 0)) for before, after in margins]
+        return np.pad(x[(slice(None), *kept)], [(0, 0), *widths])
 
     def extremum(self, x: Array, window: Window, minimum: Any) -> Array:
         """The largest under each place of a window, the smallest in channels where `minimum`; margins never win."""

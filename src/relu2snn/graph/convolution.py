@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from relu2snn.graph.geometry import Indices, Margin, Shape, Window, receptive_fields
-from relu2snn.graph.linear import Array, Diagonal, LinearMap, Ops, Shift, chain, merged
+from relu2snn.graph.linear import Array, Diagonal, LinearMap, Ops, Shift, chain, floats, merged
 
 
 class Convolution(LinearMap):
@@ -23,7 +23,7 @@ class Convolution(LinearMap):
         if kernel.shape[-2] * groups != inputs[-1] or kernel.shape[-1] % groups:
             raise ValueError(f"a kernel {kernel.shape} in {groups} groups does not fit {inputs[-1]} channels")
         self.inputs, self.window, self.groups = inputs, window, groups
-        self.kernel = np.asarray(kernel, np.float64)
+        self.kernel = floats(kernel)
         self.outputs = (*window.outputs(inputs[:-1]), kernel.shape[-1])
         # Kept, since backends know constants by their identity.
         self._matrix = self.kernel.reshape(kernel.shape[-2:]) if window.sizes == (1,) * window.rank else None
@@ -32,6 +32,10 @@ class Convolution(LinearMap):
         if self._matrix is not None and self.window == _pointwise(self.window.rank) and self.groups == 1:
             return ops.matmul(x, self._matrix)
         return ops.conv(x, self.kernel, self.window, self.groups)
+
+    def respond(self, x: Any, kernel: Any, ops: Ops) -> Any:
+        """What the map makes of x with another kernel of this one's shape."""
+        return ops.conv(x, kernel, self.window, self.groups)
 
     def part(self, sign: int) -> LinearMap | None:
         kernel = np.maximum(sign * self.kernel, 0)
@@ -89,6 +93,9 @@ class Convolution(LinearMap):
     def is_nonnegative(self) -> bool:
         return bool((self.kernel >= 0).all())
 
+    def terms(self) -> int:
+        return int(np.prod(self.kernel.shape[:-1]))
+
     def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
         before, after = np.asarray(inputs, np.float64), np.asarray(outputs, np.float64)
         if before.ndim < 2 and after.ndim < 2:
@@ -103,10 +110,14 @@ class Convolution(LinearMap):
 
     def sums(self, ops: Ops) -> Array:
         """S_i over the whole kernel, the same at the border, where the margin counts as inputs with x = 0."""
-        return np.asarray(self.kernel.reshape(-1, self.outputs[-1]).sum(axis=0))
+        return np.asarray(self.kernel.reshape(-1, self.outputs[-1]).sum(axis=0, dtype=np.float64))
 
     def magnitudes(self, sign: int, ops: Ops) -> Array:
-        return np.asarray(np.maximum(sign * self.kernel, 0).reshape(-1, self.outputs[-1]).sum(axis=0))
+        matrix, found = self.kernel.reshape(-1, self.outputs[-1]), np.zeros(self.outputs[-1])
+        # Large kernels take a gigabyte, and this would take two more.
+        for start in range(0, len(matrix), 4096):
+            found += np.maximum(sign * matrix[start : start + 4096], 0).sum(axis=0, dtype=np.float64)
+        return found
 
 
 def dense(inputs: Shape, kernel: Array) -> Convolution:

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,9 @@ class Ops(Protocol):
 
     def take(self, x: Any, index: Indices, shape: Shape) -> Any:
         """Each image of x to `shape`: the elements `index` of it, row by row; 0 where that is −1."""
+
+    def shift(self, x: Any, margins: tuple[Margin, ...]) -> Any:
+        """x with zeros around each image, or cells cut off where a margin is negative, along every axis."""
 
 
 class LinearMap(ABC):
@@ -67,6 +71,10 @@ class LinearMap(ABC):
         """Whether no entry is below 0, as far as that is seen without much work."""
         return False
 
+    def terms(self) -> int:
+        """At most how many numbers are added up, one after the other, for an element of the output."""
+        return 1
+
     @abstractmethod
     def scaled(self, inputs: Array, outputs: Array) -> "LinearMap":
         """diag(outputs) L diag(inputs); each (channels,) or the whole shape."""
@@ -100,7 +108,12 @@ class Selection(LinearMap):
     def __init__(self, inputs: Shape, outputs: Shape, index: Indices | None = None) -> None:
         """index: (*outputs) into the elements of the input; None only changes the shape."""
         self.inputs, self.outputs = inputs, outputs
-        self.index = None if index is None else np.array(index, np.int64).reshape(-1)
+        self._index = None if index is None else np.array(index, np.int64).reshape(-1)
+
+    @property
+    def index(self) -> Indices | None:
+        """(elements of the output,), row by row; None where all of them are those of the input in their order."""
+        return self._index
 
     def apply(self, x: Any, ops: Ops) -> Any:
         if self.index is None:
@@ -118,6 +131,8 @@ class Selection(LinearMap):
 
     def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
         # One factor for each element of the output does for both.
+        if (np.asarray(inputs) == 1).all():
+            return chain(self, Diagonal(self.outputs, np.broadcast_to(outputs, self.outputs)))
         whole = np.broadcast_to(inputs, self.inputs).ravel()
         taken = whole if self.index is None else np.append(whole, 0.0)[self.index]
         return chain(self, Diagonal(self.outputs, taken.reshape(self.outputs) * outputs))
@@ -151,12 +166,30 @@ class Shift(Selection):
         outputs = tuple(side + before + after for side, (before, after) in zip(inputs, margins, strict=True))
         if min(outputs) < 1:
             raise ValueError(f"margins {margins} leave nothing of {inputs}")
+        super().__init__(inputs, outputs)
+
+    @cached_property
+    def index(self) -> Indices:
         kept = tuple(
-            slice(max(-before, 0), side - max(-after, 0)) for side, (before, after) in zip(inputs, margins, strict=True)
+            slice(max(-before, 0), side - max(-after, 0))
+            for side, (before, after) in zip(self.inputs, self.margins, strict=True)
         )
-        index = np.arange(math.prod(inputs)).reshape(inputs)[kept]
-        widths = [(max(before, 0), max(after, 0)) for before, after in margins]
-        super().__init__(inputs, outputs, np.pad(index, widths, constant_values=-1))
+        index = np.arange(math.prod(self.inputs)).reshape(self.inputs)[kept]
+        widths = [(max(before, 0), max(after, 0)) for before, after in self.margins]
+        found: Indices = np.pad(index, widths, constant_values=-1).reshape(-1)
+        return found
+
+    def apply(self, x: Any, ops: Ops) -> Any:
+        return ops.shift(x, self.margins)
+
+    def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
+        if np.ndim(inputs) > 1 or np.ndim(outputs) > 1:
+            return super().scaled(inputs, outputs)
+        before, after = self.margins[-1]
+        factors = np.broadcast_to(inputs, self.inputs[-1:])[max(-before, 0) : self.inputs[-1] - max(-after, 0)]
+        # Of a channel that is padding any factor is right.
+        moved = np.pad(factors, (max(before, 0), max(after, 0)), constant_values=1.0)
+        return chain(self, Diagonal(self.outputs, moved * outputs))
 
     def crops_padding_of(self, first: "Shift") -> bool:
         """Whether margins cannot be added up: cells that `first` cut off do not come back as they were."""
@@ -169,7 +202,7 @@ class Diagonal(LinearMap):
 
     def __init__(self, shape: Shape, factors: Array) -> None:
         self.inputs = self.outputs = shape
-        factors = np.asarray(factors, np.float64)
+        factors = floats(factors)
         if factors.ndim > 1 and (factors == factors.reshape(-1, shape[-1])[0]).all():
             factors = factors.reshape(-1, shape[-1])[0]
         self.factors = np.broadcast_to(factors, shape[-1:]) if factors.ndim < 2 else factors
@@ -226,6 +259,9 @@ class Chain(LinearMap):
     def is_nonnegative(self) -> bool:
         return self.first.is_nonnegative() and self.second.is_nonnegative()
 
+    def terms(self) -> int:
+        return self.first.terms() + self.second.terms()
+
     def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
         one = np.ones(1)
         return chain(self.first.scaled(inputs, one), self.second.scaled(one, outputs))
@@ -259,6 +295,9 @@ class Sum(LinearMap):
     def is_nonnegative(self) -> bool:
         return all(each.is_nonnegative() for each in self.parts)
 
+    def terms(self) -> int:
+        return sum(each.terms() for each in self.parts)
+
     def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
         return Sum(*(each.scaled(inputs, outputs) for each in self.parts))
 
@@ -274,7 +313,10 @@ def chain(first: LinearMap, second: LinearMap) -> LinearMap:
     if joined is not None:
         return joined
     one = np.ones(1)
-    if isinstance(first, Diagonal) and first.factors.ndim == 1 and not isinstance(second, Selection | Chain | Sum):
+    for each, other in ((first, second), (second, first)):
+        if isinstance(each, Diagonal) and (each.factors == 1).all():
+            return other
+    if isinstance(first, Diagonal) and first.factors.ndim == 1 and not isinstance(second, Chain | Sum):
         return second.scaled(first.factors, one)
     if isinstance(second, Diagonal) and second.factors.ndim == 1 and not isinstance(first, Selection | Chain | Sum):
         return first.scaled(one, second.factors)
@@ -291,6 +333,12 @@ def add(first: LinearMap, second: LinearMap) -> LinearMap:
         return joined
     parts = [part for each in (first, second) for part in (each.parts if isinstance(each, Sum) else (each,))]
     return Sum(*parts)
+
+
+def floats(values: Any) -> Array:
+    """As float64, or float32 where the values are: those of a network in float32 are not held twice."""
+    found: Array = np.asarray(values)
+    return found if found.dtype == np.float32 else np.asarray(found, np.float64)
 
 
 def merged(elements: Indices, weights: Array) -> tuple[Indices, Array]:

@@ -29,11 +29,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Population:
-    """Neurons x = ReLU(sign z + offset); offset () or (channels,) or of z's shape. `name` is that of the tensor x."""
+    """Neurons x = ReLU(sign z + offset); offset () or (channels,) or of z's shape. `name` is that of the tensor x.
+
+    scale () or (channels,): x is that times the value in the network that this one was scaled from.
+    """
 
     name: str
     sign: int = 1
     offset: Array = field(default_factory=lambda: np.zeros(()))
+    scale: Array = field(default_factory=lambda: np.ones(()))
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,11 @@ class Network:
     @property
     def readouts(self) -> list[Readout]:
         return [node for node in self if isinstance(node, Readout)]
+
+    @property
+    def populations(self) -> dict[str, tuple[Segment, Population]]:
+        """Every population by name, in order, with its segment: what becomes a layer of spiking neurons."""
+        return {each.name: (node, each) for node in self.segments for each in node.populations}
 
     def _check(self, node: Node) -> None:
         if node.name in self.nodes:

@@ -1,30 +1,28 @@
-"""The mathematics of phase 1 and 2: read a Keras network, fold, scale, measure, convert."""
+"""The mathematics of phase 1 and 2: read a network, fold, scale, measure, convert; verify."""
 
 from relu2snn.mapping.api import convert
 from relu2snn.mapping.compare import compare_values
-from relu2snn.mapping.convert import to_spiking
-from relu2snn.mapping.fold import fold, input_sums, scale
 from relu2snn.mapping.measure import Measurement, measure, measure_bounds
-from relu2snn.mapping.network import Network, UnsupportedLayerError
-from relu2snn.mapping.read import read
+from relu2snn.mapping.original import logits_model
+from relu2snn.mapping.published import to_spiking
+from relu2snn.mapping.read_keras import UnsupportedLayerError, read_keras
+from relu2snn.mapping.relu_model import relu_model, relu_network, values_model
+from relu2snn.mapping.scaling import bounded_sums
 from relu2snn.mapping.verify import Verification, verify
-from relu2snn.mapping.write import logits_model, to_keras, values_model
 
 __all__ = [
     "Measurement",
-    "Network",
     "UnsupportedLayerError",
     "Verification",
+    "bounded_sums",
     "compare_values",
     "convert",
-    "fold",
-    "input_sums",
     "logits_model",
     "measure",
     "measure_bounds",
-    "read",
-    "scale",
-    "to_keras",
+    "read_keras",
+    "relu_model",
+    "relu_network",
     "to_spiking",
     "values_model",
     "verify",

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from relu2snn.mapping.network import Array
 from relu2snn.spiking.network import check_images
+
+Array = NDArray[np.float64]
 
 
 def batches(

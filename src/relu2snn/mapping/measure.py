@@ -1,57 +1,71 @@
 """Layer maxima, activity and predictions of a ReLU network in one streaming pass over images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from relu2snn.mapping.network import Array, Conv2D, Network, ReLU, Weighted
-from relu2snn.mapping.write import to_keras
+from relu2snn.graph.convolution import Convolution
+from relu2snn.graph.linear import Chain, LinearMap, Selection
+from relu2snn.graph.nodes import Segment
+from relu2snn.mapping.relu_layers import NodeLayer
+from relu2snn.mapping.relu_model import relu_network, values_model
+from relu2snn.spiking.backend import TensorFlowOps
+from relu2snn.spiking.mapped import layers_of
 from relu2snn.spiking.network import check_images
+
+Array = NDArray[np.float64]
 
 
 class Measurement:
     """What one pass over images found; memory is bounded by the batch, not by the number of images.
 
-    model: `to_keras(network)` if that is there already, so that large weights are not held twice.
+    model: what `relu_model` makes of a network.
 
-    Attributes: images, the number seen; layers, the names of the hidden layers; layer_maxima (layers,), the
-    largest ReLU output X^(n) of each; nonzero (layers,) and neurons (layers,), the outputs above zero and all
-    of them, per image and summed.
+    Attributes: images, the number seen; layers, the names of the hidden layers (of the network's populations);
+    layer_maxima (layers,), the largest ReLU output X of each; nonzero (layers,) and neurons (layers,), the outputs
+    above zero and all of them, per image and summed.
     """
 
-    def __init__(self, network: Network, model: keras.Model | None = None) -> None:
-        relus = [node for node in network if isinstance(node, ReLU)]
-        self.layers = [layer.name for layer in network.hidden()]
+    def __init__(self, model: keras.Model) -> None:
+        probe = keras.Model(model.inputs, {"outputs": model.outputs, "values": values_model(model).output})
+        populations = relu_network(model).populations
+        self.layers = list(populations)
         self.images = 0
-        self.layer_maxima: Array = np.zeros(len(relus))
-        self.nonzero = np.zeros(len(relus), np.int64)
-        self.neurons = np.array([int(np.prod(node.shape)) for node in relus], np.int64)
-        model = model or to_keras(network)
-        # By name, since of a list of one Keras gives the one.
-        taps = {node.name: model.get_layer(node.name).output for node in relus}
-        probe = keras.Model(model.inputs[0], {"logits": model.outputs[0], "values": taps})
+        self.layer_maxima: Array = np.zeros(len(self.layers))
+        self.nonzero = np.zeros(len(self.layers), np.int64)
+        self.neurons = np.array([int(np.prod(node.shape)) for node, _ in populations.values()], np.int64)
+        self._names = [tensor.name for tensor in model.inputs]
 
         @tf.function(reduce_retracing=True)
-        def step(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        def step(images: list[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
             found = probe(images, training=False)
-            values = [found["values"][name] for name in taps]
-            return found["logits"], [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
+            values = [found["values"][name] for name in self.layers]
+            return found["outputs"], [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
 
         self._step = step
 
-    def add(self, images: Array) -> Array:
-        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes).
+    def add(self, images: Any) -> Any:
+        """Take a batch of images (b, *shape) in, or of several inputs by name; returns the logits (b, classes).
 
-        Raises ValueError for a pixel that is not finite, naming the image by its number in this pass.
+        Of several outputs they are a list. Raises ValueError for a pixel that is not finite, naming the image by its
+        number in this pass.
         """
-        check_images(np.asarray(images), self.images)
-        logits, maxima, nonzero = self._step(tf.constant(images, tf.float64))
-        self.images += len(images)
+        check_images(images, self.images)
+        outputs, maxima, nonzero = self._step(in_order(images, self._names))
+        self.images += len(outputs[0])
         self.layer_maxima = np.maximum(self.layer_maxima, [float(value) for value in maxima])
         self.nonzero += np.array([int(value) for value in nonzero], np.int64)
-        return np.asarray(logits.numpy())
+        found = [np.asarray(each.numpy()) for each in outputs]
+        return found[0] if len(found) == 1 else found
+
+    @property
+    def maxima(self) -> dict[str, float]:
+        """The largest ReLU output of each hidden layer, by name."""
+        return dict(zip(self.layers, self.layer_maxima.tolist(), strict=True))
 
     @property
     def nonzero_fraction(self) -> Array:
@@ -61,52 +75,76 @@ class Measurement:
     @property
     def total_nonzero_fraction(self) -> float:
         """Share of ReLU outputs above zero over all hidden layers."""
-        return float(self.nonzero.sum() / (self.neurons.sum() * max(self.images, 1)))
+        return float(self.nonzero.sum() / max(self.neurons.sum() * max(self.images, 1), 1))
 
 
-def measure(network: Network, batches: Iterable[Array]) -> Measurement:
-    """One pass of a folded network over batches of images (b, h, w, c)."""
-    measurement = Measurement(network)
+def measure(model: keras.Model, batches: Iterable[Any]) -> Measurement:
+    """One pass of a model that `relu_model` has made over batches of images (b, *shape)."""
+    measurement = Measurement(model)
     for images in batches:
         measurement.add(images)
     return measurement
 
 
-def measure_bounds(network: Network, batches: Iterable[Array]) -> Array:
-    """The largest b_i + Σ_j W⁺_ij x_j of each hidden layer of a folded network, (layers,), in one pass over batches.
+def measure_bounds(model: keras.Model, batches: Iterable[Any]) -> dict[str, float]:
+    """The largest b_i + Σ_j W⁺_ij x_j of each hidden layer, by name, in one pass over batches.
 
-    Windows B^(n) = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method:
-    "Certificate").
-
-    Raises ValueError for a pixel that is not finite, naming the image by its number in this pass.
+    Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method: "Certificate").
+    model: what `relu_model` makes of a network. Raises ValueError for a pixel that is not finite, naming the image by
+    its number in this pass.
     """
-    model, hidden = to_keras(network), network.hidden()
-    if not hidden:
-        return np.zeros(0)
-    layers = [model.get_layer(node.name) for node in hidden]
-    # By name, since of a list of one Keras gives the one.
-    probe = keras.Model(model.inputs[0], {layer.name: layer.input for layer in layers})
+    network = relu_network(model)
+    layers = layers_of(model, NodeLayer)
+    held = [weight for layer in layers for weight in layer.weights]
+    ops = TensorFlowOps("float64", held)
+    tensors: dict[str, Any] = {}
+    for layer in layers:
+        outputs = layer.output if isinstance(layer.output, list | tuple) else [layer.output]
+        tensors |= dict(zip(layer.tensors_out(), outputs, strict=True))
+    needed = {name for node in network.segments for name in node.maps}
+    if not needed:
+        return {}
+    probe = keras.Model(model.inputs, {name: tensors[name] for name in needed})
+    names = [tensor.name for tensor in model.inputs]
 
     @tf.function(reduce_retracing=True)
-    def step(images: tf.Tensor) -> list[tf.Tensor]:
-        # Positive weights are taken from the network's own in each step: held, they would be as large as it is.
-        inputs = probe(images, training=False)
-        return [
-            tf.reduce_max(_respond(node, inputs[node.name], tf.nn.relu(layer.kernel)) + node.bias)
-            for node, layer in zip(hidden, layers, strict=True)
-        ]
+    def step(images: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        found = probe(images, training=False)
+        return {
+            each.name: tf.reduce_max(_bound(node, each.sign, found, ops) + each.sign * node.bias + each.offset)
+            for node in network.segments
+            for each in node.populations
+        }
 
-    largest: Array = np.zeros(len(hidden))
+    largest = dict.fromkeys(network.populations, 0.0)
     seen = 0
     for images in batches:
-        check_images(np.asarray(images), seen)
-        seen += len(images)
-        largest = np.maximum(largest, [float(value) for value in step(tf.constant(images, tf.float64))])
+        check_images(images, seen)
+        seen += len(next(iter(images.values())) if isinstance(images, Mapping) else images)
+        found = step(in_order(images, names))
+        largest = {name: max(value, float(found[name])) for name, value in largest.items()}
     return largest
 
 
-def _respond(node: Weighted, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """What `node` makes of its inputs, without the bias, with another kernel."""
-    if isinstance(node, Conv2D):
-        return tf.nn.convolution(inputs, kernel, node.strides, node.padding.upper(), dilations=node.dilation)
-    return inputs @ kernel
+def in_order(images: Any, names: list[str]) -> list[tf.Tensor]:
+    """Images, or those of several inputs by name, as tensors in the order of a model's inputs."""
+    given = [images[name] for name in names] if isinstance(images, Mapping) else [images]
+    return [tf.constant(each, tf.float64) for each in given]
+
+
+def _bound(node: Segment, sign: int, tensors: Mapping[str, Any], ops: TensorFlowOps) -> Any:
+    """At least Σ_s (sign L_s)⁺ x_s."""
+    found: Any = tf.zeros((), tf.float64)
+    for name, map_ in node.maps.items():
+        found = found + _positive(map_, sign, tensors[name], ops)
+    return found
+
+
+def _positive(map_: LinearMap, sign: int, x: Any, ops: TensorFlowOps) -> Any:
+    if isinstance(map_, Chain) and isinstance(map_.first, Selection) and map_.first.index is None:
+        return _positive(map_.second, sign, map_.first.apply(x, ops), ops)
+    if isinstance(map_, Convolution):
+        # Positive weights are taken from the network's own in each step: held, they would be as large as it is.
+        return map_.respond(x, tf.nn.relu(sign * ops.constant(map_.kernel)), ops)
+    part = map_.part(sign)
+    return tf.zeros((), tf.float64) if part is None else part.apply(x, ops)

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from relu2snn.graph.nodes import Extremum, Network, Population, Readout, Segment, Source, made, used
 from relu2snn.mapping.scaling import input_sums
-from relu2snn.spiking.segments.network import Earliest, Encoder, Firing, Neurons, Potential, SpikingNetwork, SpikingNode
+from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNetwork, SpikingNode
+from relu2snn.spiking.perturb import perturbed
 
 Array = NDArray[np.float64]
+Spans = Mapping[str, tuple[float, float]]
 
 
 def to_spiking(
@@ -32,72 +34,115 @@ def to_spiking(
 ) -> SpikingNetwork:
     """The spiking network of a scaled network.
 
-    maxima: X of every segment, by name: the largest output of any of its populations. noise: standard deviation of
-    every spike time; alpha_noise: of α, drawn once per channel of each population, in the dynamics only: J and ϑ are
-    those of α = 1. A segment that was never active (X = 0) gets the window of X = 1.
+    maxima: X of every population, by name; a segment takes the largest of its populations'. noise: standard deviation
+    of every spike time; alpha_noise: of α, drawn once per channel of each population, in the dynamics only: J and ϑ are
+    those of α = 1. A segment that was never active (X = 0) gets the window of X = 1. precision: "float64" or "float32".
 
-    Raises ValueError for zeta ≤ −1, an S ≥ 1, a missing maximum, and one that is negative or not finite.
+    Raises ValueError for zeta ≤ −1 or not finite, an S ≥ 1, a missing maximum, one that is negative or not finite,
+    weights that are not finite, and windows or thresholds too large for the numbers of `precision`.
     """
-    if not zeta > -1 or not np.isfinite(zeta):
-        raise ValueError(f"zeta={zeta}: must be greater than -1 and finite, or windows would have no length")
+    if not -1 < zeta < np.inf:
+        raise ValueError(f"zeta={zeta}: must be finite and greater than -1, or windows would have no length")
+    for name, value in (("noise", noise), ("alpha_noise", alpha_noise)):
+        if not 0 <= value < np.inf:
+            raise ValueError(f"{name}={value}: must be finite and at least 0")
+    if precision not in ("float64", "float32"):
+        raise ValueError(f'precision={precision!r}: must be "float64" or "float32"')
     spans: dict[str, tuple[float, float]] = {}
     nodes: list[SpikingNode] = []
-    seeds = np.random.SeedSequence([seed, 1])
+    tensors = _encoders(network)
     for node in network:
         match node:
             case Source():
-                made_node: SpikingNode = Encoder(node.name, node.shape, node.low, node.high)
-                spans[node.name] = (0.0, 1.0)
+                name = tensors[node.name]
+                nodes.append(Encoder(name, node.shape, node.low, node.high, node.name))
+                spans[name] = (0.0, 1.0)
             case Extremum():
-                length = max(end - start for start, end in (spans[name] for name in node.tensors))
-                end = max(spans[name][1] for name in node.tensors)
-                spans[node.name] = (end - length, end)
-                made_node = Earliest(node.name, node.shape, node.tensors, node.window, node.minimum, *spans[node.name])
+                names = tuple(tensors.get(each, each) for each in node.tensors)
+                end = max(spans[each][1] for each in names)
+                spans[node.name] = (end - max(stop - start for start, stop in (spans[each] for each in names)), end)
+                nodes.append(Earliest(node.name, node.shape, names, node.window, node.minimum, *spans[node.name]))
             case Segment():
-                before, t_min = _start(node, spans)
-                window = (1 + zeta) * (_maximum(node, maxima) or 1.0)
-                sums = input_sums(node.maps, node.shape[-1])
-                populations = tuple(
-                    _neurons(node, each, sums, before, window, alpha_noise, seeds) for each in node.populations
-                )
-                made_node = Firing(node.name, node.shape, node.maps, populations, before, window, t_min)
-                spans |= dict.fromkeys(made(node), (t_min, t_min + window))
+                firing = _segment(node, tensors, spans, maxima, zeta, precision)
+                spans |= dict.fromkeys(made(node), (firing.t_min, firing.t_max))
+                nodes.append(firing)
             case Readout():
-                before, t_min = _start(node, spans)
-                made_node = Potential(node.name, node.shape, node.maps, node.bias, before, t_min, node.activation)
-        nodes.append(made_node)
-    return SpikingNetwork(tuple(nodes), noise, seed, precision)
+                maps = {tensors.get(name, name): map_ for name, map_ in node.maps.items()}
+                before, t_min = _start(node, tensors, spans)
+                _check(node, precision, bias=node.bias)
+                nodes.append(Potential(node.name, node.shape, maps, node.bias, before, t_min, node.activation))
+    found = SpikingNetwork(tuple(nodes), noise, precision)
+    return perturbed(found, seed, alpha_noise=alpha_noise)
 
 
-def _start(node: Segment | Readout, spans: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+def _encoders(network: Network) -> dict[str, str]:
+    """The tensors of spikes that images become, by the name of the input."""
+    taken = set(network.tensors) | {node.name for node in network}
+    found = {}
+    for source in network.sources:
+        wanted = "encoder" if len(network.sources) == 1 else f"{source.name}_encoder"
+        while wanted in taken:
+            wanted += "_"
+        found[source.name] = wanted
+        taken.add(wanted)
+    return found
+
+
+def _start(node: Segment | Readout, tensors: Mapping[str, str], spans: Spans) -> tuple[float, float]:
     """D and t_min of a node: its longest input window, and the end of the last one."""
-    windows = [spans[name] for name in used(node)]
+    windows = [spans[tensors.get(name, name)] for name in used(node)]
     return max(end - start for start, end in windows), max(end for _, end in windows)
 
 
-def _maximum(node: Segment, maxima: Mapping[str, float]) -> float:
-    if node.name not in maxima:
-        raise ValueError(f"segment {node.name!r}: no maximum was measured")
-    value = float(maxima[node.name])
+def _segment(
+    node: Segment, tensors: Mapping[str, str], spans: Spans, maxima: Mapping[str, float], zeta: float, precision: str
+) -> Firing:
+    before, t_min = _start(node, tensors, spans)
+    largest = max(_maximum(node, each.name, maxima) for each in node.populations)
+    window = (1 + zeta) * (largest or 1.0)
+    if not t_min < t_min + window < np.inf:
+        raise ValueError(
+            f"layer {node.name!r}: zeta={zeta} and layer maximum {largest} give it a window from {t_min} to "
+            f"{t_min + window}, which has no length or no end in float64; use a smaller zeta"
+        )
+    sums = input_sums(node.maps, node.shape[-1])
+    _check(node, precision, weights=sums, bias=node.bias)
+    populations = tuple(_neurons(node, each, sums, before, window) for each in node.populations)
+    for each in populations:
+        _check(node, precision, **{"kernel J": each.gain * sums, "threshold": each.threshold})
+    maps = {tensors.get(name, name): map_ for name, map_ in node.maps.items()}
+    return Firing(node.name, node.shape, maps, populations, before, window, t_min)
+
+
+def _maximum(node: Segment, name: str, maxima: Mapping[str, float]) -> float:
+    if name not in maxima:
+        raise ValueError(f"layer {name!r}: no maximum was measured, only of {', '.join(maxima)}")
+    value = float(maxima[name])
     if not 0 <= value < np.inf:
-        raise ValueError(f"layer maximum {value} of {node.name!r}: must be finite and at least 0")
+        raise ValueError(f"layer maximum {value} of {name!r}: must be finite and at least 0")
     return value
 
 
-def _neurons(
-    node: Segment, each: Population, sums: Array, before: float, window: float, alpha_noise: float,
-    seeds: np.random.SeedSequence,
-) -> Neurons:  # fmt: skip
+def _check(node: Segment | Readout, precision: str, **values: Array) -> None:
+    """Refuse numbers that `precision` cannot hold: NaN, infinity, or what becomes infinity there."""
+    for name, value in values.items():
+        with np.errstate(over="ignore"):
+            if np.isfinite(np.asarray(value, precision)).all():
+                continue
+        raise ValueError(f"layer {node.name!r}: {name} has numbers that are not finite in {precision}")
+
+
+def _neurons(node: Segment, each: Population, sums: Array, before: float, window: float) -> Neurons:
     own = each.sign * sums
     if (own >= 1).any():
         raise ValueError(f"layer {node.name!r}: S_i = {own.max()} must be less than 1; scale the network first")
     bias = each.sign * node.bias + each.offset
-    draw = np.random.default_rng(seeds.spawn(1)[0])
-    drive = 1.0 + alpha_noise * draw.standard_normal(own.shape)
     return Neurons(
         name=each.name,
         gain=each.sign / (1 - own),
         total=own / (1 - own),
         threshold=before + (window - bias) / (1 - own),
-        drive=drive,
+        drive=np.ones_like(own),
+        sign=each.sign,
+        scale=np.broadcast_to(each.scale, own.shape),
     )

@@ -1,198 +1,168 @@
-"""Whether a spiking network is that of a ReLU network: its weights are the folded ones, up to a scale per neuron.
+"""Whether a spiking network is that of a ReLU network: its maps are that network's, up to a scale per neuron.
 
-Each neuron stands for one ReLU. From J and ϑ come back the weights Ŵ_ij = J_ij / (1 + Σ_j J_ij) and the bias b̂_i.
-With W, b the folded ReLU network's and factors f > 0, one for each neuron (channel), it must hold that
+Each neuron stands for one ReLU. A spiking network says which: its maps L, the biases that its thresholds hold, and
+factors f > 0, one for each neuron (channel). With W, b the ReLU network's own it must hold that
 
-    Ŵ_ij = f_i W_ij / f_j,   b̂_i = f_i b_i,   f = 1 for the input and the output:
+    L_ij = f_i W_ij / f_j,   b̂_i = f_i b_i,   f = 1 for the images and the output,
 
-the ReLU is positively homogeneous, so that then, and for all inputs, the neuron's ReLU is f_i times the original's.
-This says which ReLU a neuron computes also where it is silent for every image at hand. Neurons in another order are
-another network.
+and that each neuron's closed form has the slope of its ReLU, gain / (1 + Σ J) = ±1. The ReLU is positively homogeneous,
+so that then, and for all inputs, the neuron's ReLU is f_i times the original's. This says which ReLU a neuron computes
+also where it is silent for every image at hand. Neurons in another order are another network.
 """
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
-from relu2snn.mapping.network import (
-    Array,
-    Conv2D,
-    Dense,
-    Flatten,
-    Input,
-    Network,
-    Node,
-    Pool,
-    ReLU,
-    UnitRange,
-    Weighted,
-)
-from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
-from relu2snn.spiking.network import chain
-from relu2snn.spiking.pooling import ExtremumPooling2D
+from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, Source
+from relu2snn.graph.saved import describe
+from relu2snn.mapping.scaling import scaled
+from relu2snn.spiking.certificate import sums_of
+from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork
 from relu2snn.spiking.rounding import Rounding
 
-_SAMPLE = 1025
-"""Weights of a unit, at most, that say how it is scaled: an odd number, whose median is one of them."""
+_KINDS = {Source: Encoder, Segment: Firing, Extremum: Earliest, Readout: Potential}
 _CHUNK = 2**22
 """Weights that are compared at once: the largest layers have a hundred million."""
 
 
-def difference(network: Network, spiking: keras.Model) -> str | None:
-    """The first thing in which a spiking network is not that of a folded Network, in words; None if it is.
+def difference(network: Network, spiking: SpikingNetwork) -> str | None:
+    """The first thing in which a spiking network is not that of a ReLU network, in words; None if it is.
 
-    Weights may differ by what rounding can do to them in the precision of the spiking network.
+    Numbers may differ by what rounding can do to them in the precision of the spiking network.
     """
-    nodes = [node for node in network if not isinstance(node, Input | ReLU)]
-    layers, hidden = chain(spiking), {node.name for node in network.hidden()}
-    if [_kind(node, hidden) for node in nodes] != [type(layer) for layer in layers]:
-        return (
-            f"its layers {_names(layers)} are not those that the ReLU network's would become: "
-            f"{', '.join(_kind(node, hidden).__name__ for node in nodes)}"
-        )
-    factors: Array = np.ones(nodes[0].shape[-1])
-    error = 0.0
-    for node, layer in zip(nodes, layers, strict=True):
-        match node:
-            case Flatten():
-                shape = network.nodes[node.inputs[0]].shape
-                factors = np.broadcast_to(factors, shape).ravel()
-            case UnitRange() | Pool() | Conv2D() | Dense():
-                if (text := _settings(node, layer)) is not None:
-                    return text
-        if isinstance(node, Dense | Conv2D):
-            found = _Recovered(node, layer, error)
-            error = found.error.max()
-            factors_before, factors = factors, np.ones(node.shape[-1])
-            if isinstance(layer, SpikingDense | SpikingConv2D):
-                factors = found.factors(factors_before)
-            if (text := found.differs(factors_before, factors)) is not None:
-                return text
-    return None
-
-
-def _kind(node: Node, hidden: set[str]) -> type:
-    if isinstance(node, Dense) and node.name not in hidden:
-        return PotentialReadout
-    kinds: dict[type, type] = {
-        UnitRange: SpikeEncoder,
-        Dense: SpikingDense,
-        Conv2D: SpikingConv2D,
-        Pool: ExtremumPooling2D,
-        Flatten: keras.layers.Flatten,
-    }
-    return kinds[type(node)]
-
-
-def _names(layers: list[Any]) -> str:
-    return ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in layers)
-
-
-def _settings(node: Any, layer: Any) -> str | None:
-    """What differs of the values that are not weights."""
-    pairs: dict[str, tuple[Any, Any]]
-    match node:
-        case UnitRange():
-            pairs = {"low": (node.low, layer.low), "high": (node.high, layer.high)}
-        case Pool():
-            pairs = {
-                "pool_size": (tuple(node.size), tuple(layer.pool_size)),
-                "strides": (tuple(node.strides), tuple(layer.strides)),
-                "padding": (node.padding, layer.padding),
-                "minimum": (node.minimum.tolist(), list(layer.minimum)),
-            }
-        case Conv2D():
-            pairs = {
-                "kernel": (node.kernel.shape, tuple(layer.kernel.shape)),
-                "strides": (tuple(node.strides), tuple(layer.strides)),
-                "padding": (node.padding, layer.padding),
-                "dilation": (tuple(node.dilation), tuple(layer.dilation)),
-            }
-        case _:
-            pairs = {"kernel": (node.kernel.shape, tuple(layer.kernel.shape))}
-    for name, (expected, found) in pairs.items():
-        if expected != found:
-            return f"layer {layer.name!r}: {name} is {found}, and {expected} in the ReLU network"
-    return None
-
-
-class _Recovered:
-    """The weights that a layer of the spiking network stands for, beside those of its node."""
-
-    def __init__(self, node: Weighted, layer: Any, error: float) -> None:
-        self.node, self.layer = node, layer
-        self.units = node.shape[-1]
-        kernel = np.asarray(layer.kernel).reshape(-1, self.units)
-        unit = 2.0**-53 if layer.compute_dtype == "float64" else 2.0**-24
-        self.kernel, self.gain = kernel, np.ones(self.units)
-        self.size = sum((np.abs(part).sum(axis=0) for _, part in self.chunks(kernel)), np.zeros(self.units))
-        if isinstance(layer, PotentialReadout):
-            self.bias = np.asarray(layer.drive, np.float64) * (layer.t_min - layer.t_start)
-            self.bias_error = 4 * unit * np.abs(self.bias)
+    kinds = [_KINDS[type(node)] for node in network]
+    if kinds != [type(node) for node in spiking]:
+        return f"its layers {_names(spiking)} are not those that the ReLU network's would become: {_names(network)}"
+    names: dict[str, str] = {}
+    factors = {}
+    for node, found in zip(network, spiking, strict=True):
+        if isinstance(node, Segment) and isinstance(found, Firing):
+            if [each.sign for each in node.populations] != [each.sign for each in found.populations]:
+                return f"layer {found.name!r}: its populations are not those of {node.name!r} in the ReLU network"
+            for own, other in zip(node.populations, found.populations, strict=True):
+                names[own.name] = other.name
+                factors[own.name] = np.asarray(other.scale, np.float64)
+                if not ((factors[own.name] > 0) & np.isfinite(factors[own.name])).all():
+                    return f"layer {other.name!r}: its scale has numbers that are not above 0"
         else:
-            total = sum((part.sum(axis=0) for _, part in self.chunks(kernel)), np.zeros(self.units))
-            self.gain = np.where(1 + total > 0, 1 / (1 + total), np.inf)
-            rounding = Rounding.of_layer(layer, self.size, total)
-            self.bias, self.bias_error = rounding.bias, 2 * rounding.fixed
-            self.size = self.gain * self.size
-        # The factors of the inputs bring the rounding of the layer before.
-        self.error = error + 32 * (unit + len(kernel) * 2.0**-53) * (1 + self.size)
+            names[node.name] = found.name
+    try:
+        expected = scaled(network, factors)
+    except ValueError as error:
+        return str(error)
+    for original, node, found in zip(network, expected, spiking, strict=True):
+        text = _differs(node, found, names, spiking.precision, original)
+        if text is not None:
+            return text
+    return None
 
-    def chunks(self, matrix: Array) -> Iterator[tuple[slice, Array]]:
-        """Rows (inputs, units) of a matrix in float64, some at a time."""
-        rows = max(_CHUNK // self.units, 1)
-        for start in range(0, len(matrix), rows):
-            yield slice(start, start + rows), np.asarray(matrix[start : start + rows], np.float64)
 
-    def expected(self, before: Array) -> Iterator[tuple[slice, Array]]:
-        """The node's weights for inputs that are `before` times as large, as `chunks`."""
-        matrix = self.node.kernel.reshape(-1, self.units)
-        inputs = np.tile(before, len(matrix) // before.size)
-        for rows, part in self.chunks(matrix):
-            yield rows, part / inputs[rows, None]
+def _differs(node: Any, found: Any, names: Mapping[str, str], precision: str, original: Any) -> str | None:
+    if node.shape != found.shape:
+        return f"layer {found.name!r}: its shape is {found.shape}, and {node.shape} in the ReLU network"
+    match node:
+        case Source():
+            for name in ("low", "high"):
+                own, other = np.broadcast_arrays(getattr(node, name), getattr(found, name))
+                if not (own == other).all():
+                    return f"layer {found.name!r}: {name} is {other.tolist()}, and {own.tolist()} in the ReLU network"
+            return None
+        case Extremum():
+            if [names[each] for each in node.tensors] != list(found.tensors):
+                return f"layer {found.name!r}: it pools {list(found.tensors)}, which are others in the ReLU network"
+            if node.window != found.window or not (node.minimum == found.latest).all():
+                return f"layer {found.name!r}: its pools are {found.window}, and {node.window} in the ReLU network"
+            return None
+    text = _maps_differ(node, found, names, precision, original)
+    if text is not None:
+        return text
+    if isinstance(node, Readout):
+        if node.activation != found.activation:
+            return f"layer {found.name!r}: {found.activation} instead of {node.activation} at the end"
+        error = 64 * _unit(precision) * np.abs(node.bias)
+        return _biases_differ(found.name, node.bias, found.bias, error, np.ones(node.shape[-1]))
+    return _neurons_differ(node, found, precision)
 
-    def factors(self, before: Array) -> Array:
-        """f of each unit: how much larger most of its weights are; where it has none, its bias, which is then all."""
-        matrix = self.node.kernel.reshape(-1, self.units)
-        rows = np.unique(np.linspace(0, len(matrix) - 1, _SAMPLE).astype(int))
-        inputs = np.tile(before, len(matrix) // before.size)
-        biases = [np.abs(each).reshape(-1, self.units).max(axis=0) for each in (self.bias, self.node.bias)]
-        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-            # Of a column without weights the median is NaN, with a warning.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            ratios = np.asarray(self.kernel[rows], np.float64) * self.gain * inputs[rows, None] / matrix[rows]
-            found = np.nanmedian(np.where(matrix[rows] != 0, ratios, np.nan), axis=0)
-            found = np.where(np.isfinite(found), found, biases[0] / biases[1])
-        return np.where((found > 0) & np.isfinite(found), found, 1.0)
 
-    def differs(self, before: Array, after: Array) -> str | None:
-        """The first weight or bias that is not the node's, scaled; None if there is none."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return self._differs(before, after)
+def _names(network: Any) -> str:
+    return ", ".join(node.name for node in network)
 
-    def _differs(self, before: Array, after: Array) -> str | None:
-        name = self.layer.name
-        for rows, part in self.expected(before):
-            wanted = part * after
-            found = np.asarray(self.kernel[rows], np.float64) * self.gain
-            wrong = ~(np.abs(found - wanted) <= self.error * np.abs(wanted))
-            if wrong.any():
-                row, unit = (int(i) for i in np.argwhere(wrong)[0])
-                place = tuple(int(i) for i in np.unravel_index(rows.start + row, self.node.kernel.shape[:-1]))
+
+def _unit(precision: str) -> float:
+    return 2.0**-53 if precision == "float64" else 2.0**-24
+
+
+def _maps_differ(node: Any, found: Any, names: Mapping[str, str], precision: str, original: Any) -> str | None:
+    if [names[each] for each in node.maps] != list(found.maps):
+        return f"layer {found.name!r}: its inputs {list(found.maps)} are others in the ReLU network"
+    for name, own, other in zip(node.maps, node.maps.values(), found.maps.values(), strict=True):
+        (text, arrays), (other_text, others) = describe(own), describe(other)
+        if text != other_text:
+            own_text = _short(text)
+            return f"layer {found.name!r}: its connections are {_short(other_text)}, and {own_text} in the ReLU network"
+        for number, (wanted, weights) in enumerate(zip(arrays, others, strict=True)):
+            place = _first_difference(wanted, weights, 64 * _unit(precision))
+            if place is not None:
+                # In the units of the ReLU network, where its map has not been taken apart to be scaled.
+                unscaled_text, unscaled = describe(original.maps[name])
+                factor = 1.0
+                if unscaled_text == text and wanted[place]:
+                    factor = float(unscaled[number][place] / wanted[place])
                 return (
-                    f"layer {name!r}: its weight {(*place, unit)} stands for {found[row, unit] / after[unit]:.9g}, "
-                    f"and is {wanted[row, unit] / after[unit]:.9g} in the ReLU network"
+                    f"layer {found.name!r}: its weight {place} stands for {weights[place] * factor:.9g}, "
+                    f"and is {wanted[place] * factor:.9g} in the ReLU network"
                 )
-        bias, found = np.broadcast_arrays(self.node.bias * after, self.bias)
-        wrong = ~(np.abs(found - bias) <= self.bias_error + self.error * np.abs(bias))
+    return None
+
+
+def _first_difference(wanted: Any, found: Any, error: float) -> tuple[int, ...] | None:
+    """The index of the first number that differs by more than `error` of its size."""
+    a, b = np.ascontiguousarray(wanted).reshape(-1), np.ascontiguousarray(found).reshape(-1)
+    for start in range(0, a.size, _CHUNK):
+        own, other = (np.asarray(each[start : start + _CHUNK], np.float64) for each in (a, b))
+        with np.errstate(invalid="ignore", over="ignore"):
+            wrong = np.flatnonzero(~(np.abs(other - own) <= error * np.abs(own)))
+        if wrong.size:
+            return tuple(int(i) for i in np.unravel_index(start + int(wrong[0]), wanted.shape))
+    return None
+
+
+def _short(text: Mapping[str, Any]) -> str:
+    shown = str({key: value for key, value in text.items() if key != "parts"} if "parts" not in text else text)
+    return shown if len(shown) < 160 else shown[:160] + "…"
+
+
+def _neurons_differ(node: Segment, found: Firing, precision: str) -> str | None:
+    sums = sums_of(found)
+    for own, neurons in zip(node.populations, found.populations, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            slope = np.asarray(neurons.gain, np.float64) / (1 + np.asarray(neurons.total, np.float64))
+        wrong = ~(np.abs(slope - neurons.sign) <= 64 * _unit(precision) * (1 + np.abs(neurons.total)))
         if wrong.any():
-            first = tuple(int(i) for i in np.argwhere(wrong)[0])
-            unit = first[-1]
+            unit = int(np.argmax(wrong))
             return (
-                f"layer {name!r}: its bias {first} stands for {found[first] / after[unit]:.9g}, "
-                f"and is {bias[first] / after[unit]:.9g} in the ReLU network"
+                f"layer {neurons.name!r}: its weights to neuron {unit} stand for {slope[unit]:.9g} times those of the "
+                "ReLU network"
             )
+        rounding = Rounding.of(found, neurons, sums, precision=precision)
+        bias = own.sign * node.bias + own.offset
+        error = 2 * rounding.fixed + 64 * _unit(precision) * np.abs(bias)
+        text = _biases_differ(neurons.name, bias, rounding.bias, error, np.asarray(neurons.scale))
+        if text is not None:
+            return text
+    return None
+
+
+def _biases_differ(name: str, wanted: Any, found: Any, error: Any, scale: Any) -> str | None:
+    wanted, found, error, scale = np.broadcast_arrays(wanted, np.asarray(found, np.float64), error, scale)
+    with np.errstate(invalid="ignore", over="ignore"):
+        wrong = ~(np.abs(found - wanted) <= error)
+    if not wrong.any():
         return None
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return (
+        f"layer {name!r}: its bias {place} stands for {found[place] / scale[place]:.9g}, "
+        f"and is {wanted[place] / scale[place]:.9g} in the ReLU network"
+    )

@@ -27,7 +27,9 @@ def scaled(network: Network, factors: Mapping[str, Array]) -> Network:
             case Segment():
                 own = _common(node, [known[each.name] for each in node.populations])
                 maps = {name: map_.scaled(1 / known[name], own) for name, map_ in node.maps.items()}
-                shifted = tuple(replace(each, offset=each.offset * own) for each in node.populations)
+                shifted = tuple(
+                    replace(each, offset=each.offset * own, scale=each.scale * own) for each in node.populations
+                )
                 nodes.append(replace(node, maps=maps, bias=node.bias * own, populations=shifted))
             case Readout():
                 one = np.ones(node.shape[-1])

@@ -5,34 +5,56 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from relu2snn.mapping.fold import fold
 from relu2snn.mapping.images import batches
-from relu2snn.mapping.network import Array
-from relu2snn.mapping.read import read
+from relu2snn.mapping.original import logits_model
+from relu2snn.mapping.read_keras import read_keras
 from relu2snn.mapping.same import difference
-from relu2snn.mapping.write import logits_model
-from relu2snn.spiking.network import chain, encoder, readout
+from relu2snn.spiking.model import SpikingModel
+from relu2snn.spiking.network import network_of
+from relu2snn.spiking.nodes import SpikingNetwork
 from relu2snn.spiking.run import SpikingRun
 
+Array = NDArray[np.float64]
+
 TOLERANCES = {"float64": 1e-6, "float32": 1e-2}
-"""The largest difference of a logit with which a network may be called exact, as a share of the largest logit."""
+"""The largest difference of an output with which a network may be called exact, as a share of the largest one."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a spiking layer has done for all images of a verification.
+
+    neurons of one image; window [t_min, t_max]; pairs of a neuron and an image: certified, simulated, of these early;
+    largest deviation of a simulated one from the closed form; spikes before t_max.
+    """
+
+    name: str
+    neurons: int
+    window: tuple[float, float]
+    certified: int
+    simulated: int
+    early: int
+    deviation: float
+    spikes: int
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How a spiking network compares with its ReLU network on `images` images.
+    """How a spiking network compares with its ReLU network on `images` images; `print` shows it as a table.
 
     agreement: share of images for which both predict the same class; None where there are no classes, which is with one
-    output. largest_difference: the largest absolute difference of a logit. early_spikes: spikes before their window, by
-    layer name. certified: share of (neuron, image) pairs for which the closed form is proved; the others were simulated
-    event by event. exact: every neuron has computed the ReLU of this network that it stands for; that is, `reasons` is
-    empty.
+    output unit, several outputs, or one with positions. largest_difference: the largest absolute difference of an
+    output. early_spikes: spikes before their window, by layer name. certified: share of (neuron, image) pairs for which
+    the closed form is proved; the others were simulated event by event. exact: every neuron has computed the ReLU of
+    this network that it stands for; that is, `reasons` is empty. layers: what each has done.
 
-    equal_signs: with one output, the share of images for which both outputs are above zero or both are not; else None.
-    largest_logit: the largest size of a logit of the ReLU network; tolerance: the share of it by which logits may
-    differ. precision: of the spiking network; rounding: bound on what rounding there can add to a value, as a share of
-    the largest value of its layer, of the layer where that is largest. reasons: why the network is not exact.
+    equal_signs: with one output unit, the share of images for which both outputs are above zero or both are not; else
+    None. largest_logit: the largest size of an output of the ReLU network, before a softmax or the like; tolerance: the
+    share of it by which outputs may differ. precision: of the spiking network; rounding: bound on what rounding there
+    can add to a value, as a share of the largest value of its layer, of the layer where that is largest. reasons: why
+    the network is not exact. latency: when the last output is read, in units of the input window.
     """
 
     images: int
@@ -47,102 +69,174 @@ class Verification:
     precision: str
     rounding: float
     reasons: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    latency: float
 
     def __str__(self) -> str:
-        if self.agreement is None:
-            same = f"equal signs for {self.equal_signs:.2%}"
+        if self.agreement is not None:
+            same = f"the same class for {self.agreement:.2%} of {self.images} images"
+        elif self.equal_signs is not None:
+            same = f"equal signs for {self.equal_signs:.2%} of {self.images} images"
         else:
-            same = f"the same class for {self.agreement:.2%}"
+            same = f"{self.images} images"
         lines = [
-            f"{'exact' if self.exact else 'not exact'}: {same} of {self.images} images",
+            f"{'exact' if self.exact else 'not exact'}: {same}",
             *(f"  not exact since {reason}" for reason in self.reasons),
             f"  largest difference of a logit {self.largest_difference:.2g}, of logits up to {self.largest_logit:.4g}",
             f"  {self.certified:.4%} of the pairs of neuron and image certified, the others simulated",
             f"  {sum(self.early_spikes.values())} early spikes in {len(self.early_spikes)} layers",
             f"  rounding in {self.precision} at most {self.rounding:.1g} of a layer's largest value",
+            f"  latency {self.latency:.6g} input windows",
+            *self._table(),
         ]
         return "\n".join(lines)
 
+    def _table(self) -> list[str]:
+        rows = [("layer", "neurons", "window", "certified", "simulated", "early", "largest deviation", "spikes")]
+        for each in self.layers:
+            pairs = max(each.certified + each.simulated, 1)
+            rows.append(
+                (
+                    each.name,
+                    f"{each.neurons:,}",
+                    f"{each.window[0]:.4g} to {each.window[1]:.4g}",
+                    f"{each.certified / pairs:.4%}",
+                    f"{each.simulated:,}",
+                    f"{each.early:,}",
+                    f"{each.deviation:.2g}",
+                    f"{each.spikes / pairs:.2%}",
+                )
+            )
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        return ["  " + "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
-def verify(model: keras.Model, spiking: keras.Model, images: Array, batch: int = 64) -> Verification:
-    """Compare a spiking network with the ReLU network it came from on images (n, h, w, c).
+
+def verify(model: keras.Model, spiking: keras.Model, images: Any, *, batch: int = 64) -> Verification:
+    """Compare a spiking network with the ReLU network it came from on images (n, *shape), of several inputs by name.
 
     It is exact when (1) its weights are those of the ReLU network, folded and scaled, so that each neuron stands for
     one of its ReLUs, in the same place, also where no image makes it spike; (2) no neuron spiked early, and rounding
-    stays below its limit, so that each has computed what it stands for; (3) the logits are those of the ReLU network,
+    stays below its limit, so that each has computed what it stands for; (3) the outputs are those of the ReLU network,
     run by Keras' own layers, within `TOLERANCES`, for every image. What fails is in `reasons`.
 
     Raises ValueError when there are no images or they do not fit, when `model` is not a ReLU network that can be mapped
-    or `spiking` not a spiking network with its input and outputs, and for numbers that are not finite, with the batch
+    or `spiking` not a spiking network with its inputs and outputs, and for numbers that are not finite, with the batch
     and the image, or the layer and the weight.
     """
     _check_arguments(model, spiking)
-    encoding = encoder(spiking)
-    network = fold(read(model, encoding.low, encoding.high))
+    network = network_of(spiking)
+    low = {node.image: node.low for node in network.encoders}
+    high = {node.image: node.high for node in network.encoders}
+    names = [tensor.name for tensor in model.inputs]
+    if len(names) == 1:
+        low, high = ({name: next(iter(each.values())) for name in _layer_names(model)} for each in (low, high))
+    read = read_keras(model, low, high)
     run = SpikingRun(spiking)
-    other = difference(network, spiking)
-    del network
+    other = difference(read, network)
+    del read
+    compared = _Outputs(network)
     original = logits_model(model)
-    units = spiking.output_shape[-1]
-    same, largest, highest = 0, 0.0, 0.0
-    for number, chunk in enumerate(batches(images, batch, shape=tuple(model.input_shape[1:]))):
-        expected = np.asarray(original(chunk, training=False))
-        _check_logits(expected, number, batch, f"layer {model.layers[-1].name!r} of the ReLU network")
-        found = run.logits(chunk)
-        _check_logits(found, number, batch, f"layer {readout(spiking).name!r} of the spiking network")
-        equal = (expected > 0) == (found > 0) if units == 1 else expected.argmax(-1) == found.argmax(-1)
-        same += int(np.count_nonzero(equal))
-        largest = max(largest, float(np.abs(expected - found).max()))
-        highest = max(highest, float(np.abs(expected).max()))
-    reasons = list(run.reasons.values())
-    tolerance = TOLERANCES[run.precision]
-    if not largest <= tolerance * highest:
-        reasons.insert(0, f"logits differ by {largest:.3g}, more than {tolerance:g} of the largest, {highest:.3g}")
-    if other is not None:
-        reasons.insert(0, f"it is not the network of this ReLU network: {other}")
-    pairs = int(run.neurons.sum()) * run.images
-    return Verification(
-        images=run.images,
-        agreement=None if units == 1 else same / run.images,
-        largest_difference=largest,
-        early_spikes=dict(zip(run.layers, run.early.tolist(), strict=True)),
-        certified=float(run.certified.sum() / pairs) if pairs else 1.0,
-        exact=not reasons,
-        equal_signs=same / run.images if units == 1 else None,
-        largest_logit=highest,
-        tolerance=tolerance,
-        precision=run.precision,
-        rounding=float(run.rounding.max(initial=0.0)),
-        reasons=tuple(reasons),
-    )
+    for number, chunk in enumerate(batches(images, batch, _shapes(model))):
+        given = [chunk[name] for name in _layer_names(model)] if isinstance(chunk, dict) else chunk
+        expected = original(given, training=False)
+        several = expected if isinstance(expected, list | tuple) else [expected]
+        compared.add(run, chunk, [np.asarray(each) for each in several], number, batch, model.output_names)
+    return compared.verification(run, other, network)
+
+
+class _Outputs:
+    """The outputs of both networks, compared batch by batch."""
+
+    def __init__(self, network: SpikingNetwork) -> None:
+        self.nodes = network.potentials
+        only = self.nodes[0].shape if len(self.nodes) == 1 else ()
+        self.units = only[0] if len(only) == 1 else None
+        self.same = 0
+        self.largest = self.highest = 0.0
+
+    def add(self, run: SpikingRun, chunk: Any, expected: list[Any], number: int, batch: int, names: list[str]) -> None:
+        for values, name in zip(expected, names, strict=True):
+            _check_outputs(values, number, batch, f"layer {name!r} of the ReLU network")
+        logits = run.logits(chunk)
+        found = [logits[node.name] for node in self.nodes] if isinstance(logits, dict) else [logits]
+        for values, node in zip(found, self.nodes, strict=True):
+            _check_outputs(values, number, batch, f"layer {node.name!r} of the spiking network")
+        for a, b in zip(expected, found, strict=True):
+            self.largest = max(self.largest, float(np.abs(a - b).max()))
+            self.highest = max(self.highest, float(np.abs(a).max()))
+        if self.units is not None:
+            a, b = expected[0], found[0]
+            equal = (a > 0) == (b > 0) if self.units == 1 else a.argmax(-1) == b.argmax(-1)
+            self.same += int(np.count_nonzero(equal))
+
+    def verification(self, run: SpikingRun, other: str | None, network: SpikingNetwork) -> Verification:
+        reasons = list(run.reasons.values())
+        tolerance = TOLERANCES[run.precision]
+        if not self.largest <= tolerance * self.highest:
+            reasons.insert(
+                0, f"logits differ by {self.largest:.3g}, more than {tolerance:g} of the largest, {self.highest:.3g}"
+            )
+        if other is not None:
+            reasons.insert(0, f"it is not the network of this ReLU network: {other}")
+        pairs = int(run.neurons.sum()) * run.images
+        share = self.same / run.images if self.units is not None else None
+        columns = (run.layers, run.neurons.tolist(), run.windows, run.certified.tolist(), run.simulated.tolist())
+        others = (run.early.tolist(), run.deviation.tolist(), run.spikes.tolist())
+        return Verification(
+            images=run.images,
+            agreement=None if self.units == 1 else share,
+            largest_difference=self.largest,
+            early_spikes=dict(zip(run.layers, run.early.tolist(), strict=True)),
+            certified=float(run.certified.sum() / pairs) if pairs else 1.0,
+            exact=not reasons,
+            equal_signs=share if self.units == 1 else None,
+            largest_logit=self.highest,
+            tolerance=tolerance,
+            precision=run.precision,
+            rounding=float(run.rounding.max(initial=0.0)),
+            reasons=tuple(reasons),
+            layers=tuple(Layer(*row) for row in zip(*columns, *others, strict=True)),
+            latency=network.latency,
+        )
+
+
+def _layer_names(model: keras.Model) -> list[str]:
+    """The names of a model's inputs, as its images are given by."""
+    return [tensor._keras_history[0].name for tensor in model.inputs]
+
+
+def _shapes(model: keras.Model) -> Any:
+    """The shape of the images without the batch, or those of each input by name."""
+    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in zip(_layer_names(model), model.inputs, strict=True)}
+    return next(iter(shapes.values())) if len(shapes) == 1 else shapes
 
 
 def _check_arguments(model: Any, spiking: Any) -> None:
     for place, each in (("model", model), ("spiking", spiking)):
         if not isinstance(each, keras.Model):
             raise ValueError(f"{place}: expected a Keras model, not {type(each).__name__}")
-    if _is_spiking(model):
+    if isinstance(model, SpikingModel):
         raise ValueError(
             f"model {model.name!r} is a spiking network: give the ReLU network first, verify(model, spiking, images)"
         )
-    chain(spiking)
+    network_of(spiking)
     for name in ("input_shape", "output_shape"):
         expected, found = getattr(model, name, None), getattr(spiking, name)
-        if expected is not None and tuple(expected) != tuple(found):
+        if expected is not None and _listed(expected) != _listed(found):
             raise ValueError(f"{name} of the ReLU network is {expected}, of the spiking network {found}")
 
 
-def _is_spiking(model: keras.Model) -> bool:
-    try:
-        chain(model)
-    except ValueError:
-        return False
-    return True
+def _listed(shapes: Any) -> Any:
+    """Shapes of several tensors, however they are held, in a list."""
+    if isinstance(shapes, dict):
+        shapes = list(shapes.values())
+    several = bool(shapes) and isinstance(shapes[0], list | tuple)
+    return [tuple(each) for each in shapes] if several else [tuple(shapes)]
 
 
-def _check_logits(logits: Array, number: int, batch: int, what: str) -> None:
-    wrong = ~np.isfinite(logits).all(axis=-1)
+def _check_outputs(outputs: Any, number: int, batch: int, what: str) -> None:
+    wrong = ~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=-1)
     if wrong.any():
         first = int(np.argmax(wrong))
-        value = logits[first][~np.isfinite(logits[first])][0]
+        value = outputs[first][~np.isfinite(outputs[first])][0]
         raise ValueError(f"batch {number}, image {number * batch + first}: {what} gives {value}")

@@ -1,12 +1,14 @@
-"""Single-spike networks: Keras layers, exact simulation, read-out of spike times and potentials."""
+"""Single-spike networks: exact simulation, the Keras model, read-out of spike times and potentials."""
 
 from relu2snn.spiking.compare import Comparison, Decoding
-from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikingConv2D, SpikingDense
-from relu2snn.spiking.network import latency, spiking_layer, spiking_layers
-from relu2snn.spiking.perturb import perturb
-from relu2snn.spiking.pooling import ExtremumPooling2D
+from relu2snn.spiking.evidence import Evidence
+from relu2snn.spiking.model import SpikingModel, spiking_model
+from relu2snn.spiking.network import latency, network_of, neurons_of
+from relu2snn.spiking.nodes import SpikingNetwork
+from relu2snn.spiking.perturb import perturbed
 from relu2snn.spiking.record import Raster, SpikeHistogram, SpikeRecorder, raster, spike_histogram
 from relu2snn.spiking.run import SpikingRun, spike_times
+from relu2snn.spiking.simulation import Simulation
 from relu2snn.spiking.trace import (
     EARLY,
     FORCED,
@@ -26,25 +28,25 @@ __all__ = [
     "ON_TIME",
     "Comparison",
     "Decoding",
-    "ExtremumPooling2D",
+    "Evidence",
     "MembranePotential",
     "OutputPotentials",
-    "PotentialReadout",
     "Raster",
-    "SpikeEncoder",
+    "Simulation",
     "SpikeHistogram",
     "SpikeRecorder",
-    "SpikingConv2D",
-    "SpikingDense",
+    "SpikingModel",
+    "SpikingNetwork",
     "SpikingRun",
     "latency",
     "membrane_potentials",
+    "network_of",
+    "neurons_of",
     "output_potentials",
-    "perturb",
+    "perturbed",
     "raster",
     "spike_histogram",
     "spike_kinds",
     "spike_times",
-    "spiking_layer",
-    "spiking_layers",
+    "spiking_model",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from relu2snn.spiking.events import Floats, as_map, at_position
+from relu2snn.spiking.events import Floats
 
 Bits = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -150,20 +150,26 @@ def _gap(x, slope, shift):  # type: ignore[no-untyped-def]
 
 
 def unproved(
-    closed: Floats, slack: Bits, floor: Floats, limit: Floats, lift: Floats
+    closed: Floats, slack: Bits, scale: Floats, floor: Floats, limit: Floats, lift: Floats
 ) -> tuple[NDArray[np.bool_], int, float]:
     """Which positions have a pair that is not proved, how many pairs spike before t_max, and the largest lead of all.
 
-    closed (batch, h, w, units), slack alike or for blocks of 2 x 2 positions; floor (units,) or a map (h, w, units);
-    limit and lift (batch, units): the bound is max(closed, floor + lift) + slack < limit. Returns booleans
-    (batch, h, w), the count of closed > 0 and the largest closed, all by the closed form.
+    closed (batch, h, w, units), slack alike or for blocks of 2 x 2 positions, scale (units,); floor (h, w, units) or
+    (1, 1, units); limit and lift (batch, units): the bound is max(closed, floor + lift) + scale · slack < limit.
+    Returns booleans (batch, h, w), the count of closed > 0 and the largest closed, all by the closed form.
     """
     open_positions = np.empty(closed.shape[:3], np.bool_)
     spikes = np.zeros(closed.shape[:2], np.int64)
     integers = closed.view(f"i{closed.itemsize}")
     peaks = np.zeros(closed.shape[:2], integers.dtype)
-    _compare(closed, integers, slack, as_map(floor), limit, lift, bit_shift(slack), open_positions, spikes, peaks)
+    _compare(closed, integers, slack, scale, floor, limit, lift, bit_shift(slack), open_positions, spikes, peaks)
     return open_positions, int(spikes.sum()), float(peaks.view(closed.dtype).max(initial=0.0))
+
+
+@njit(cache=True)
+def at_position(values, i, j):  # type: ignore[no-untyped-def]
+    """Values per unit of one position, from a map or one for all positions."""
+    return values[min(i, values.shape[0] - 1), min(j, values.shape[1] - 1)]
 
 
 @njit(cache=True)
@@ -173,7 +179,7 @@ def block_side(closed, slack):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _compare(closed, integers, slack, floor, limit, lift, shift, open_positions, spikes, peaks):  # type: ignore[no-untyped-def]  # fmt: skip
+def _compare(closed, integers, slack, scale, floor, limit, lift, shift, open_positions, spikes, peaks):  # type: ignore[no-untyped-def]  # fmt: skip
     batch, height, width, units = closed.shape
     block = block_side(closed, slack)
     for flat in prange(batch * height):
@@ -187,7 +193,7 @@ def _compare(closed, integers, slack, floor, limit, lift, shift, open_positions,
             failed = 0
             for f in range(units):
                 most = max(values[f], level[f] + lift[n, f])
-                failed += not most + _number(added[f], shift) < limit[n, f]
+                failed += not most + _number(added[f], shift) * scale[f] < limit[n, f]
                 count += values[f] > 0
                 high = max(high, bits[f])
             open_positions[n, i, j] = failed > 0
@@ -202,7 +208,7 @@ def _number(bits, shift):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def is_open(closed, slack, level, limit, lift, shift, mask):  # type: ignore[no-untyped-def]
+def is_open(closed, slack, scale, level, limit, lift, shift, mask):  # type: ignore[no-untyped-def]
     """The comparison of `unproved` for the units of one position: booleans `mask` (units,)."""
     for f in range(mask.size):
-        mask[f] = not max(closed[f], level[f] + lift[f]) + _number(slack[f], shift) < limit[f]
+        mask[f] = not max(closed[f], level[f] + lift[f]) + _number(slack[f], shift) * scale[f] < limit[f]

@@ -9,7 +9,9 @@ Its line after the last input, and where that crosses ϑ_i, is the closed form; 
 
     x_i = max(B + (V(0) − ϑ_i) / (α + Σ_j J_ij) − L, 0),                                        (closed form)
 
-which for α = 1 is the ReLU b_i + Σ_j W_ij x_j. It is what the neuron does unless V reaches ϑ_i at some s > 0.
+which for α = 1 is the ReLU b_i + Σ_j W_ij x_j. The sum runs over all inputs of all sources: of maps L_s, with
+J = gain · L_s, and of clock inputs that arrive at t_min, which have no part in V(0). It is what the neuron does unless
+V reaches ϑ_i at some s > 0.
 
 Let M be at least the largest x_j. V is piecewise linear. A positive J_ij makes it convex, so that it stays below the
 chord from (0, V(0)) to (M, V(M)); a negative one lifts it above the chord, at most where s = x_j, by |J_ij| g(x_j) with
@@ -19,8 +21,9 @@ g(x) = x (1 − x / M). So for all s
 
 While that is below ϑ_i the closed form holds. Everywhere else, NaN and overflow included, `decide` looks closer.
 Divided by α + Σ_j J_ij the bound is compared with B: the first term is then the closed form itself, already computed,
-and only the sum of the second, the slack, costs something. M may differ from place to place; `slack` takes the largest
-input of the receptive fields around.
+and only the sum of the second, the slack Σ_s L_s⁻ g(x_s), costs something, times `scale`. Of a chain of maps L⁻ may be
+a map that is at least that. M may differ from place to place: of one convolution, it is the largest input of the
+receptive fields around; of anything else, the largest input of the image.
 
 The slack runs in float32, or in bfloat16 where the processor has it. No factor of its n products is negative, so in
 whatever order they are added up, the result's relative error is at most γ = n u / (1 − n u), u = 2⁻²⁴ (Higham,
@@ -30,89 +33,99 @@ in float32, in which they are summed, so that only the rounding of the result is
 Numbers below 2⁻¹²⁶ may count as 0, which `UNDERFLOW` covers.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
+from relu2snn.graph.arrays import NumpyOps
+from relu2snn.spiking.nodes import Firing, Neurons
+
+Array = NDArray[np.float64]
 
 UNDERFLOW = 2.0**-100
 """Much more than the sums of any layer lose to float32's smallest numbers, for inputs and weights below 2²⁰."""
 
 
 class Constants(NamedTuple):
-    """What the closed form and the certificate need of a layer's weights; tensors.
+    """What the closed form and the certificate need of a population, in float64.
 
-    kernel and offset: the closed form is relu(apply(leads, kernel) + offset), or in a dense layer, where kernel is None
-    relu(apply(leads, J) · gain + offset): a convolution has fewer weights than outputs, a dense layer more. gain
-    (units,): 1 / (α + ΣJ), 0 where that is not positive. negative: J⁻ · gain with the margin of the sums, in
-    `slack_type`. floor, per unit or a map, and pull (units,): below the lead floor + (pull − 1) L it is V(M) that
-    counts.
-    rounding (units,): per unit of the largest input, what rounding can add to the closed form. size and rise (units,):
-    Σ|J| and α + ΣJ. rows (units, inputs): J in float32, a row for each neuron.
+    factor (units,) and offset, per unit or a map: the closed form is relu(factor · L x + offset); factor is exactly the
+    sign where α = 1. scale (units,): of the slack Σ L⁻ g(x), with the margin of its sums. floor, per unit or a map,
+    and pull (units,): below the lead floor + (pull − 1) L it is V(M) that counts. rounding (units,): per unit of the
+    largest input, what rounding can add to the closed form; missing (units,): per unit of lateness, what inputs at lead
+    0 that the slack does not see can add to it. rise (units,): (α + ΣJ) / |gain|.
     """
 
-    kernel: Any
-    gain: Any
-    offset: Any
-    negative: Any
-    floor: Any
-    pull: Any
-    rounding: Any
-    size: Any
-    rise: Any
-    rows: Any
+    factor: Array
+    offset: Array
+    scale: Array
+    floor: Array
+    pull: Array
+    rounding: Array
+    missing: Array
+    rise: Array
 
 
-def growth(inputs: int) -> float:
-    """1 + γ': what a float32 sum of `inputs` products without a sign has to be multiplied by to be an upper bound."""
-    relative = (inputs + 2) * 2.0**-24
+class Sums(NamedTuple):
+    """What a segment's maps add up to, (units,): Σ|L|, and of the negative part of sign · L by sign; and terms."""
+
+    size: Array
+    negative: dict[int, Array]
+    terms: int
+
+
+def sums_of(node: Firing) -> Sums:
+    """The sums over the maps of a segment, in float64: offsets are differences of large numbers."""
+    ops = NumpyOps()
+    up, down = np.zeros(node.shape[-1]), np.zeros(node.shape[-1])
+    for map_ in node.maps.values():
+        up, down = up + map_.magnitudes(1, ops), down + map_.magnitudes(-1, ops)
+    return Sums(up + down, {1: down, -1: up}, sum(map_.terms() for map_ in node.maps.values()))
+
+
+def growth(terms: int) -> float:
+    """1 + γ': what a float32 sum of products without a sign has to be multiplied by to be an upper bound."""
+    relative = (terms + 2) * 2.0**-24
     # The sum is at least (1 − γ) of the true one, hence the second division.
     return 1.0 / (1.0 - relative / (1.0 - relative)) if relative < 0.25 else np.inf
 
 
-def derive(kernel: Any, threshold: Any, drive: Any, before: float, window: float) -> Constants:
-    """The constants of a layer with kernel J (…, units), threshold ϑ (units,) or a map, drive α (units,).
+def derive(node: Firing, neurons: Neurons, sums: Sums, *, precision: str, padded: bool) -> Constants:
+    """The constants of a population of a segment.
 
-    before D and window B are durations. Sums over weights run in float64 whatever the precision of the layer: the
-    offsets are differences of large numbers.
+    precision: of the closed form. padded: whether the slack is summed over inputs at lead 0, too, which are late where
+    others are.
     """
-    wide, threshold, drive = (tf.cast(each, tf.float64) for each in (kernel, threshold, drive))
-    axes = range(kernel.shape.rank - 1)
-    inputs = int(np.prod(kernel.shape[:-1]))
-    rise = drive + tf.reduce_sum(wide, axes)
-    size = tf.reduce_sum(tf.abs(wide), axes)
-    gain = tf.where(rise > 0, 1.0 / rise, tf.zeros_like(rise))
-    offset = window + (drive * before - threshold) * gain
-    floor = window - (threshold - tf.nn.relu(drive) * before) * gain
-    # A potential that does not rise in the end has no closed form, so nothing is proved of it.
-    floor = tf.where(rise > 0, floor, np.inf * tf.ones_like(floor))
-    unit = 2.0**-24 if kernel.dtype == tf.float32 else 2.0**-53
-    return Constants(
-        kernel=tf.cast(wide * gain, kernel.dtype) if kernel.shape.rank > 2 else None,
-        gain=tf.cast(gain, kernel.dtype),
-        offset=tf.cast(offset, kernel.dtype),
-        negative=_rounded_up(wide, -gain * growth(inputs)),
-        floor=floor,
-        pull=tf.nn.relu(drive) * gain,
-        rounding=2 * (inputs + 8) * unit * size * gain,
-        size=size,
-        rise=rise,
-        rows=tf.transpose(tf.reshape(tf.cast(kernel, tf.float32), (inputs, -1))),
+    drive, gain = np.asarray(neurons.drive, np.float64), np.asarray(neurons.gain, np.float64)
+    threshold, total = np.asarray(neurons.threshold, np.float64), np.asarray(neurons.total, np.float64)
+    rise, strength = drive + total, np.abs(gain)
+    rises = rise > 0
+    inverse = np.where(rises, 1 / np.where(rises, rise, 1), 0.0)
+    factor = gain * inverse
+    # What differs from the sign in its last digits only is what rounding has made of it.
+    factor = np.where(
+        np.abs(factor - neurons.sign) <= 2.0 ** (-50 if precision == "float64" else -21), neurons.sign, factor
     )
-
-
-def closed_form(leads: Any, kernel: Any, constants: Constants, apply: Callable[[Any, Any], Any]) -> Any:
-    """The leads if nothing crosses before its inputs are there; `apply(leads, kernel)` is the layer's linear map of J.
-
-    Units whose potential does not rise in the end get B or 0, which nobody may take for their spike.
-    """
-    sums = apply(leads, kernel) * constants.gain if constants.kernel is None else apply(leads, constants.kernel)
-    if constants.offset.shape.rank == 1:
-        # What TensorFlow fuses with the convolution is the addition by this name.
-        return tf.nn.relu(tf.nn.bias_add(sums, constants.offset))
-    return tf.nn.relu(sums + constants.offset)
+    size = strength * sums.size
+    unit = 2.0**-24 if precision == "float32" else 2.0**-53
+    # Rounded up: to bfloat16 where that is the type, of the weights and of the sum, 2⁻⁹ each.
+    margin = 1 + (2.0**-7 if slack_type == tf.bfloat16 else 2.0**-20)
+    floor = node.window - (threshold - np.maximum(drive, 0) * node.before) * inverse
+    clock = 0.0 if padded else np.abs(total) + size
+    return Constants(
+        factor=factor,
+        offset=node.window + (drive * node.before - threshold) * inverse,
+        scale=strength * inverse * growth(sums.terms) * margin,
+        # A potential that does not rise in the end has no closed form, so nothing is proved of it.
+        floor=np.where(rises, floor, np.inf),
+        pull=np.maximum(drive, 0) * inverse,
+        rounding=2 * (sums.terms + 8) * unit * size * inverse,
+        missing=np.zeros_like(rise) if padded else (strength * sums.negative[neurons.sign] + clock) * inverse,
+        rise=rise / strength,
+    )
 
 
 def _has_bfloat16() -> bool:
@@ -125,11 +138,9 @@ def _has_bfloat16() -> bool:
 
 
 slack_type = tf.bfloat16 if _has_bfloat16() else tf.float32
-"""The type in which slacks are summed."""
+"""The type in which slacks of plain convolutions are summed."""
 
 
-def _rounded_up(values: Any, factor: Any) -> Any:
-    """Not below max(values · factor, 0) (float64) in `slack_type`, whose sums may lose what is added here too."""
-    # With bfloat16, nearest rounding of the factor here and of the result later, 2⁻⁹ each.
-    margin = 2.0**-22 if slack_type == tf.float32 else 2.0**-7
-    return tf.cast(tf.nn.relu(values * (factor * (1 + margin))), slack_type)
+def negative_kernel(kernel: Any, sign: int) -> Any:
+    """max(−sign · kernel, 0) in `slack_type`, rounded to the nearest; a tensor."""
+    return tf.cast(tf.nn.relu(-sign * kernel), slack_type)

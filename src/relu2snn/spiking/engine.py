@@ -1,145 +1,215 @@
-"""Firing one layer of spiking neurons: leads in, leads and evidence out, nothing kept.
+"""Firing one segment of spiking neurons: leads in, leads and evidence out, nothing kept.
 
 `fire` proves what it can by the certificate and leaves the rest to `decide`; `simulate` walks every event. Both are
 graphs of TensorFlow with host code in between, and functions of what they are given: whoever runs a network sums the
 evidence.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from relu2snn.spiking.bounds import gaps, over_blocks
-from relu2snn.spiking.certificate import UNDERFLOW, Constants, closed_form, slack_type
-from relu2snn.spiking.decide import Evidence, Neurons, decide, is_early
-from relu2snn.spiking.events import Floats, as_grid, simulate_conv2d
+from relu2snn.spiking.certificate import UNDERFLOW, slack_type
+from relu2snn.spiking.decide import Bound, decide, is_early
+from relu2snn.spiking.events import Floats, first_crossings, simulate_fields
+from relu2snn.spiking.evidence import Evidence
+from relu2snn.spiking.prepared import Plain, Prepared
 
 # numpy has no bfloat16.
 _BITS, _TF_BITS = (np.uint16, tf.uint16) if slack_type == tf.bfloat16 else (np.uint32, tf.uint32)
+_UP = 1 + 2.0**-21
 
 
 class Fired(NamedTuple):
-    """What a layer has made of a batch; tensors.
+    """What a segment has made of a batch; tensors.
 
-    leads: when its neurons spiked, before any noise. counts (4,) int64 and sizes (2,) float64: the numbers of an
-    Evidence, in its order.
+    leads: of each population, before any noise. counts (populations, 5) int64 and sizes (populations, 2) float64: the
+    numbers of an Evidence, in its order.
     """
 
-    leads: Any
+    leads: list[Any]
     counts: Any
     sizes: Any
 
 
 def evidence_of(counts: Any, sizes: Any) -> Evidence:
-    """The evidence that `Fired` holds as tensors."""
-    spikes, binned, simulated, early = (int(count) for count in counts)
-    return Evidence(spikes, binned, simulated, early, float(sizes[0]), float(sizes[1]))
+    """The evidence that a row of each of `Fired` holds."""
+    pairs, spikes, binned, simulated, early = (int(count) for count in counts)
+    return Evidence(pairs, spikes, binned, simulated, early, float(sizes[0]), float(sizes[1]))
 
 
-def fire(layer: Any, leads: Any, parameters: list[Any], constants: Constants, coarse: Any = False) -> Fired:
-    """The spikes of a layer: the closed form where it is proved, events everywhere else.
+def fire(segment: Prepared, leads: Mapping[str, Any], coarse: Any = False) -> Fired:
+    """The spikes of a segment: the closed form where it is proved, events everywhere else.
 
-    layer: gives geometry and durations. parameters: J, ϑ and α; constants: what `derive` makes of them. coarse: whether
-    slacks are summed for blocks (see `Blocks`), a boolean or a tensor of one.
+    leads: of its tensors, by name. coarse: whether slacks are summed for blocks (see `Blocks`), a boolean or a tensor
+    of one; for segments that are plain convolutions of images.
     """
+    sources = [leads[name] for name in segment.node.maps]
+    if segment.plain is not None:
+        gap, latest, largest = _plain_gaps(segment.plain, sources[0], coarse)
+        # One after the other: each takes every core, and those that wait for a share of one spin.
+        with tf.control_dependencies([gap]):
+            closed = segment.closed(leads)
+        slacks = [_plain_slack(segment.plain, tf.bitcast(gap, slack_type), sign, coarse) for sign in segment.signs]
+    else:
+        gap_of, latest, largest = _gaps(segment, sources)
+        with tf.control_dependencies(list(gap_of.values())):
+            closed = segment.closed(leads)
+        slacks = [tf.bitcast(segment.slack(gap_of, sign, tf.shape(closed[0])), tf.uint32) for sign in segment.signs]
+    populations = len(closed)
+
+    def rest(*given: Any) -> tuple[Any, ...]:
+        middle = populations + len(slacks)
+        late, most, *inputs = given[middle:]
+        return _decide(segment, given[:populations], given[populations:middle], late, most, inputs)
+
+    pairs = [kind for each in closed for kind in (tf.int64, each.dtype)]
+    *changes, counts, sizes = tf.numpy_function(
+        rest, [*closed, *slacks, latest, largest, *sources], [*pairs, tf.int64, tf.float64]
+    )
+    spikes = [_replaced(values, changes[2 * place], changes[2 * place + 1]) for place, values in enumerate(closed)]
+    return _shaped(segment, spikes, counts, sizes)
+
+
+def simulate(segment: Prepared, leads: Mapping[str, Any]) -> Fired:
+    """The spikes of a segment, every neuron event by event, in float64 whatever the precision of the network."""
+    sources = [leads[name] for name in segment.node.maps]
+
+    def walk(*given: Floats) -> tuple[Any, ...]:
+        found = [_simulate(segment, place, _flat(given)) for place in range(len(segment.node.populations))]
+        shape = (len(given[0]), *segment.node.shape)
+        numbers = _numbers([evidence for _, evidence in found])
+        return *(values.reshape(shape).astype(given[0].dtype) for values, _ in found), *numbers
+
+    kinds = [sources[0].dtype for _ in segment.node.populations]
+    *spikes, counts, sizes = tf.numpy_function(walk, sources, [*kinds, tf.int64, tf.float64])
+    return _shaped(segment, spikes, counts, sizes)
+
+
+def _plain_gaps(plain: Plain, x: Any, coarse: Any) -> tuple[Any, Any, Any]:
+    """Bits of g(x) of the padded inputs, and latest and largest of `bounds.gaps`."""
+    x = tf.reshape(x, (-1, *plain.inputs))
 
     def gap_bits(leads: Floats, coarse: Any) -> tuple[Any, Floats, Floats]:
-        return _gaps(layer, leads, bool(coarse))
+        grid = leads if leads.ndim > 2 else leads[:, None, None]
+        bits, latest, largest = gaps(grid, plain.margins, plain.extents, _BITS)
+        if coarse:
+            bits = over_blocks(bits, plain.strides)
+        return (bits if leads.ndim > 2 else bits[:, 0, 0]), latest, largest
 
-    bits, latest, largest = tf.numpy_function(gap_bits, [leads, coarse], [_TF_BITS, tf.float64, tf.float64])
-    channels = leads.shape[-1]
-    bits.set_shape((None, None, None, channels) if leads.shape.rank > 2 else (None, channels))
-    # One after the other: each takes every core, and those that wait for a share of one spin.
-    with tf.control_dependencies([bits]):
-        closed = closed_form(leads, parameters[0], constants, layer.apply)
-    gap = tf.bitcast(bits, slack_type)
-    slack = tf.cond(
-        tf.convert_to_tensor(coarse),
-        lambda: layer.apply_padded(gap, constants.negative, 2),
-        lambda: layer.apply_padded(gap, constants.negative, 1),
-    )
-    slack = tf.bitcast(slack, _TF_BITS)
-    others = [constants.floor, constants.pull, constants.rounding, constants.size, constants.rise, constants.rows]
+    bits, latest, largest = tf.numpy_function(gap_bits, [x, coarse], [_TF_BITS, tf.float64, tf.float64])
+    bits.set_shape((None,) * (x.shape.rank - 1) + (plain.inputs[-1],))
+    return bits, latest, largest
 
-    def rest(*given: Any) -> tuple[Any, Floats, Any, Floats]:
-        return _decide(layer, *given)
 
-    indices, values, counts, sizes = tf.numpy_function(
-        rest,
-        [closed, slack, latest, largest, leads, *parameters, *others],
-        [tf.int64, leads.dtype, tf.int64, tf.float64],
-    )
+def _plain_slack(plain: Plain, gap: Any, sign: int, coarse: Any) -> Any:
+    slack = tf.cond(tf.convert_to_tensor(coarse), lambda: plain.slack(gap, sign, 2), lambda: plain.slack(gap, sign, 1))
+    return tf.bitcast(slack, _TF_BITS)
+
+
+def _gaps(segment: Prepared, sources: list[Any]) -> tuple[dict[str, Any], Any, Any]:
+    """g(x) of all inputs by tensor, in float32 and rounded up, and per image latest and largest as of `bounds.gaps`."""
+
+    def extremes(*given: Floats) -> tuple[Floats, Floats]:
+        rows = [each.reshape(len(each), -1) for each in given]
+        lowest = np.min([each.min(axis=1) for each in rows], axis=0).astype(np.float64)
+        highest = np.max([each.max(axis=1) for each in rows], axis=0).astype(np.float64)
+        latest = np.maximum(-lowest, 0.0)
+        return latest, np.maximum(highest, 0.0) + latest
+
+    latest, largest = tf.numpy_function(extremes, sources, [tf.float64, tf.float64])
+    latest.set_shape((None,))
+    largest.set_shape((None,))
+    late = tf.cast(latest, tf.float32) * _UP
+    most = tf.cast(largest, tf.float32) * _UP
+    slope = tf.where(most > 0, 1 / most, tf.zeros_like(most))
+    found = {}
+    for name, each in zip(segment.node.maps, sources, strict=True):
+        wide = (-1, *(1,) * (each.shape.rank - 1))
+        x = tf.cast(each, tf.float32) + tf.reshape(late, wide)
+        found[name] = x * tf.maximum(_UP - x * tf.reshape(slope, wide), 0.0) * _UP
+    return found, latest, largest
+
+
+def _replaced(closed: Any, indices: Any, values: Any) -> Any:
     indices.set_shape((None,))
 
     def replaced() -> Any:
         flat = tf.tensor_scatter_nd_update(tf.reshape(closed, (-1,)), indices[:, None], values)
         return tf.reshape(flat, tf.shape(closed))
 
-    spikes = tf.cond(tf.size(indices) > 0, replaced, lambda: closed)
-    return _shaped(layer, leads, spikes, counts, sizes)
+    return tf.cond(tf.size(indices) > 0, replaced, lambda: closed)
 
 
-def simulate(layer: Any, leads: Any, parameters: list[Any]) -> Fired:
-    """The spikes of a layer, every neuron event by event, in float64 whatever the precision of the layer."""
-
-    def walk(*given: Floats) -> tuple[Floats, Any, Floats]:
-        return _simulate(layer, *given)
-
-    found = tf.numpy_function(walk, [leads, *parameters], [leads.dtype, tf.int64, tf.float64])
-    return _shaped(layer, leads, *found)
-
-
-def _shaped(layer: Any, leads: Any, spikes: Any, counts: Any, sizes: Any) -> Fired:
-    spikes.set_shape(layer.compute_output_shape(leads.shape))
-    counts.set_shape((4,))
-    sizes.set_shape((2,))
+def _shaped(segment: Prepared, spikes: list[Any], counts: Any, sizes: Any) -> Fired:
+    for each in spikes:
+        each.set_shape((None, *segment.node.shape))
+    counts.set_shape((len(spikes), 5))
+    sizes.set_shape((len(spikes), 2))
     return Fired(spikes, counts, sizes)
 
 
-def _numbers(evidence: Evidence) -> tuple[Any, Floats]:
-    counts = evidence.spikes, evidence.binned, evidence.simulated, evidence.early
-    return np.array(counts, np.int64), np.array([evidence.deviation, evidence.peak])
+def _numbers(evidence: list[Evidence]) -> tuple[Any, Floats]:
+    counts = [(each.pairs, each.spikes, each.binned, each.simulated, each.early) for each in evidence]
+    return np.array(counts, np.int64), np.array([(each.deviation, each.peak) for each in evidence])
 
 
-def _simulate(
-    layer: Any, leads: Floats, kernel: Floats, threshold: Floats, drive: Floats
-) -> tuple[Floats, Any, Floats]:
-    grid, weights = as_grid(leads, kernel)
-    padded = np.pad(grid, ((0, 0), *layer.margins(grid.shape[1:3]), (0, 0)))
-    wide = [np.asarray(each, np.float64) for each in (padded, weights, threshold, drive)]
-    spikes = simulate_conv2d(
-        wide[0], wide[1], wide[2], wide[3], layer.before, layer.window, layer.strides, layer.dilation
-    )
-    early = int(np.count_nonzero(is_early(spikes, layer.before, layer.window)))
-    before_end, peak = int(np.count_nonzero(spikes > 0)), float(spikes.max(initial=0.0))
-    evidence = Evidence(before_end, 0, spikes.size, early, peak=peak)
-    return (spikes if kernel.ndim > 2 else spikes[:, 0, 0]).astype(leads.dtype), *_numbers(evidence)
+def _flat(leads: Any) -> Floats:
+    """The elements of all tensors, one tensor after the other, (batch, elements)."""
+    rows = [np.reshape(each, (len(each), -1)) for each in leads]
+    found: Floats = np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1))
+    return found
 
 
-def _gaps(layer: Any, leads: Floats, coarse: bool) -> tuple[Any, Floats, Floats]:
-    grid = leads if leads.ndim > 2 else leads[:, None, None]
-    bits, latest, largest = gaps(grid, layer.margins(grid.shape[1:3]), layer.extents(), _BITS)
-    if coarse:
-        bits = over_blocks(bits, layer.strides)
-    return (bits if leads.ndim > 2 else bits[:, 0, 0]), latest, largest
+def _grid(values: Any) -> Any:
+    """Values of any segment (batch, *sides, units) as those of a grid of rank 2."""
+    if values.ndim == 4:
+        return values
+    return values.reshape(len(values), -1, 1, values.shape[-1])
 
 
 def _decide(
-    layer: Any, closed: Floats, slack: Any, latest: Floats, largest: Floats, leads: Floats, kernel: Floats,
-    threshold: Floats, drive: Floats, floor: Floats, pull: Floats, rounding: Floats, size: Floats, rise: Floats,
-    rows: Any,
-) -> tuple[Any, Floats, Any, Floats]:  # fmt: skip
-    if leads.ndim == 2:
-        closed, slack = closed[:, None, None], slack[:, None, None]
-    grid, weights = as_grid(leads, kernel)
-    wide = [np.asarray(each, np.float64) for each in (weights, threshold, drive)]
-    neurons = Neurons(
-        wide[0], rows, size, wide[1], wide[2], rise, layer.before, layer.window, layer.strides, layer.dilation
-    )
-    limit = layer.window - latest[:, None] - rounding * largest[:, None] - UNDERFLOW
-    lift = latest[:, None] * (pull - 1)
-    indices, values, evidence = decide(
-        closed, slack, floor, limit, lift, latest, grid, layer.margins(grid.shape[1:3]), neurons
-    )
-    return indices, values.astype(leads.dtype), *_numbers(evidence)
+    segment: Prepared, closed: Any, slacks: Any, latest: Floats, largest: Floats, sources: Any
+) -> tuple[Any, ...]:
+    node, inputs = segment.node, _flat(sources)
+    by_sign = dict(zip(segment.signs, slacks, strict=True))
+    changes: list[Any] = []
+    evidence = []
+    for values, neurons, constants, synapses in zip(
+        closed, node.populations, segment.constants, segment.synapses, strict=True
+    ):
+        late = latest[:, None]
+        limit = node.window - late * (1 + constants.missing) - constants.rounding * largest[:, None] - UNDERFLOW
+        lift = late * (constants.pull - 1)
+        bound = Bound(_grid(values), _grid(by_sign[neurons.sign]), limit, lift, latest)
+        indices, found, counted = decide(bound, constants, synapses, inputs)
+        changes += [indices, found.astype(values.dtype)]
+        evidence.append(counted)
+    return *changes, *_numbers(evidence)
+
+
+def _simulate(segment: Prepared, place: int, inputs: Floats) -> tuple[Floats, Evidence]:
+    node, synapses = segment.node, segment.synapses[place]
+    inputs = np.asarray(inputs, np.float64)
+    positions = int(np.prod(node.shape[:-1]))
+    out = np.empty((len(inputs), positions, node.shape[-1]))
+    if synapses.fields is not None:
+        simulate_fields(
+            inputs, synapses.fields.starts, synapses.lengths, synapses.weights, synapses.total, synapses.levels,
+            synapses.drive, node.before, node.window, out,
+        )  # fmt: skip
+    else:
+        wide = np.concatenate([inputs, np.zeros((len(inputs), 1))], axis=1)
+        for position in range(positions):
+            elements, weights = synapses.at(position)
+            level = synapses.levels[min(position, len(synapses.levels) - 1)]
+            total = weights.sum(axis=0)
+            for image, values in enumerate(wide):
+                field, found = values[elements], out[image, position]
+                first_crossings(field, weights, total, level, synapses.drive, node.before, node.window, found)
+    early = int(np.count_nonzero(is_early(out, node.before, node.window)))
+    peak = float(out.max(initial=0.0))
+    return out, Evidence(out.size, int(np.count_nonzero(out > 0)), 0, out.size, early, peak=peak)

@@ -84,98 +84,32 @@ def _finish(potential, slope, level, now, window, out):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def gather(leads, image, row, column, origin, sizes, strides, dilation):  # type: ignore[no-untyped-def]
-    """The receptive field of one position, (inputs,); `origin` is where the padded inputs begin, padding has lead 0."""
-    height, width, channels = leads.shape[1:]
-    field = np.zeros(sizes[0] * sizes[1] * channels)
+def gather(values, starts, lengths):  # type: ignore[no-untyped-def]
+    """The receptive field of one position, (inputs,) in float64, from the elements `values` (n,) of all inputs.
+
+    starts and lengths (runs,): of the elements that lie side by side; −1 is padding, whose lead is 0.
+    """
+    field = np.zeros(lengths.sum())
     k = 0
-    for i in range(sizes[0]):
-        y = row * strides[0] + i * dilation[0] - origin[0]
-        for j in range(sizes[1]):
-            x = column * strides[1] + j * dilation[1] - origin[1]
-            if 0 <= y < height and 0 <= x < width:
-                field[k : k + channels] = leads[image, y, x]
-            k += channels
+    for run in range(lengths.size):
+        start, length = starts[run], lengths[run]
+        if start >= 0:
+            field[k : k + length] = values[start : start + length]
+        k += length
     return field
 
 
-@njit(cache=True)
-def at_position(values, i, j):  # type: ignore[no-untyped-def]
-    """Values per unit of one position, from a map or one for all positions."""
-    return values[min(i, values.shape[0] - 1), min(j, values.shape[1] - 1)]
-
-
-def as_map(values: Floats) -> Floats:
-    """Values per unit (units,), or a map of them (h, w, units), as a map: one of a single position if need be."""
-    return np.ascontiguousarray(values.reshape((1, 1, -1) if values.ndim == 1 else values.shape))
-
-
 @njit(cache=True, parallel=True)
-def _simulate(leads, weights, total, threshold, drive, before, window, sizes, strides, dilation, out):  # type: ignore[no-untyped-def]  # fmt: skip
-    rows, columns = out.shape[1], out.shape[2]
-    for flat in prange(out.shape[0] * rows * columns):
-        image = flat // (rows * columns)
-        row = flat // columns % rows
-        column = flat % columns
-        field = gather(leads, image, row, column, (0, 0), sizes, strides, dilation)
-        level = at_position(threshold, row, column)
-        first_crossings(field, weights, total, level, drive, before, window, out[image, row, column])
+def simulate_fields(values, starts, lengths, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Leads `out` (images, positions, units) of neurons with shared weights, every one simulated event by event.
 
-
-def output_sides(
-    shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int]:
-    """(h_out, w_out) of a convolution over padded inputs of `shape` (batch, h, w, channels)."""
-    rows = (shape[1] - (kernel[0] - 1) * dilation[0] - 1) // strides[0] + 1
-    columns = (shape[2] - (kernel[1] - 1) * dilation[1] - 1) // strides[1] + 1
-    return rows, columns
-
-
-def simulate_conv2d(
-    leads: Floats,
-    weights: Floats,
-    threshold: Floats,
-    drive: Floats,
-    before: float,
-    window: float,
-    strides: tuple[int, int] = (1, 1),
-    dilation: tuple[int, int] = (1, 1),
-) -> Floats:
-    """Leads of a layer of spiking neurons with shared weights, every neuron simulated event by event.
-
-    leads (batch, h, w, channels): the inputs, already padded (padding has lead 0, a spike at t_min).
-    weights J (kh, kw, channels, filters). threshold ϑ (filters,) or a map (h_out, w_out, filters). drive α
-    (filters,). before = t_min − t_start and window = t_max − t_min are durations. Returns
-    (batch, h_out, w_out, filters): t_max − t, at least 0.
+    values (images, elements): the inputs' leads; starts (positions, runs), lengths (runs,): fields as in `gather`;
+    weights J (inputs, units); total Σ_j J_ij, drive α (units,); levels ϑ (positions or 1, units). before and window are
+    durations.
     """
-    kh, kw, _, filters = weights.shape
-    rows, columns = output_sides(leads.shape, (kh, kw), strides, dilation)
-    matrix = np.ascontiguousarray(weights.reshape(-1, filters))
-    out = np.empty((leads.shape[0], rows, columns, filters))
-    _simulate(
-        np.ascontiguousarray(leads),
-        matrix,
-        matrix.sum(axis=0),
-        as_map(threshold),
-        np.ascontiguousarray(drive),
-        float(before),
-        float(window),
-        (kh, kw),
-        strides,
-        dilation,
-        out,
-    )
-    return out
-
-
-def simulate_dense(
-    leads: Floats, weights: Floats, threshold: Floats, drive: Floats, before: float, window: float
-) -> Floats:
-    """As simulate_conv2d, for leads (batch, inputs), weights J (inputs, units), threshold and drive (units,)."""
-    grid = leads[:, None, None, :]
-    return simulate_conv2d(grid, weights[None, None], threshold, drive, before, window)[:, 0, 0, :]
-
-
-def as_grid(leads: Floats, kernel: Floats) -> tuple[Floats, Floats]:
-    """Leads and kernel of a layer as those of a convolution."""
-    return (leads, kernel) if kernel.ndim > 2 else (leads[:, None, None], kernel[None, None])
+    positions = out.shape[1]
+    for flat in prange(out.shape[0] * positions):
+        image, position = flat // positions, flat % positions
+        field = gather(values[image], starts[position], lengths)
+        level = levels[min(position, levels.shape[0] - 1)]
+        first_crossings(field, weights, total, level, drive, before, window, out[image, position])

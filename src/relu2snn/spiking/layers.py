@@ -1,188 +1,262 @@
-"""Keras layers of single-spike neurons (arXiv:2212.12522).
+"""The parts of a spiking network as Keras layers: what a file holds, and what a model lists.
 
-Between layers flow *leads*: how long before the end of its window a neuron spiked, `t_max − t`. A lead of 0 is
-a spike at t_max; the lead of a neuron that did not spike early is the value of the ReLU it stands for.
-Each layer knows its window in absolute time, so the spike time is `t_max − lead`.
+Between layers flow *leads*: how long before the end of its window a neuron spiked, `t_max − t`. A lead of 0 is a spike
+at t_max; the lead of a neuron that did not spike early is the value of the ReLU it stands for. Layers hold numbers and
+nothing about any run; each gives its node, which is what is simulated.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
-from keras import ops
 
-from relu2snn.spiking import checks
-from relu2snn.spiking.checks import increasing, natural, outputs, pair
-from relu2snn.spiking.neurons import NO_MARGINS, Margins, NoisyLayer, SpikingLayer
+from relu2snn.spiking.backend import TensorFlowOps, view
+from relu2snn.spiking.checks import finite, increasing, name, natural
+from relu2snn.spiking.engine import fire
+from relu2snn.spiking.mapped import MappedLayer, checked_maps, checked_window, describe_window
+from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNode, inputs_of
+from relu2snn.spiking.noise import batch_seed, disturb, noise_state
+from relu2snn.spiking.prepared import Prepared
+from relu2snn.spiking.simulation import earliest, encode, read
+
+_NEURONS = ("gain", "total", "threshold", "drive", "scale")
 
 
-def clip_start(leads: Any) -> Any:
-    """Leads of the input window whose times are clipped at 0 from below."""
-    return ops.minimum(leads, 1.0)
+class SpikingLayer(MappedLayer):
+    """A layer that holds a node of a spiking network.
+
+    noise: standard deviation of its spike times. As an ordinary Keras layer it draws anew in every call.
+    """
+
+    def __init__(self, noise: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.noise = finite("noise", noise)
+        if self.noise < 0:
+            raise ValueError(f"noise={noise}: must not be negative")
+        self._calls = 0
+        # The events are simulated outside the graph, which XLA cannot compile.
+        self.supports_jit = False
+
+    def node(self) -> SpikingNode:
+        """The node as it is now; its arrays are views of the layer's weights."""
+        raise NotImplementedError
+
+    def call(self, *leads: Any) -> Any:
+        given = keras.tree.flatten(leads)
+        kinds = [self.compute_dtype for _ in self.tensors_out()]
+        found = tf.numpy_function(lambda *arrays: self._host(arrays), given, [tf.as_dtype(kind) for kind in kinds])
+        for each in found:
+            each.set_shape((None, *self.sides))
+        return found[0] if len(found) == 1 else found
+
+    def _host(self, arrays: Sequence[Any]) -> list[Any]:
+        node = self.node()
+        ops = TensorFlowOps(self.compute_dtype)
+        leads = {each: tf.constant(array, ops.dtype) for each, array in zip(inputs_of(node), arrays, strict=False)}
+        match node:
+            case Encoder():
+                found = [encode(node, tf.constant(arrays[0], ops.dtype))]
+                seeds = [node.seed]
+            case Earliest():
+                return [np.asarray(earliest(node, leads, ops))]
+            case Potential():
+                return [np.asarray(read(node, leads, ops))]
+            case Firing():
+                shapes = {each: tuple(value.shape[1:]) for each, value in leads.items()}
+                found = fire(Prepared(node, shapes, ops), leads).leads
+                seeds = [each.seed for each in node.populations]
+        if self.noise:
+            states = [batch_seed(noise_state(seed, 0), self._calls) for seed in seeds]
+            found = [disturb(each, self.noise, state) for each, state in zip(found, states, strict=True)]
+            if isinstance(node, Encoder):
+                found = [tf.minimum(each, 1.0) for each in found]
+        self._calls += 1
+        return [np.asarray(each) for each in found]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "noise": self.noise}
 
 
 @keras.saving.register_keras_serializable(package="relu2snn")
-class SpikeEncoder(NoisyLayer):
+class SpikeEncoder(SpikingLayer):
     """Images as spike times: a pixel x in [low, high], brought to x' in [0, 1], spikes at t = 1 − x'.
 
-    Its window is [0, 1]. With noise, times are clipped at 0 from below. Input images, output leads 1 − t, of
-    the same shape.
+    Its window is [0, 1]. With noise, times are clipped at 0 from below. Input images (batch, *sides), output leads
+    1 − t, of the same shape. low and high: numbers, or one for each channel; image: the name of the network's input.
     """
 
-    def __init__(self, low: float, high: float, **options: Any) -> None:
+    def __init__(self, low: Any, high: Any, image: str, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.low, self.high = increasing(low=low, high=high)
-        self.t_min, self.t_max = 0.0, 1.0
+        self.low, self.high = (_range(each) for each in (low, high))
+        bottoms, tops = np.broadcast_arrays(*(np.atleast_1d(each) for each in (self.low, self.high)))
+        for bottom, top in zip(bottoms.tolist(), tops.tolist(), strict=True):
+            increasing(low=bottom, high=top)
+        self.image, self.seed = name("image", image), natural("seed", seed, least=0)
 
-    def encode(self, images: Any) -> Any:
-        """The leads of images, before any noise."""
-        return (images - self.low) / (self.high - self.low)
-
-    def call(self, images: Any) -> Any:
-        leads = self.encode(images)
-        return clip_start(self.disturb(leads)) if self.generator else leads
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
+    def node(self) -> Encoder:
+        low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
+        return Encoder(self.name, self.sides, low, high, self.image, self.seed)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "low": self.low, "high": self.high}
+        own = {"low": self.low, "high": self.high, "image": self.image, "seed": self.seed}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="relu2snn")
-class SpikingDense(SpikingLayer):
-    """Fully connected spiking neurons: leads (batch, inputs) to leads (batch, units).
+class SpikingNeurons(SpikingLayer):
+    """Populations of neurons with potential dV/dt = α H(t − t_start) + Σ_j J_ij H(t − t_j), that spike where V first
+    reaches ϑ_i, and at t_max at the latest.
 
-    kernel (inputs, units), threshold and drive (units,).
-    """
-
-    def __init__(self, units: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.units = natural("units", units)
-
-    def build(self, input_shape: Any) -> None:
-        outputs(input_shape, rank=2)
-        self.add_parameters((input_shape[-1], self.units), (self.units,))
-
-    def apply(self, values: Any, kernel: Any) -> Any:
-        return tf.matmul(values, kernel)
-
-    def apply_padded(self, values: Any, kernel: Any, step: int) -> Any:
-        return tf.matmul(values, kernel)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
-
-
-@keras.saving.register_keras_serializable(package="relu2snn")
-class SpikingConv2D(SpikingLayer):
-    """Spiking neurons with shared weights: leads (batch, h, w, channels) to leads (batch, h_out, w_out, filters).
-
-    kernel (kh, kw, channels, filters), drive (filters,), threshold (filters,) or, with threshold_map, a map
-    (h_out, w_out, filters). Padding is an input spike at t_min.
+    t_start is when the longest of the inputs' windows would have begun, t_min when the last of them ends and the
+    neurons' own begins, t_max the end of that; times are absolute. maps: by tensor the
+    description of its map L; J = gain · L. populations: name, sign, seed of each; its weights are gain, total Σ_j J_ij,
+    threshold ϑ, drive α, and scale, what a lead has to be divided by to be a value of the user's network.
     """
 
     def __init__(
         self,
-        filters: int,
-        kernel_size: tuple[int, int],
-        strides: tuple[int, int] = (1, 1),
-        padding: str = "valid",
-        dilation: tuple[int, int] = (1, 1),
-        threshold_map: bool = False,
+        maps: Sequence[Mapping[str, Any]],
+        populations: Sequence[Mapping[str, Any]],
+        t_start: float,
+        t_min: float,
+        t_max: float,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.filters = natural("filters", filters)
-        self.kernel_size = pair("kernel_size", kernel_size)
-        self.strides = pair("strides", strides)
-        self.padding = checks.padding(padding)
-        self.dilation = pair("dilation", dilation)
-        self.threshold_map = bool(threshold_map)
+        self.maps = checked_maps(maps)
+        self.populations: list[dict[str, Any]] = [
+            {
+                "name": name("population", each.get("name")),
+                "sign": -1 if each.get("sign") == -1 else 1,
+                "seed": natural("seed", each.get("seed", 0), least=0),
+                "threshold_map": bool(each.get("threshold_map", False)),
+            }
+            for each in populations
+        ]
+        if not self.populations:
+            raise ValueError("no population: a layer needs one")
+        self.t_start, self.t_min, self.t_max = increasing(t_start=t_start, t_min=t_min, t_max=t_max)
 
-    def build(self, input_shape: Any) -> None:
-        shape = outputs(self.compute_output_shape(outputs(input_shape, rank=4)), rank=4)[1:]
-        self.add_parameters(
-            (*self.kernel_size, input_shape[-1], self.filters), shape if self.threshold_map else shape[-1:]
+    def build(self, *_: Any) -> None:
+        self.add_maps(self.maps)
+        self._neurons = []
+        for number, each in enumerate(self.populations):
+            suffix = f"_{number}" if number else ""
+            sides = dict.fromkeys(_NEURONS, self.sides[-1:])
+            if each["threshold_map"]:
+                sides["threshold"] = self.sides
+            self._neurons.append({key: self.add(f"{key}{suffix}", sides[key]) for key in _NEURONS})
+        self.built = True
+
+    def tensors_in(self) -> list[str]:
+        return [each["tensor"] for each in self.maps]
+
+    def tensors_out(self) -> list[str]:
+        return [each["name"] for each in self.populations]
+
+    def node(self) -> Firing:
+        populations = tuple(
+            Neurons(each["name"], sign=each["sign"], seed=each["seed"], **{key: view(w) for key, w in weights.items()})
+            for each, weights in zip(self.populations, self._neurons, strict=True)
         )
+        maps = self.maps_now(self.maps)
+        before, window = self.t_min - self.t_start, self.t_max - self.t_min
+        return Firing(self.name, self.sides, maps, populations, before, window, self.t_min)
 
-    def apply(self, values: Any, kernel: Any) -> Any:
-        return tf.nn.conv2d(values, kernel, self.strides, self.padding.upper(), dilations=self.dilation)
-
-    def apply_padded(self, values: Any, kernel: Any, step: int) -> Any:
-        strides = [step * stride for stride in self.strides]
-        return tf.nn.conv2d(values, kernel, strides, "VALID", dilations=self.dilation)
-
-    def extents(self) -> tuple[int, int]:
-        rows, columns = ((size - 1) * rate + 1 for size, rate in zip(self.kernel_size, self.dilation, strict=True))
-        return rows, columns
-
-    def _outputs(self, sides: Any) -> list[int]:
-        if self.padding == "same":
-            return [-(-side // stride) for side, stride in zip(sides, self.strides, strict=True)]
-        pairs = zip(sides, self.extents(), self.strides, strict=True)
-        return [(side - extent) // stride + 1 for side, extent, stride in pairs]
-
-    def margins(self, sides: Any) -> Margins:
-        """TensorFlow's padding: for "same" the smallest that gives every output, the odd one at the end."""
-        if self.padding == "valid":
-            return NO_MARGINS
-        rows, columns = (
-            divmod(max((outputs - 1) * stride + extent - side, 0), 2)
-            for side, extent, stride, outputs in zip(
-                sides, self.extents(), self.strides, self._outputs(sides), strict=True
-            )
-        )
-        return (rows[0], sum(rows)), (columns[0], sum(columns))
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], *self._outputs(input_shape[1:3]), self.filters)
+    def perturb(self, node: Firing) -> None:
+        """Take the drives and the seeds of a node."""
+        for each, weights, neurons in zip(self.populations, self._neurons, node.populations, strict=True):
+            each["seed"] = neurons.seed
+            weights["drive"].assign(neurons.drive)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "threshold_map": self.threshold_map,
-        }
+        own = {"maps": self.maps, "populations": self.populations}
+        times = {"t_start": self.t_start, "t_min": self.t_min, "t_max": self.t_max}
+        return {**super().get_config(), **own, **times}
 
 
 @keras.saving.register_keras_serializable(package="relu2snn")
-class PotentialReadout(keras.layers.Layer):
-    """Output neurons, which do not spike: their potential at the end t_min of their inputs' window is the logit.
+class SpikePooling(SpikingLayer):
+    """The earliest spike of each pool (max pooling of the values), the latest in channels where `latest`.
 
-    V_i(t_min) = α_i (t_min − t_start) + Σ_{t_j ≤ t_min} W_ij (t_min − t_j), with drive α_i = b_i / (t_min − t_start).
-    Leads (batch, inputs) to logits (batch, units); `kernel` W (inputs, units), `drive` α (units,). Times are
-    absolute; t_min is the latency of the classification.
+    Over every tensor of `tensors`, under each place of the window; padding never wins.
     """
 
-    def __init__(self, units: int, t_start: float, t_min: float, **options: Any) -> None:
+    def __init__(
+        self,
+        tensors: Sequence[str],
+        window: Mapping[str, Any],
+        latest: Sequence[bool],
+        t_min: float,
+        t_max: float,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.units = natural("units", units)
-        self.t_start, self.t_min = increasing(t_start=t_start, t_min=t_min)
+        self.tensors = [name("tensor", each) for each in tensors]
+        self.window = checked_window(window)
+        self.latest = [bool(flag) for flag in latest]
+        self.t_min, self.t_max = increasing(t_min=t_min, t_max=t_max)
+        if len(self.latest) != self.sides[-1]:
+            raise ValueError(f"latest for {len(self.latest)} channels, but there are {self.sides[-1]}")
 
-    def build(self, input_shape: Any) -> None:
-        outputs(input_shape, rank=2)
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.units), initializer="zeros")
-        self.drive = self.add_weight(name="drive", shape=(self.units,), initializer="zeros")
+    def tensors_in(self) -> list[str]:
+        return list(self.tensors)
 
-    def call(self, leads: Any) -> Any:
-        return self.read(leads, self.kernel, self.drive)
-
-    def read(self, leads: Any, kernel: Any, drive: Any) -> Any:
-        """The potentials at t_min for weights W and drive α."""
-        # Noise can delay a spike past the read-out: it has not arrived and counts nothing.
-        arrived = ops.maximum(leads, 0.0)
-        return drive * (self.t_min - self.t_start) + ops.matmul(arrived, kernel)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], self.units)
+    def node(self) -> Earliest:
+        return Earliest(
+            self.name, self.sides, tuple(self.tensors), self.window, np.array(self.latest), self.t_min, self.t_max
+        )
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "t_start": self.t_start, "t_min": self.t_min}
+        own = {"tensors": self.tensors, "window": describe_window(self.window), "latest": self.latest}
+        return {**super().get_config(), **own, "t_min": self.t_min, "t_max": self.t_max}
+
+
+@keras.saving.register_keras_serializable(package="relu2snn")
+class PotentialReadout(SpikingLayer):
+    """Output neurons, which do not spike: their potential at the end t_min of their inputs' windows is read.
+
+    V_i(t_min) = α_i (t_min − t_start) + Σ_{t_j ≤ t_min} W_ij (t_min − t_j), with drive α_i = b_i / (t_min − t_start);
+    weights are the maps' W and the bias b. Times are absolute; t_min is the latency of this output. activation: what
+    the user's network applies to it.
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[Mapping[str, Any]],
+        t_start: float,
+        t_min: float,
+        bias_map: bool = False,
+        activation: str = "linear",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.maps = checked_maps(maps)
+        self.t_start, self.t_min = increasing(t_start=t_start, t_min=t_min)
+        self.bias_map, self.activation = bool(bias_map), name("activation", activation)
+
+    def build(self, *_: Any) -> None:
+        self.add_maps(self.maps)
+        self.bias = self.add("bias", self.sides if self.bias_map else self.sides[-1:])
+        self.built = True
+
+    def tensors_in(self) -> list[str]:
+        return [each["tensor"] for each in self.maps]
+
+    def node(self) -> Potential:
+        return Potential(
+            self.name, self.sides, self.maps_now(self.maps), view(self.bias), self.t_min - self.t_start, self.t_min,
+            self.activation,
+        )  # fmt: skip
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"maps": self.maps, "bias_map": self.bias_map, "activation": self.activation}
+        return {**super().get_config(), **own, "t_start": self.t_start, "t_min": self.t_min}
+
+
+def _range(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [finite("low or high", each) for each in value]
+    return finite("low or high", value)

@@ -1,24 +1,36 @@
 """Perturbations of a spiking network: the noise on α and on the spike times, drawn from one seed."""
 
-import keras
+from dataclasses import replace
+
 import numpy as np
 
-from relu2snn.spiking.layers import SpikingConv2D, SpikingDense
+from relu2snn.spiking.nodes import Encoder, Firing, Neurons, SpikingNetwork, SpikingNode
 
 
-def perturb(model: keras.Model, seed: int, alpha_noise: float = 0.0) -> None:
-    """Draw the perturbations of `seed` for a whole spiking network, in place of those it had.
+def perturbed(network: SpikingNetwork, seed: int, *, alpha_noise: float = 0.0) -> SpikingNetwork:
+    """The network with the perturbations of `seed` in place of those it has.
 
-    α becomes 1 + alpha_noise · N(0, 1), once per hidden neuron (per channel in a convolution); J and ϑ stay those of
-    α = 1. Every layer gets a seed of its own for the noise on its spike times. The network is then what `to_spiking`
-    makes with this seed. A SpikingRun that has begun goes on with the perturbations it began with, and takes these
-    from its next `SpikingRun.start` on, in the same graph.
+    α becomes 1 + alpha_noise · N(0, 1), once per hidden neuron (per channel where positions share their weights); J and
+    ϑ stay those of α = 1. Every tensor of spikes gets a seed of its own for the noise on its spike times.
     """
     seeds = np.random.SeedSequence(seed)
-    for layer in model.layers:
-        if not hasattr(layer, "reseed"):
-            continue
-        layer.reseed(int(seeds.spawn(1)[0].generate_state(1)[0]))
-        if isinstance(layer, SpikingDense | SpikingConv2D):
-            draw = np.random.default_rng(seeds.spawn(1)[0])
-            layer.drive.assign(1.0 + alpha_noise * draw.standard_normal(layer.drive.shape[0]))
+
+    def drawn() -> int:
+        return int(seeds.spawn(1)[0].generate_state(1)[0])
+
+    def neurons(each: Neurons) -> Neurons:
+        own = drawn()
+        draw = np.random.default_rng(seeds.spawn(1)[0])
+        drive = np.ones(each.drive.shape[0]) + alpha_noise * draw.standard_normal(each.drive.shape[0])
+        return replace(each, seed=own, drive=drive)
+
+    nodes: list[SpikingNode] = []
+    for node in network:
+        match node:
+            case Encoder():
+                nodes.append(replace(node, seed=drawn()))
+            case Firing():
+                nodes.append(replace(node, populations=tuple(neurons(each) for each in node.populations)))
+            case _:
+                nodes.append(node)
+    return replace(network, nodes=tuple(nodes))

@@ -4,29 +4,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.spiking.network import encoder, spiking_layer, spiking_layers
-from relu2snn.spiking.simulation import Floats, Simulation
+from relu2snn.spiking.network import network_of
+from relu2snn.spiking.nodes import neurons_in
+from relu2snn.spiking.simulation import Floats
 
 
 class SpikeRecorder:
-    """The leads t_max − t of the encoder and of every spiking layer, batch by batch, in one graph.
+    """The leads t_max − t of the encoders and of every spiking layer, batch by batch, in one graph.
 
     A lead is the ReLU's value that the spike stands for, unless it came early; t_max is that of the layer's window.
 
     Attributes: windows, [t_min, t_max] by layer name, first layer first.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        layers = [encoder(model), *spiking_layers(model)]
-        self.windows = {layer.name: (layer.t_min, layer.t_max) for layer in layers}
-        self._simulation = Simulation(model, keep=list(self.windows))
+    def __init__(self, model: Any) -> None:
+        network = network_of(model)
+        encoders = {node.name: (node.t_min, node.t_max) for node in network.encoders}
+        self.windows = {**encoders, **network.windows}
+        self._simulation = model.simulation(keep=list(self.windows))
 
-    def leads(self, images: Floats) -> dict[str, Floats]:
-        """Leads of images (b, h, w, c) by layer name, in the shapes of the layers' outputs."""
+    def leads(self, images: Any) -> dict[str, Floats]:
+        """Leads of images (b, *shape) by layer name, in the shapes of the layers' outputs."""
         found = self._simulation(images).leads
         return {name: found[name] for name in self.windows}
 
@@ -50,15 +51,15 @@ class Raster:
 
 
 def raster(
-    model: keras.Model, image: Floats, neurons: int = 40, seed: int = 0, values: Mapping[str, Floats] | None = None
+    model: Any, image: Any, *, neurons: int = 40, seed: int = 0, values: Mapping[str, Floats] | None = None
 ) -> Raster:
-    """The spikes of one image (h, w, c): of all neurons of a layer, or of `neurons` drawn with `seed` if it has more.
+    """The spikes of one image (*shape): of all neurons of a layer, or of `neurons` drawn with `seed` if it has more.
 
     values: the ReLU's outputs by layer name, in the shapes of the layers; where there are none, what the spikes decode
     to, which is the same unless they came early.
     """
     recorder = SpikeRecorder(model)
-    leads = {name: lead[0].ravel() for name, lead in recorder.leads(np.asarray(image)[None]).items()}
+    leads = {name: lead[0].ravel() for name, lead in recorder.leads(alone(image)).items()}
     draw = np.random.default_rng(seed)
     rows: dict[str, list[Any]] = {"layer": [], "neuron": [], "time": [], "value": []}
     for index, (name, lead) in enumerate(leads.items()):
@@ -93,15 +94,20 @@ class SpikeHistogram:
     before_end: int = 0
 
     @classmethod
-    def empty(cls, layer: Any, bins: int = 40) -> "SpikeHistogram":
-        """A histogram of a spiking layer with `bins` bins in its window, and as wide ones before and after."""
-        width = layer.window / bins
-        late = int(np.ceil(6 * layer.noise / width))
-        early = int(np.ceil(layer.before / width)) + late
-        edges = layer.t_min + width * np.arange(-early, bins + late + 1)
-        edges[early], edges[early + bins] = layer.t_min, layer.t_max
-        neurons = int(np.prod(layer.output.shape[1:]))
-        return cls(layer.name, layer.t_min, layer.t_max, edges, np.zeros(edges.size - 1, np.int64), neurons)
+    def empty(cls, model: Any, layer: str, *, bins: int = 40) -> "SpikeHistogram":
+        """A histogram of a spiking layer with `bins` bins in its window, and as wide ones before and after.
+
+        Raises ValueError when the network has no spiking layer of that name.
+        """
+        network = network_of(model)
+        node, _ = network.population(layer)
+        width = node.window / bins
+        late = int(np.ceil(6 * network.noise / width))
+        early = int(np.ceil(node.before / width)) + late
+        edges = np.asarray(node.t_min + width * np.arange(-early, bins + late + 1), np.float64)
+        edges[early], edges[early + bins] = node.t_min, node.t_max
+        counts = np.zeros(edges.size - 1, np.int64)
+        return cls(layer, node.t_min, node.t_max, edges, counts, neurons_in(node.shape))
 
     def add(self, leads: Floats) -> None:
         """Count the spikes of a batch, by their leads (b, …)."""
@@ -116,13 +122,20 @@ class SpikeHistogram:
         self.counts += np.histogram(np.clip(times, self.edges[0], self.edges[-1]), self.edges)[0]
 
 
-def spike_histogram(model: keras.Model, batches: Iterable[Floats], layer: str, bins: int = 40) -> SpikeHistogram:
-    """The spike times of one layer over batches of images (b, h, w, c), with `bins` bins in its window.
+def spike_histogram(model: Any, batches: Iterable[Any], *, layer: str, bins: int = 40) -> SpikeHistogram:
+    """The spike times of one layer over batches of images (b, *shape), with `bins` bins in its window.
 
     Raises ValueError when the network has no spiking layer of that name.
     """
     recorder = SpikeRecorder(model)
-    histogram = SpikeHistogram.empty(spiking_layer(model, layer), bins)
+    histogram = SpikeHistogram.empty(model, layer, bins=bins)
     for images in batches:
         histogram.add(recorder.leads(images)[layer])
     return histogram
+
+
+def alone(image: Any) -> Any:
+    """One image, or one of each input by name, as a batch."""
+    if isinstance(image, Mapping):
+        return {name: np.asarray(each)[None] for name, each in image.items()}
+    return np.asarray(image)[None]

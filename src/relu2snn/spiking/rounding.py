@@ -23,11 +23,12 @@ float32 it is 4e−4 to 2e−3 at ζ = 0.5, 2e−2 at 1e3 and above 7 at 1e6, wh
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from relu2snn.spiking.certificate import Sums
 from relu2snn.spiking.events import Floats
+from relu2snn.spiking.nodes import Firing, Neurons
 
 LIMITS = {"float64": 1e-3, "float32": 0.05}
 """The largest rounding, as a share of a layer's largest value, with which a run may be called exact, by precision.
@@ -52,20 +53,20 @@ class Rounding:
     window: float
 
     @classmethod
-    def of_layer(cls, layer: Any, size: Any, total: Any) -> "Rounding":
-        """The bound of a spiking layer with Σ|J| `size` and ΣJ `total` (units,), in float64, for α = 1."""
-        threshold, size, total = (np.asarray(each, np.float64) for each in (layer.threshold, size, total))
-        inputs = int(np.prod(layer.kernel.shape[:-1]))
-        unit, wide = (2.0**-53 if layer.compute_dtype == "float64" else 2.0**-24), 2.0**-53
-        before, window = layer.before, layer.window
+    def of(cls, node: Firing, neurons: Neurons, sums: Sums, *, precision: str) -> "Rounding":
+        """The bound of a population whose maps have these sums, for α = 1."""
+        threshold, total = np.asarray(neurons.threshold, np.float64), np.asarray(neurons.total, np.float64)
+        strength = np.abs(np.asarray(neurons.gain, np.float64))
+        unit, wide = (2.0**-24 if precision == "float32" else 2.0**-53), 2.0**-53
+        before, window, inputs = node.before, node.window, sums.terms
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             gain = np.where(1 + total > 0, 1 / (1 + total), np.inf)
-            size = gain * size
+            size = gain * strength * sums.size
             level = gain * (before + np.abs(threshold))
             fixed = (
                 4 * unit * (window + level + (size + gain) * window)
                 + 2 * wide * (inputs + 4) * (1 + size + gain) * (window + before + level)
-                + 4 * wide * (1 + gain) * layer.t_max
+                + 4 * wide * (1 + gain) * node.t_max
             )
             slope = unit * (inputs + 8) * size + 2 * wide * (inputs + 4) * size**2
             bias = window + gain * (before - threshold)

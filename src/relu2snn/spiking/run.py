@@ -1,13 +1,16 @@
 """Running a spiking network over batches of images, and reading its spike times."""
 
-import keras
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.spiking.decide import Evidence
-from relu2snn.spiking.network import check_images, encoder, spiking_layers
+from relu2snn.spiking.evidence import Evidence
+from relu2snn.spiking.network import check_images, check_weights, network_of
+from relu2snn.spiking.nodes import Earliest, Encoder, SpikingNetwork, inputs_of
 from relu2snn.spiking.rounding import LIMITS
-from relu2snn.spiking.simulation import Simulation
+from relu2snn.spiking.simulation import images_by_name, names_of
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -16,19 +19,22 @@ OUTSIDE = 1e-9
 """A pixel is outside the encoder's range when it is so by more than this share of the range: less is rounding."""
 
 
-def spike_times(model: keras.Model, images: Floats, certify: bool = True, part: int = 0) -> dict[str, Floats]:
-    """Absolute spike times of the encoder and of every spiking layer, by layer name, for images (batch, h, w, c).
+def spike_times(model: Any, images: Any, *, certify: bool = True, part: int = 0) -> dict[str, Floats]:
+    """Absolute spike times of the encoders and of every spiking layer, by name, for images (batch, *shape).
 
     Shapes are those of the layers' outputs; the input window is [0, 1]. certify and part: as in SpikingRun, so that a
     network with noise gives the same times in every call.
 
     Raises ValueError when the model is not a spiking network, or a weight or a pixel is not finite.
     """
-    layers = [encoder(model), *spiking_layers(model)]
-    simulation = Simulation(model, part=part, certify=certify, keep=[layer.name for layer in layers])
-    check_images(np.asarray(images))
-    leads = simulation(images).leads
-    return {layer.name: layer.t_max - leads[layer.name] for layer in layers}
+    network = network_of(model)
+    check_weights(model)
+    check_images(images_by_name(network, images))
+    ends = {node.name: node.t_max for node in network.encoders} | {
+        name: end for name, (_, end) in network.windows.items()
+    }
+    leads = model.simulation(part=part, certify=certify, keep=names_of(network))(images).leads
+    return {name: end - leads[name] for name, end in ends.items()}
 
 
 class SpikingRun:
@@ -49,57 +55,72 @@ class SpikingRun:
     Raises ValueError when the model is not a spiking network, or has a weight that is not finite.
     """
 
-    def __init__(self, model: keras.Model, part: int = 0, certify: bool = True) -> None:
-        self._simulation = Simulation(model, part=part, certify=certify)
-        layers = spiking_layers(model)
-        self.layers = self._simulation.layers
-        self.windows = [(layer.t_min, layer.t_max) for layer in layers]
+    def __init__(self, model: Any, part: int = 0, *, certify: bool = True) -> None:
+        network = network_of(model)
+        check_weights(model)
+        self._model = model
+        self._simulation = model.simulation(part=part, certify=certify)
+        self.layers = list(network.populations)
+        self.windows = list(network.windows.values())
         self.neurons = np.array([self._simulation.neurons[name] for name in self.layers], np.int64)
-        self.precision = str(model.inputs[0].dtype)
-        self._encoder = encoder(model)
+        self.precision = network.precision
+        self._encoders = network.encoders
+        self._outputs = {node.name: node.shape for node in network.potentials}
+        self._sources = {name: _sources(network, inputs_of(node)) for name, (node, _) in network.populations.items()}
         self._clear()
 
     def start(self, part: int = 0) -> None:
-        """Count from nothing again, of the network as it is now, with the noise of `part`, as a new run would."""
+        """Count from nothing again, of the network as it is now, with the noise of `part`, as a new run would.
+
+        Only its perturbations may have changed since the run began.
+        """
         with self._simulation.lock:
-            self._simulation.start(part)
+            check_weights(self._model)
+            self._simulation.start(self._model.network, part)
             self._clear()
 
     def _clear(self) -> None:
         self.images = self.outside = self._overflown = 0
         self._evidence = {name: Evidence() for name in self.layers}
         self._spikes = dict.fromkeys(self.layers, 0)
-        self._largest_pixel = 0.0
+        self._largest_pixel = {node.name: 0.0 for node in self._encoders}
 
-    def logits(self, images: Floats) -> Floats:
-        """Take a batch of images (b, h, w, c) in; returns the logits (b, classes).
+    def logits(self, images: Any) -> Any:
+        """Take a batch of images (b, *shape) in; returns the potentials of the output (b, classes).
 
+        Of several inputs give the images, of several outputs take the potentials, by name.
         Raises ValueError for a pixel that is not finite, naming the image by its number in this run.
         """
-        images = np.asarray(images)
+        given = {name: np.asarray(each) for name, each in images_by_name(self._simulation.network, images).items()}
+        count = len(next(iter(given.values())))
         with self._simulation.lock:
-            if not len(images):
-                return np.zeros((0, *self._simulation.outputs))
-            rows = images.reshape(len(images), -1)
-            lowest, highest = rows.min(axis=1), rows.max(axis=1)
-            if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
-                check_images(images, self.images)
-            outcome = self._simulation(images)
-            self.images += len(images)
-            self._count_pixels(lowest, highest)
-            if not np.isfinite(outcome.logits).all():
-                self._overflown += int(np.count_nonzero(~np.isfinite(outcome.logits).all(axis=-1)))
+            if not count:
+                return _only({name: np.zeros((0, *shape)) for name, shape in self._outputs.items()})
+            extremes = {name: _extremes(each) for name, each in given.items()}
+            if not all(np.isfinite(each).all() for pair in extremes.values() for each in pair):
+                check_images(given, self.images)
+            outcome = self._simulation(given)
+            self.images += count
+            self._count_pixels(extremes)
+            rows = [each.reshape(count, -1) for each in outcome.potentials.values()]
+            finite = np.all([np.isfinite(each).all(axis=1) for each in rows], axis=0)
+            self._overflown += int(np.count_nonzero(~finite))
             for name in self.layers:
                 self._evidence[name] += outcome.evidence[name]
                 self._spikes[name] += outcome.spikes[name]
-        return outcome.logits
+        return _only(outcome.potentials)
 
-    def _count_pixels(self, lowest: Floats, highest: Floats) -> None:
-        """Take in the smallest and the largest pixel of each image, (b,)."""
-        low, span = self._encoder.low, self._encoder.high - self._encoder.low
-        first, last = (lowest - low) / span, (highest - low) / span
-        self.outside += int(np.count_nonzero((first < -OUTSIDE) | (last > 1 + OUTSIDE)))
-        self._largest_pixel = max(self._largest_pixel, float(np.abs(first).max()), float(np.abs(last).max()))
+    def _count_pixels(self, extremes: dict[str, tuple[Floats, Floats]]) -> None:
+        """Take in the smallest and the largest pixel of each image and channel, (b, channels)."""
+        outside = np.zeros(1, bool)
+        for node in self._encoders:
+            lowest, highest = extremes[node.image]
+            span = node.high - node.low
+            first, last = (lowest - node.low) / span, (highest - node.low) / span
+            outside = outside | ((first < -OUTSIDE) | (last > 1 + OUTSIDE)).any(axis=1)
+            largest = max(float(np.abs(first).max()), float(np.abs(last).max()))
+            self._largest_pixel[node.name] = max(self._largest_pixel[node.name], largest)
+        self.outside += int(np.count_nonzero(outside))
 
     def _counts(self, name: str) -> Counts:
         return np.array([getattr(self._evidence[layer], name) for layer in self.layers], np.int64)
@@ -117,7 +138,7 @@ class SpikingRun:
     @property
     def certified(self) -> Counts:
         """Pairs whose closed form is proved to be the simulation, per layer."""
-        return self.neurons * self.images - self.simulated
+        return self._counts("certified")
 
     @property
     def early(self) -> Counts:
@@ -132,10 +153,10 @@ class SpikingRun:
     @property
     def rounding(self) -> Floats:
         """Bound on the rounding of a layer's values, as a share of its largest value in this run, per layer."""
-        peaks = [self._evidence[name].peak for name in self.layers]
-        largest = [self._largest_pixel, *peaks[:-1]]
-        bounds = [self._simulation.rounding[name] for name in self.layers]
-        return np.array([each.relative(*sizes) for each, *sizes in zip(bounds, largest, peaks, strict=False)])
+        peaks = self._largest_pixel | {name: each.peak for name, each in self._evidence.items()}
+        bounds = self._simulation.rounding
+        largest = {name: max(peaks[each] for each in self._sources[name]) for name in self.layers}
+        return np.array([bounds[name].relative(largest[name], peaks[name]) for name in self.layers])
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -143,15 +164,15 @@ class SpikingRun:
         found = {}
         if not self.images:
             found["images"] = "no images were run"
-        if self._simulation.noise or self._simulation.alpha_noise:
+        if self._simulation.network.noise or self._simulation.network.alpha_noise:
             found["noise"] = "it was run with noise"
         if early := int(self.early.sum()):
             found["early"] = early_reason(self.layers, self.early.tolist(), early)
         if self._overflown:
-            found["overflow"] = f"the logits of {self._overflown} images are not finite"
+            found["overflow"] = f"the outputs of {self._overflown} images are not finite"
         if self.outside:
             found["outside"] = (
-                f"{self.outside} images have pixels outside [{self._encoder.low}, {self._encoder.high}], "
+                f"{self.outside} images have pixels outside {_ranges(self._encoders)}, "
                 "which spike outside the input window"
             )
         limit, rounding = LIMITS[self.precision], self.rounding
@@ -173,3 +194,27 @@ def early_reason(layers: list[str], early: list[int], total: int) -> str:
     """What spikes before their window are called in results: how many, and in which layers."""
     where = ", ".join(f"{count} in {name}" for name, count in zip(layers, early, strict=True) if count)
     return f"{total} spikes came before their window: {where}"
+
+
+def _extremes(images: Floats) -> tuple[Floats, Floats]:
+    """The smallest and the largest value of each image and channel, (b, channels)."""
+    rows = images.reshape(len(images), -1, images.shape[-1])
+    return rows.min(axis=1), rows.max(axis=1)
+
+
+def _only(values: dict[str, Any]) -> Any:
+    return next(iter(values.values())) if len(values) == 1 else values
+
+
+def _ranges(encoders: list[Encoder]) -> str:
+    ranges = [f"[{np.asarray(each.low).tolist()}, {np.asarray(each.high).tolist()}]" for each in encoders]
+    return " and ".join(dict.fromkeys(ranges))
+
+
+def _sources(network: SpikingNetwork, tensors: Sequence[str]) -> set[str]:
+    """The encoders and populations that tensors come from, through pools."""
+    pools = {node.name: node.tensors for node in network if isinstance(node, Earliest)}
+    found: set[str] = set()
+    for name in tensors:
+        found |= _sources(network, pools[name]) if name in pools else {name}
+    return found

@@ -1,192 +1,224 @@
-"""A spiking network as a plain loop over its layers: a batch of images in, logits and evidence out."""
+"""A spiking network as a plain loop over its nodes: a batch of images in, potentials and evidence out."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.bounds import Blocks
-from relu2snn.spiking.certificate import Constants
-from relu2snn.spiking.decide import Evidence
 from relu2snn.spiking.engine import evidence_of, fire, simulate
-from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, clip_start
-from relu2snn.spiking.network import chain, check_weights, spiking_layers
+from relu2snn.spiking.evidence import Evidence
+from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork, SpikingNode
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
+from relu2snn.spiking.prepared import Prepared
 from relu2snn.spiking.rounding import Rounding
 
 Floats = NDArray[np.float64]
 
 
 class Outcome(NamedTuple):
-    """What a batch of images (b, h, w, c) gave.
+    """What a batch of images gave.
 
-    logits (b, units). evidence and spikes, by spiking layer: what became of its pairs, and its spikes before t_max,
-    with the noise. leads: those of the layers that were asked for, in the shapes of their outputs.
+    potentials: those of each read-out, (batch, *shape), by name. evidence and spikes, by population: what became of its
+    pairs, and its spikes before t_max, with the noise. leads: those of the tensors that were asked for.
     """
 
-    logits: Floats
+    potentials: dict[str, Floats]
     evidence: dict[str, Evidence]
     spikes: dict[str, int]
     leads: dict[str, Floats]
 
 
 class Simulation:
-    """A spiking network, run batch by batch as it was when `start` was called.
+    """A spiking network, run batch by batch; any number of batches, each by itself.
 
     All that changes from batch to batch is in here: which batch it is, for the noise, and what was learnt about blocks.
-    The weights are held as they were, so that what others do to the network, `perturb` or another run, changes nothing
-    before the next `start`.
 
-    part: whose noise to draw. certify: False simulates every neuron event by event. keep: names of layers whose leads
-    to return. Raises ValueError when the model is not a spiking network, or has a weight that is not finite.
+    part: whose noise to draw. certify: False simulates every neuron event by event. keep: names of tensors whose leads
+    to return. tensors: those that the network's arrays are views of, so that large ones are not held twice.
+
+    Example:
+        simulation = Simulation(network)
+        simulation(images).potentials
     """
 
-    def __init__(self, model: keras.Model, *, part: int = 0, certify: bool = True, keep: Collection[str] = ()) -> None:
-        self._chain = chain(model)
-        self._hidden = spiking_layers(model)
-        self.layers = [layer.name for layer in self._hidden]
-        self.neurons = {layer.name: int(np.prod(layer.output.shape[1:])) for layer in self._hidden}
-        self._noisy = [layer for layer in self._chain if getattr(layer, "noise", 0)]
-        self.noise = any(layer.noise for layer in self._noisy)
-        self._held = {layer.name: Held(layer, certify) for layer in self._hidden}
-        self._readout = next(layer for layer in self._chain if isinstance(layer, PotentialReadout))
-        self._read = [tf.Variable(tf.convert_to_tensor(each)) for each in self._readout.weights]
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        *,
+        part: int = 0,
+        certify: bool = True,
+        keep: Collection[str] = (),
+        tensors: Iterable[Any] = (),
+    ) -> None:
+        self._ops = TensorFlowOps(network.precision, tensors)
         self._certify, self._keep = certify, frozenset(keep)
-        self.outputs = tuple(model.output_shape[1:])
-        self._dtype = model.inputs[0].dtype
-        self._step = tf.function(self._graph, reduce_retracing=True, autograph=False)
         self.lock = threading.RLock()
-        self.start(part)
+        shapes = network.shapes
+        self._segments = {node.name: Prepared(node, shapes, self._ops) for node in network.firing}
+        self.neurons = {name: int(np.prod(node.shape)) for name, (node, _) in network.populations.items()}
+        self.populations = list(self.neurons)
+        self.network = network
+        self._make_graph(network)
+        self.start(network, part)
 
-    def start(self, part: int = 0) -> None:
-        """Begin anew with the network as it is now, with the noise of `part`; the graph is kept."""
+    def _make_graph(self, network: SpikingNetwork) -> None:
+        # Given, since a graph for every size of batch would take seconds each.
+        images = {node.image: tf.TensorSpec((None, *node.shape), self._ops.dtype) for node in network.encoders}
+        seeds = {name: tf.TensorSpec((2,), tf.int32) for name in _seeds(network)}
+        coarse = {node.name: tf.TensorSpec((), tf.bool) for node in self._with_blocks(network)}
+        self._step = tf.function(self._graph, input_signature=[images, seeds, coarse], autograph=False)
+
+    def _with_blocks(self, network: SpikingNetwork) -> list[Firing]:
+        """Segments whose slack can be summed for blocks: a dense layer has no positions, of which to make them."""
+        plain = {name for name, segment in self._segments.items() if segment.plain is not None}
+        return [node for node in network.firing if node.name in plain and len(node.shape) == 3]
+
+    def start(self, network: SpikingNetwork, part: int = 0) -> None:
+        """Begin anew with the noise of `part`, and with `network`: the same with other perturbations."""
         with self.lock:
-            for held in self._held.values():
-                held.update()
-            check_weights(self._readout)
-            for variable, weight in zip(self._read, self._readout.weights, strict=True):
-                variable.assign(tf.convert_to_tensor(weight))
-            self._states = [noise_state(layer.seed, part) for layer in self._noisy]
+            noisy, self.network = bool(self.network.noise), network
+            anew = {self._segments[node.name].update(node) for node in network.firing}
+            if True in anew or noisy != bool(network.noise):
+                self._make_graph(network)
+            self._states = {name: noise_state(seed, part) for name, seed in _seeds(network).items()}
             self._batch = 0
-            # A dense layer has no positions, of which blocks could be made.
-            self._blocks = {layer.name: Blocks() for layer in self._hidden if len(layer.output.shape) > 2}
-
-    @property
-    def alpha_noise(self) -> bool:
-        """Whether α is other than 1 anywhere."""
-        return any(held.disturbed for held in self._held.values())
+            self._blocks = {node.name: Blocks() for node in self._with_blocks(network)}
 
     @property
     def rounding(self) -> dict[str, Rounding]:
-        """What rounding can do to the values of each spiking layer."""
-        return {name: held.rounding for name, held in self._held.items()}
+        """What rounding can do to the values of each population."""
+        return {name: each for segment in self._segments.values() for name, each in segment.rounding.items()}
 
-    def __call__(self, images: Floats) -> Outcome:
+    def __call__(self, images: Any) -> Outcome:
+        """Run images (batch, *shape), or several inputs' by name or in order."""
+        given = images_by_name(self.network, images)
         with self.lock:
-            seeds = np.array([batch_seed(state, self._batch) for state in self._states]).reshape(-1, 2)
-            coarse = np.array([name in self._blocks and self._blocks[name].active for name in self.layers], bool)
-            found = self._step(tf.constant(images, self._dtype), tf.constant(seeds, tf.int32), tf.constant(coarse))
+            seeds = {name: tf.constant(batch_seed(state, self._batch)) for name, state in self._states.items()}
+            coarse = {name: tf.constant(blocks.active) for name, blocks in self._blocks.items()}
+            found = self._step(
+                {name: tf.constant(each, self._ops.dtype) for name, each in given.items()}, seeds, coarse
+            )
             self._batch += 1
             counts, sizes = found["counts"].numpy(), found["sizes"].numpy()
-            evidence = {name: evidence_of(counts[place], sizes[place]) for place, name in enumerate(self.layers)}
-            for name, blocks in self._blocks.items():
-                pairs = self.neurons[name] * len(images)
-                blocks.learn((evidence[name].binned + evidence[name].simulated) / max(pairs, 1))
+            evidence = {name: evidence_of(counts[k], sizes[k]) for k, name in enumerate(self.populations)}
+            self._learn(evidence)
+        spikes = {name: int(each) for name, each in zip(self.populations, found["spikes"].numpy(), strict=True)}
         return Outcome(
-            np.asarray(found["logits"].numpy()),
+            {name: each.numpy() for name, each in found["potentials"].items()},
             evidence,
-            {name: int(each) for name, each in zip(self.layers, found["spikes"].numpy(), strict=True)},
+            spikes,
             {name: each.numpy() for name, each in found["leads"].items()},
         )
 
-    def _graph(self, images: tf.Tensor, seeds: tf.Tensor, coarse: tf.Tensor) -> dict[str, Any]:
-        counts, sizes, spikes, leads = [], [], [], {}
-        drawn = {layer.name: seeds[k] for k, layer in enumerate(self._noisy)}
-        values = images
-        for layer in self._chain:
-            if isinstance(layer, SpikeEncoder):
-                values = layer.encode(values)
-                if layer.name in drawn:
-                    values = clip_start(disturb(values, layer.noise, drawn[layer.name]))
-            elif layer.name in self._held:
-                fired = self._fire(layer, values, coarse)
-                counts.append(fired.counts)
-                sizes.append(fired.sizes)
-                values, before_end = fired.leads, fired.counts[0]
-                if layer.name in drawn:
-                    # Noise moves spikes across t_max after the layer has counted them.
-                    values = disturb(values, layer.noise, drawn[layer.name])
-                    before_end = tf.math.count_nonzero(values > 0)
-                spikes.append(before_end)
-            elif layer is self._readout:
-                values = layer.read(values, *(tf.convert_to_tensor(each) for each in self._read))
-            else:
-                values = layer(values, training=False)
-            if layer.name in self._keep:
-                leads[layer.name] = values
+    def _learn(self, evidence: Mapping[str, Evidence]) -> None:
+        for node in self.network.firing:
+            if node.name in self._blocks:
+                counted = [evidence[each.name] for each in node.populations]
+                pairs = max(sum(each.pairs for each in counted), 1)
+                self._blocks[node.name].learn(sum(each.binned + each.simulated for each in counted) / pairs)
+
+    def _graph(self, images: Any, seeds: Any, coarse: Any) -> dict[str, Any]:
+        leads: dict[str, Any] = {}
+        potentials, counts, sizes, spikes = {}, [], [], []
+        for node in self.network:
+            match node:
+                case Encoder():
+                    leads[node.name] = self._encode(node, images[node.image], seeds)
+                case Earliest():
+                    leads[node.name] = earliest(node, leads, self._ops)
+                case Potential():
+                    potentials[node.name] = read(node, leads, self._ops)
+                case Firing():
+                    segment = self._segments[node.name]
+                    if self._certify:
+                        fired = fire(segment, leads, coarse.get(node.name, False))
+                    else:
+                        fired = simulate(segment, leads)
+                    counts.append(fired.counts)
+                    sizes.append(fired.sizes)
+                    for place, neurons in enumerate(node.populations):
+                        values, before_end = fired.leads[place], fired.counts[place, 1]
+                        if neurons.name in seeds:
+                            # Noise moves spikes across t_max after the layer has counted them.
+                            values = disturb(values, self.network.noise, seeds[neurons.name])
+                            before_end = tf.math.count_nonzero(values > 0)
+                        leads[neurons.name] = values
+                        spikes.append(before_end)
         return {
-            "logits": values,
-            "counts": tf.reshape(counts, (len(counts), 4)) if counts else tf.zeros((0, 4), tf.int64),
-            "sizes": tf.stack(sizes) if sizes else tf.zeros((0, 2)),
+            "potentials": potentials,
+            "counts": tf.concat(counts, 0) if counts else tf.zeros((0, 5), tf.int64),
+            "sizes": tf.concat(sizes, 0) if sizes else tf.zeros((0, 2), tf.float64),
             "spikes": tf.stack(spikes) if spikes else tf.zeros(0, tf.int64),
-            "leads": leads,
+            "leads": {name: leads[name] for name in self._keep},
         }
 
-    def _fire(self, layer: Any, values: Any, coarse: tf.Tensor) -> Any:
-        held = self._held[layer.name]
-        if not self._certify:
-            return simulate(layer, values, held.parameters())
-        blocks = coarse[self.layers.index(layer.name)] if values.shape.rank > 2 else False
-        return fire(layer, values, held.parameters(), held.constants(), blocks)
+    def _encode(self, node: Encoder, images: Any, seeds: Any) -> Any:
+        values = encode(node, images)
+        if node.name not in seeds:
+            return values
+        # No pixel spikes before the images begin.
+        return tf.minimum(disturb(values, self.network.noise, seeds[node.name]), 1.0)
 
 
-class Held:
-    """The weights of a layer and the constants derived from them, in variables, as they were at the last `update`.
+def encode(node: Encoder, images: Any) -> Any:
+    """The leads of images (batch, *shape), before any noise."""
+    low, high = np.asarray(node.low, np.float64), np.asarray(node.high, np.float64)
+    return (images - tf.constant(low, images.dtype)) / tf.constant(high - low, images.dtype)
 
-    A variable shares its memory with the weight it was made from until that is changed. Given to the graph in every
-    call instead, they would add a twentieth to the time of LeNet5.
+
+def earliest(node: Earliest, leads: Mapping[str, Any], ops: TensorFlowOps) -> Any:
+    """The leads of the earliest, or latest, spike of each pool."""
+    found = [ops.extremum(leads[name], node.window, node.latest) for name in node.tensors]
+    if len(found) == 1:
+        return found[0]
+    return tf.where(tf.constant(node.latest), tf.reduce_min(found, axis=0), tf.reduce_max(found, axis=0))
+
+
+def read(node: Potential, leads: Mapping[str, Any], ops: TensorFlowOps) -> Any:
+    """The potentials at t_min."""
+    # Noise can delay a spike past the read-out: it has not arrived and counts nothing.
+    arrived = {name: tf.maximum(leads[name], 0) for name in node.maps}
+    return ops.total(node.maps, arrived) + ops.constant(node.bias)
+
+
+def images_by_name(network: SpikingNetwork, images: Any) -> dict[str, Any]:
+    """The images of each encoder.
+
+    Raises ValueError where there are more inputs than images, or others.
     """
+    names = [node.image for node in network.encoders]
+    if isinstance(images, Mapping):
+        if set(images) != set(names):
+            raise ValueError(f"images for the inputs {sorted(images)}: the network's are {names}")
+        return {name: images[name] for name in names}
+    if len(names) == 1:
+        only = images[0] if isinstance(images, list | tuple) and len(images) == 1 else images
+        return {names[0]: only}
+    if not isinstance(images, list | tuple) or len(images) != len(names):
+        raise ValueError(f"the network has the inputs {names}: give images for each of them, by name")
+    return dict(zip(names, images, strict=True))
 
-    def __init__(self, layer: Any, certify: bool) -> None:
-        self._layer, self._certify = layer, certify
-        self._weights: list[Any] = []
-        self._constants: list[Any] = []
-        self.disturbed = False
 
-    def update(self) -> None:
-        """Take the layer as it is now.
+def _seeds(network: SpikingNetwork) -> dict[str, int]:
+    """By tensor whose spike times are disturbed, the seed of the noise."""
+    if not network.noise:
+        return {}
+    seeds = {node.name: node.seed for node in network.encoders}
+    return seeds | {name: neurons.seed for name, (_, neurons) in network.populations.items()}
 
-        Raises ValueError when a weight is not finite.
-        """
-        now = self._layer.parameters()
-        if self._weights and all(bool(tf.reduce_all(old == new)) for old, new in zip(self._weights, now, strict=True)):
-            return
-        check_weights(self._layer)
-        constants = list(self._layer.derive()) if self._certify else []
-        if not self._weights:
-            self._weights = [tf.Variable(each) for each in now]
-            self._constants = [None if each is None else tf.Variable(each) for each in constants]
-        for variable, value in zip([*self._weights, *self._constants], [*now, *constants], strict=True):
-            if variable is not None:
-                variable.assign(value)
-        self.disturbed = bool(tf.reduce_any(now[2] != 1))
-        self.rounding = Rounding.of_layer(self._layer, *self._sums(now, constants))
 
-    def _sums(self, weights: list[Any], constants: list[Any]) -> tuple[Any, Any]:
-        """Σ|J| and ΣJ; those of the constants, if there are any, since a large kernel takes a gigabyte."""
-        if constants:
-            derived = Constants(*constants)
-            return derived.size, derived.rise - tf.cast(weights[2], tf.float64)
-        kernel = tf.cast(weights[0], tf.float64)
-        axes = range(kernel.shape.rank - 1)
-        return tf.reduce_sum(tf.abs(kernel), axes), tf.reduce_sum(kernel, axes)
-
-    def parameters(self) -> list[Any]:
-        return [tf.convert_to_tensor(each) for each in self._weights]
-
-    def constants(self) -> Constants:
-        return Constants(*(None if each is None else tf.convert_to_tensor(each) for each in self._constants))
+def names_of(network: SpikingNetwork) -> list[str]:
+    """The tensors of leads of encoders and populations, in order."""
+    found: list[str] = []
+    node: SpikingNode
+    for node in network:
+        if isinstance(node, Encoder):
+            found.append(node.name)
+        elif isinstance(node, Firing):
+            found += [each.name for each in node.populations]
+    return found

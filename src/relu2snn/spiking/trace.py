@@ -5,18 +5,20 @@ inputs' window; it spikes at the first t with V(t) ≥ ϑ_i, and at t_max at the
 between two input spikes, so its values at the input spikes say all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.graph.linear import LinearMap
 from relu2snn.spiking.decide import is_early
-from relu2snn.spiking.events import Floats, as_grid, as_map, at_position, gather
-from relu2snn.spiking.network import chain, readout, spiking_layer
-from relu2snn.spiking.simulation import Simulation
+from relu2snn.spiking.events import Floats
+from relu2snn.spiking.network import network_of
+from relu2snn.spiking.nodes import Neurons, SpikingNetwork, inputs_of
+from relu2snn.spiking.record import alone
+from relu2snn.spiking.synapses import Synapses, fields_of
 
 EARLY, ON_TIME, FORCED, LATE = KINDS = ("early", "on time", "forced", "late")
 """Kinds of spikes: before t_min; in the window; at t_max, since V stayed below ϑ; noise put it after t_max."""
@@ -67,38 +69,64 @@ class OutputPotentials:
 
 
 def membrane_potentials(
-    model: keras.Model, image: Floats, layer: str, neurons: int | Sequence[tuple[int, ...]] = 4, seed: int = 0
+    model: Any, image: Any, *, layer: str, neurons: int | Sequence[tuple[int, ...]] = 4, seed: int = 0
 ) -> list[MembranePotential]:
-    """Potentials of neurons of one spiking layer for one image (h, w, c).
+    """Potentials of neurons of one spiking layer for one image (*shape).
 
     neurons: their indices in the layer's output (without the batch), or how many to draw with `seed`: in turn of every
     kind of spike that the layer has.
 
     Raises ValueError for an unknown layer or a neuron that it does not have.
     """
-    chosen = spiking_layer(model, layer)
-    inputs, outputs = _run(model, image, chosen)
+    network = network_of(model)
+    node, population = network.population(layer)
+    inputs, outputs = _run(model, network, image, inputs_of(node), layer)
+    assert outputs is not None
     if isinstance(neurons, int):
-        neurons = _draw(outputs, chosen.before, chosen.window, neurons, seed)
+        neurons = _draw(outputs, node.before, node.window, neurons, seed)
     for neuron in neurons:
         if len(neuron) != outputs.ndim or any(not 0 <= i < side for i, side in zip(neuron, outputs.shape, strict=True)):
             raise ValueError(f"neuron {tuple(neuron)}: layer {layer!r} has outputs of shape {outputs.shape}")
-    # Once for all neurons: a large kernel takes a gigabyte.
-    parameters = [np.asarray(each, np.float64) for each in (chosen.kernel, chosen.threshold, chosen.drive)]
-    return [_trace(chosen, parameters, inputs, tuple(neuron), float(outputs[tuple(neuron)])) for neuron in neurons]
+    synapses = Synapses(node, population, network.shapes, lambda: fields_of(node, network.shapes))
+    return [_trace(synapses, population, inputs, tuple(neuron), float(outputs[tuple(neuron)])) for neuron in neurons]
 
 
-def output_potentials(model: keras.Model, image: Floats) -> OutputPotentials:
-    """Potentials of the output neurons for one image (h, w, c) until they are read.
+def output_potentials(model: Any, image: Any, *, output: str | None = None) -> OutputPotentials:
+    """Potentials of the output neurons for one image (*shape) until they are read.
 
-    V_i(t) = α_i (t − t_start) + Σ_{t_j < t} W_ij (t − t_j).
+    V_i(t) = α_i (t − t_start) + Σ_{t_j < t} W_ij (t − t_j). output: the name of the read-out, where there are several;
+    of one with positions all neurons follow each other, position by position.
     """
-    layer = readout(model)
-    leads, _ = _run(model, image, layer)
-    kernel, drive = (np.asarray(weight, np.float64) for weight in (layer.kernel, layer.drive))
-    times, potentials = _walk(leads, kernel, drive, layer.t_min - layer.t_start, 0.0)
-    classes = np.arange(layer.units)
-    return OutputPotentials(classes, layer.t_min + times, potentials, layer.t_start, layer.t_min, layer.units)
+    network = network_of(model)
+    chosen = {node.name: node for node in network.potentials}
+    node = chosen[output] if output is not None else network.potentials[0]
+    leads, _ = _run(model, network, image, inputs_of(node))
+    channels, columns, elements = node.shape[-1], [], []
+    for position in range(int(np.prod(node.shape[:-1]))):
+        found = _pulled(node.maps, position, network.shapes)
+        elements.append(found[0])
+        columns.append(found[1])
+    drive = np.broadcast_to(node.bias, node.shape).reshape(-1, channels) / node.before
+    walked = [
+        _walk(np.append(leads, 0.0)[each], weights, row, node.before, 0.0)
+        for each, weights, row in zip(elements, columns, drive, strict=True)
+    ]
+    times = np.unique(np.concatenate([each for each, _ in walked]))
+    # Between its own bends a potential is a line, so it may be read off at those of the others.
+    potentials = [np.interp(times, own, values[:, k]) for own, values in walked for k in range(channels)]
+    units = np.arange(len(potentials))
+    t_start = node.t_min - node.before
+    return OutputPotentials(units, node.t_min + times, np.stack(potentials, 1), t_start, node.t_min, len(units))
+
+
+def _pulled(maps: Mapping[str, LinearMap], position: int, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Any, Floats]:
+    """The elements among all tensors that the neurons at a position see, and their weights."""
+    offset, found = 0, []
+    for name, map_ in maps.items():
+        elements, weights = map_.synapses(position)
+        found.append((elements + offset, weights))
+        offset += int(np.prod(shapes[name]))
+    return np.concatenate([each for each, _ in found]), np.concatenate([each for _, each in found])
 
 
 def spike_kinds(leads: Floats, before: float, window: float) -> NDArray[np.int64]:
@@ -107,13 +135,14 @@ def spike_kinds(leads: Floats, before: float, window: float) -> NDArray[np.int64
     return np.select(conditions, [KINDS.index(EARLY), KINDS.index(ON_TIME), KINDS.index(FORCED)], KINDS.index(LATE))
 
 
-def _run(model: keras.Model, image: Floats, layer: Any) -> tuple[Floats, Floats]:
-    """The leads into `layer` and out of it for one image, of the same run, so that they share the noise; in float64."""
-    layers = chain(model)
-    before = layers[layers.index(layer) - 1]
-    leads = Simulation(model, keep=[before.name, layer.name])(np.asarray(image)[None]).leads
-    inputs, outputs = (np.asarray(leads[each.name][0], np.float64) for each in (before, layer))
-    return inputs, outputs
+def _run(
+    model: Any, network: SpikingNetwork, image: Any, tensors: Sequence[str], layer: str | None = None
+) -> tuple[Floats, Floats | None]:
+    """The leads of `tensors`, one after the other, and of `layer`, for one image, in one run: they share the noise."""
+    keep = [*tensors, layer] if layer else list(tensors)
+    leads = model.simulation(keep=keep)(alone(image)).leads
+    inputs = np.concatenate([np.asarray(leads[name][0], np.float64).ravel() for name in tensors])
+    return inputs, np.asarray(leads[layer][0], np.float64) if layer else None
 
 
 def _draw(leads: Floats, before: float, window: float, count: int, seed: int) -> list[tuple[int, ...]]:
@@ -133,28 +162,29 @@ def _draw(leads: Floats, before: float, window: float, count: int, seed: int) ->
 
 
 def _trace(
-    layer: Any, parameters: Sequence[Floats], inputs: Floats, neuron: tuple[int, ...], lead: float
+    synapses: Synapses, neurons: Neurons, inputs: Floats, neuron: tuple[int, ...], lead: float
 ) -> MembranePotential:
-    kernel, threshold, drive = parameters
-    grid, weights = as_grid(inputs[None], kernel)
-    row, column, unit = neuron if len(neuron) == 3 else (0, 0, neuron[0])
-    (top, _), (left, _) = layer.margins(grid.shape[1:3])
-    field = gather(grid, 0, row, column, (top, left), weights.shape[:2], layer.strides, layer.dilation)
-    level = float(at_position(as_map(threshold), row, column)[unit])
-    column_of_weights = weights.reshape(-1, weights.shape[-1])[:, [unit]]
-    times, values = _walk(field, column_of_weights, drive[[unit]], layer.before, layer.window)
+    node, unit = synapses.node, neuron[-1]
+    position = int(np.ravel_multi_index(neuron[:-1], node.shape[:-1])) if len(neuron) > 1 else 0
+    elements, weights = synapses.at(position)
+    # Synapses are in units of the neuron's gain.
+    gain = abs(float(neurons.gain[unit]))
+    level = float(synapses.levels[min(position, len(synapses.levels) - 1), unit]) * gain
+    column = np.asarray(weights[:, [unit]], np.float64) * gain
+    drive = np.asarray(neurons.drive, np.float64)[[unit]]
+    times, values = _walk(np.append(inputs, 0.0)[elements], column, drive, node.before, node.window)
     potentials = values[:, 0]
     crossing = _crossing(times, potentials, level)
-    first = layer.window if crossing is None else crossing
+    first = node.window if crossing is None else crossing
     if lead < 0:
         kind = LATE
     elif crossing is None:
         kind = FORCED
     else:
-        kind = EARLY if is_early(np.array(layer.window - first), layer.before, layer.window) else ON_TIME
+        kind = EARLY if is_early(np.array(node.window - first), node.before, node.window) else ON_TIME
     return MembranePotential(
-        layer.name, neuron, layer.t_min + times, potentials, level, layer.t_start, layer.t_min, layer.t_max,
-        layer.t_min + first, layer.t_max - lead, kind,
+        neurons.name, neuron, node.t_min + times, potentials, level, node.t_start, node.t_min, node.t_max,
+        node.t_min + first, node.t_max - lead, kind,
     )  # fmt: skip
 
 

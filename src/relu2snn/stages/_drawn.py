@@ -14,20 +14,21 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import Dataset
 from relu2snn.errors import UserError
 from relu2snn.made import Job
-from relu2snn.mapping import fold, read, values_model
+from relu2snn.mapping import values_model
 from relu2snn.progress import progress
 from relu2snn.spiking import (
     Comparison,
     SpikeHistogram,
     SpikeRecorder,
+    SpikingModel,
     membrane_potentials,
+    neurons_of,
     output_potentials,
     raster,
-    spiking_layers,
 )
 from relu2snn.spiking.decide import is_early
 from relu2snn.stages._job import open_data
-from relu2snn.stages._models import load_model, load_spiking
+from relu2snn.stages._models import load_scaled, load_spiking
 
 Drawing = tuple[str, figures.Figure, dict[str, Any]]
 
@@ -49,8 +50,8 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     spiking = load_spiking(work, f"{folder}/spiking.keras")
     yield _certified(phase2, spiking)
 
-    scaled = load_model(work, f"{paths.phase1}/scaled.keras", "phase1")
-    values = values_model(fold(read(scaled)), scaled)
+    scaled = load_scaled(work, f"{paths.phase1}/scaled.keras")
+    values = values_model(scaled)
     layer = _layer(config, phase2)
     # Keras models are full of reference cycles: without this they hold copies of large weights on.
     gc.collect()
@@ -65,10 +66,11 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     gc.collect()
     title = f"test image {image}" + ("" if label is None else f", class {label}")
     shown = {"image": image, "title": title, **({} if label is None else {"label": label})}
-    spikes = raster(spiking, pixels, config.figures.neurons, config.figures.seed, relu)
+    spikes = raster(spiking, pixels, neurons=config.figures.neurons, seed=config.figures.seed, values=relu)
     gc.collect()
     yield "raster", figures.plot_raster(spikes, title), {**shown, **asdict(spikes)}
-    traces = membrane_potentials(spiking, pixels, layer, config.figures.traces, config.figures.seed)
+    count, seed = config.figures.traces, config.figures.seed
+    traces = membrane_potentials(spiking, pixels, layer=layer, neurons=count, seed=seed)
     numbers = {f"{number}.{key}": value for number, each in enumerate(traces) for key, value in asdict(each).items()}
     yield "potentials", figures.plot_potentials(traces, title), {**shown, **numbers}
     output = output_potentials(spiking, pixels).highest(figures.CLASSES, label)
@@ -85,13 +87,13 @@ def _layer_maxima(phase1: dict[str, Any], phase2: dict[str, Any]) -> Drawing:
     return "layer_maxima", figures.plot_layer_maxima(**numbers), numbers
 
 
-def _certified(phase2: dict[str, Any], spiking: keras.Model) -> Drawing:
+def _certified(phase2: dict[str, Any], spiking: SpikingModel) -> Drawing:
     images = phase2["images"]
     numbers = {
         "layers": phase2["layers"],
         "simulated": phase2["simulated"]["layers"],
         "early": phase2["early_spikes"]["layers"],
-        "pairs": [images * int(np.prod(layer.output.shape[1:])) for layer in spiking_layers(spiking)],
+        "pairs": [images * neurons for neurons in neurons_of(spiking).values()],
         "images": images,
     }
     return "certified", figures.plot_certified(**numbers), numbers
@@ -126,14 +128,14 @@ def _layer(config: Experiment, phase2: dict[str, Any]) -> str:
 
 
 def _pass(
-    config: Experiment, dataset: Dataset, spiking: keras.Model, values: keras.Model, layer: str
+    config: Experiment, dataset: Dataset, spiking: SpikingModel, values: keras.Model, layer: str
 ) -> tuple[SpikeHistogram, Comparison, int]:
     """Run both networks over the images: spike times of `layer`, decoded values, and the image to show."""
     settings = config.figures
     images = min(settings.images or dataset.count("test"), dataset.count("test"))
-    hidden = {each.name: each for each in spiking_layers(spiking)}
-    histogram = SpikeHistogram.empty(hidden[layer])
-    comparison = Comparison(hidden, images, seed=settings.seed)
+    node, _ = spiking.network.population(layer)
+    histogram = SpikeHistogram.empty(spiking, layer)
+    comparison = Comparison(neurons_of(spiking), images, seed=settings.seed)
     recorder = SpikeRecorder(spiking)
     batches = dataset.batches("test", settings.batch, config.dataset.preprocess, 0, images)
     chosen, first = settings.image, 0
@@ -143,7 +145,7 @@ def _pass(
         relu = values(pixels, training=False)
         comparison.add({name: np.asarray(value) for name, value in relu.items()}, leads)
         if chosen is None:
-            early = is_early(leads[layer], hidden[layer].before, hidden[layer].window)
+            early = is_early(leads[layer], node.before, node.window)
             found = np.flatnonzero(early.reshape(len(pixels), -1).any(axis=1))
             chosen = first + int(found[0]) if found.size else None
         first += len(pixels)

@@ -9,7 +9,7 @@ from relu2snn.mapping import measure_bounds
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job, open_data
-from relu2snn.stages._models import load_network
+from relu2snn.stages._models import load_scaled
 
 
 def run(config: Experiment, part: int | None = None) -> None:
@@ -17,7 +17,7 @@ def run(config: Experiment, part: int | None = None) -> None:
     paths = Paths.of(config)
     work = job(config, "bounds")
     dataset = open_data(work, paths.dataset)
-    network = load_network(work, f"{paths.phase1}/scaled.keras")
+    scaled = load_scaled(work, f"{paths.phase1}/scaled.keras")
     size = config.phase1.batch
     batches = progress(
         dataset.batches("train", size, config.dataset.preprocess),
@@ -25,12 +25,12 @@ def run(config: Experiment, part: int | None = None) -> None:
         f"bounds {config.name}",
     )
     try:
-        bounds = measure_bounds(network, (images for images, _ in batches))
+        bounds = measure_bounds(scaled, (images for images, _ in batches))
     except ValueError as error:
         raise UserError(f"{config.dataset.name}, train images: {error}") from None
     work.write_json(
         f"{paths.phase1}/bounds.json",
-        {"layers": [layer.name for layer in network.hidden()], "layer_bounds": bounds.tolist()},
+        {"layers": list(bounds), "layer_bounds": list(bounds.values())},
     )
 
 

@@ -3,16 +3,17 @@
 import relu2snn.stages._tensorflow  # noqa: F401
 
 # isort: split
-import keras
+from typing import Any
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.made import Job
-from relu2snn.mapping import to_spiking
+from relu2snn.mapping import relu_network, to_spiking
+from relu2snn.spiking import SpikingModel, spiking_model
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import described
 from relu2snn.stages._job import job
-from relu2snn.stages._models import load_network
+from relu2snn.stages._models import load_scaled
 
 
 def run(config: Experiment, part: int | None = None) -> None:
@@ -28,21 +29,25 @@ def run(config: Experiment, part: int | None = None) -> None:
     work.write_model(f"{paths.phase2}/spiking.keras", model, layer_maxima=maxima)
 
 
-def spiking_network(config: Experiment, work: Job) -> tuple[keras.Model, list[float]]:
-    """The spiking network of an experiment's phase 2, made from what phase 1 has left, and the maxima of its layers."""
+def spiking_network(config: Experiment, work: Job) -> tuple[SpikingModel, dict[str, float]]:
+    """The spiking network of an experiment's phase 2, of what phase 1 has left, and its layers' maxima."""
     paths = Paths.of(config)
     scaled = f"{paths.phase1}/scaled.keras"
-    network = load_network(work, scaled)
     settings = config.phase2
     if settings.window == "certified":
-        maxima = work.read_json(f"{paths.phase1}/bounds.json", "bounds")["layer_bounds"]
+        measured = work.read_json(f"{paths.phase1}/bounds.json", "bounds")
+        maxima = dict(zip(measured["layers"], measured["layer_bounds"], strict=True))
     else:
-        maxima = work.read_json(f"{paths.phase1}/result.json", "phase1")["layer_maxima"]
-    perturbations = settings.noise, settings.alpha_noise, settings.seed
+        measured = work.read_json(f"{paths.phase1}/result.json", "phase1")
+        maxima = dict(zip(measured["layers"], measured["layer_maxima"], strict=True))
+    chosen: dict[str, Any] = {"zeta": settings.zeta, "precision": settings.precision, "seed": settings.seed}
+    chosen |= {"noise": settings.noise, "alpha_noise": settings.alpha_noise}
     try:
-        return to_spiking(network, maxima, settings.zeta, *perturbations, settings.precision), maxima
+        network = relu_network(load_scaled(work, scaled))
+        spiking = to_spiking(network, maxima, **chosen)
     except ValueError as error:
         raise UserError(f"{scaled}: {error}") from None
+    return spiking_model(spiking), maxima
 
 
 def main() -> None:

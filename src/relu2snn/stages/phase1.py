@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import Dataset, Split
 from relu2snn.errors import UserError
-from relu2snn.mapping import Measurement, UnsupportedLayerError, logits_model, read, scale, to_keras
+from relu2snn.mapping import Measurement, UnsupportedLayerError, bounded_sums, logits_model, read_keras, relu_model
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job, open_data
@@ -38,14 +38,20 @@ def run(config: Experiment, part: int | None = None) -> None:
     original = load_model(work, source, "weights")
     preprocess, settings = config.dataset.preprocess, config.phase1
     try:
-        network = scale(read(original, preprocess.low, preprocess.high), settings.lower, settings.upper)
+        network = bounded_sums(read_keras(original, preprocess.low, preprocess.high), settings.lower, settings.upper)
     except UnsupportedLayerError as error:
         raise UserError(f"{source}: {error}") from None
+    shapes = [node.shape for node in network.readouts]
+    if len(shapes) != 1 or len(shapes[0]) != 1 or len(network.sources) != 1:
+        raise UserError(
+            f"{source}: {len(network.sources)} inputs and outputs of shapes {shapes}; in the workflow a network has "
+            "one input and one output with a unit for each class (relu2snn.convert takes any)"
+        )
 
     # A network of 138 million weights takes a gigabyte each time it is held in float64.
-    scaled = to_keras(network)
-    calibration, test = Measurement(network, scaled), Measurement(network, scaled)
+    scaled = relu_model(network)
     del network
+    calibration, test = Measurement(scaled), Measurement(scaled)
     work.write_model(f"{paths.phase1}/scaled.keras", scaled)
     with _images_named(config, "train"):
         for images, _ in _batches(dataset, "train", config, "calibration"):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, point_value, sweep_point, trial_seed
 from relu2snn.datasets import Dataset, part_range
-from relu2snn.spiking import SpikingRun, latency, perturb
+from relu2snn.spiking import SpikingRun, latency
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages.convert import spiking_network
@@ -39,7 +39,7 @@ def run(config: Experiment, part: int | None = None) -> None:
     labels, trials = [], []
     for trial in range(1, config.sweep.trials + 1):
         seed = trial_seed(config.phase2.seed, trial)
-        perturb(model, seed, config.phase2.alpha_noise)
+        model.perturb(seed, alpha_noise=config.phase2.alpha_noise)
         title = f"sweep {config.name}, {config.sweep.name}={value}, trial {trial} of {config.sweep.trials}"
         found, counts, exact = _run_trial(spiking, dataset, config, title)
         count = len(found)

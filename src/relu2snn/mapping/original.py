@@ -1,43 +1,14 @@
-"""Writing a folded Network as a Keras model of ordinary layers, and Keras models in float64."""
+"""The user's own network in float64, by Keras' own layers, without what it applies to its outputs."""
 
 from typing import Any
 
 import keras
-
-from relu2snn.mapping.layers import BiasMap, UnitRangeRescaling
-from relu2snn.mapping.network import Conv2D, Dense, Flatten, Input, Network, Node, Pool, ReLU, UnitRange, Weighted
-from relu2snn.spiking.pooling import ExtremumPooling2D
 
 # Random values, only to be replaced, would take three times a layer's memory, which TensorFlow does not give back.
 _BLANK = {"kernel_initializer": "zeros"}
 # What belongs to training, and may be code that cannot be copied; and LoRA, which a layer's kernel contains.
 _TRAINING = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
 _COPIED = {**_BLANK, **dict.fromkeys((*_TRAINING, "lora_rank", "lora_alpha"))}
-
-
-def to_keras(network: Network, dtype: str = "float64") -> keras.Model:
-    """The ReLU network of a folded Network as a Keras model: images in, logits out.
-
-    A bias that depends on the position is a BiasMap layer after its convolution.
-    """
-    tensors: dict[str, Any] = {}
-    for node in network:
-        if isinstance(node, Input):
-            tensors[node.name] = keras.Input(node.shape, name=node.name, dtype=dtype)
-        else:
-            tensors[node.name] = _apply(node, tensors[node.inputs[0]], dtype)
-    inputs = next(tensors[node.name] for node in network if isinstance(node, Input))
-    return keras.Model(inputs, tensors[network.output], name="relu_network")
-
-
-def values_model(network: Network, model: keras.Model | None = None) -> keras.Model:
-    """The ReLU outputs of a folded Network as a Keras model: images in, a dictionary by hidden layer out.
-
-    model: `to_keras(network)` if that is there already, so that large weights are not held twice.
-    """
-    model = model or to_keras(network)
-    relus = [node for node in network if isinstance(node, ReLU)]
-    return keras.Model(model.inputs[0], {node.inputs[0]: model.get_layer(node.name).output for node in relus})
 
 
 def logits_model(model: keras.Model, dtype: str = "float64") -> keras.Model:
@@ -95,49 +66,3 @@ class _Rebuild:
 def _is_softmax(layer: Any) -> bool:
     softmax = keras.activations.softmax
     return isinstance(layer, keras.layers.Softmax) or getattr(layer, "activation", None) is softmax
-
-
-def _apply(node: Node, inputs: Any, dtype: str) -> Any:
-    match node:
-        case UnitRange():
-            return UnitRangeRescaling(node.low, node.high, name=node.name, dtype=dtype)(inputs)
-        case ReLU():
-            return keras.layers.ReLU(name=node.name, dtype=dtype)(inputs)
-        case Flatten():
-            return keras.layers.Flatten(name=node.name, dtype=dtype)(inputs)
-        case Pool():
-            return pooling_layer(node, dtype)(inputs)
-        case Dense() | Conv2D():
-            return _weighted(node, inputs, dtype)
-    raise TypeError(f"node {node.name!r} ({type(node).__name__}) is not part of a folded network")
-
-
-def pooling_layer(node: Pool, dtype: str) -> keras.layers.Layer:
-    """The pooling of values, and of leads."""
-    return ExtremumPooling2D(node.size, node.strides, node.padding, node.minimum.tolist(), name=node.name, dtype=dtype)
-
-
-def _weighted(node: Weighted, inputs: Any, dtype: str) -> Any:
-    has_map = node.bias.ndim > 1
-    options: dict[str, Any] = {"use_bias": not has_map, "name": node.name, "dtype": dtype, **_BLANK}
-    layer = (
-        keras.layers.Dense(node.shape[-1], **options)
-        if isinstance(node, Dense)
-        else keras.layers.Conv2D(
-            node.shape[-1],
-            node.kernel.shape[:2],
-            strides=node.strides,
-            padding=node.padding,
-            dilation_rate=node.dilation,
-            **options,
-        )
-    )
-    outputs = layer(inputs)
-    if not has_map:
-        layer.set_weights([node.kernel, node.bias])
-        return outputs
-    layer.set_weights([node.kernel])
-    bias = BiasMap(name=f"{node.name}_bias_map", dtype=dtype)
-    outputs = bias(outputs)
-    bias.set_weights([node.bias])
-    return outputs

@@ -1,13 +1,13 @@
 """What a device has to offer for the passes of the simulation: TensorFlow's operations on linear maps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from relu2snn.graph.geometry import Indices, Shape, Window, same_margins
+from relu2snn.graph.geometry import Indices, Margin, Shape, Window, same_margins
 from relu2snn.graph.linear import LinearMap
 
 Array = NDArray[np.float64]
@@ -16,20 +16,30 @@ Array = NDArray[np.float64]
 class TensorFlowOps:
     """The operations of `relu2snn.graph.linear.Ops` on tensors (batch, *shape) of one type.
 
-    Constants become tensors once, so that compiled steps share them instead of holding copies.
+    Constants become tensors once, so that compiled steps share them instead of holding copies. tensors: tensors or
+    variables that arrays of the maps are views of, which are then not copied at all.
     """
 
-    def __init__(self, dtype: Any) -> None:
+    def __init__(self, dtype: Any, tensors: Iterable[Any] = ()) -> None:
         self.dtype = tf.as_dtype(dtype)
-        self._constants: dict[tuple[int, Any], tuple[Any, tf.Tensor]] = {}
+        self._constants: dict[tuple[Any, ...], tuple[Any, tf.Tensor]] = {}
+        self._held = {_place(view(each)): each for each in tensors}
 
     def constant(self, values: Any, dtype: Any = None) -> tf.Tensor:
-        wanted = dtype or self.dtype
-        key = id(values), wanted
+        """Numbers as a tensor; a tensor as it is."""
+        if tf.is_tensor(values):
+            return values
+        wanted = tf.as_dtype(dtype or self.dtype)
+        values = np.asarray(values)
+        held = self._held.get(_place(values))
+        if held is not None and values.flags.c_contiguous and tf.as_dtype(held.dtype) == wanted:
+            # Of a variable it is what that holds when the graph runs.
+            return tf.reshape(tf.convert_to_tensor(held), values.shape)
+        key = (*_place(values), values.shape, values.strides, wanted)
         if key not in self._constants:
             with tf.init_scope():
-                # The array is kept, too, so that no other one takes its id.
-                self._constants[key] = values, tf.constant(np.asarray(values), wanted)
+                # The array is kept, too, so that no other one takes its place.
+                self._constants[key] = values, tf.constant(values, wanted)
         return self._constants[key][1]
 
     def matmul(self, x: Any, kernel: Array) -> Any:
@@ -64,18 +74,35 @@ class TensorFlowOps:
         chosen = tf.gather(padded, tf.where(where < 0, tf.constant(flat.shape[1], tf.int64), where), axis=1)
         return tf.reshape(chosen, (-1, *shape))
 
+    def shift(self, x: Any, margins: tuple[Margin, ...]) -> Any:
+        cut = tuple(slice(max(-before, 0), -max(-after, 0) or None) for before, after in margins)
+        wide = [(max(before, 0), max(after, 0)) for before, after in margins]
+        return tf.pad(x[(slice(None), *cut)], [(0, 0), *wide])
+
     def extremum(self, x: Any, window: Window, minimum: NDArray[np.bool_]) -> Any:
         """The largest under each place of a window, the smallest in channels where `minimum`; margins never win."""
-        sign = tf.constant(np.where(minimum, -1.0, 1.0), x.dtype)
-        x = x * sign
+        sign = tf.constant(np.where(minimum, -1.0, 1.0), x.dtype) if minimum.any() else None
+        x = x if sign is None else x * sign
         if any(map(any, window.margins)):
             x = _padded(x, window.margins, x.dtype.min)
-        return _largest(x, window) * sign
+        found = _largest(x, window)
+        return found if sign is None else found * sign
 
     def total(self, maps: Mapping[str, LinearMap], tensors: Mapping[str, Any]) -> Any:
         """Σ_s L_s x_s."""
         parts = [map_.apply(tensors[name], self) for name, map_ in maps.items()]
         return tf.add_n(parts) if len(parts) > 1 else parts[0]
+
+
+def view(held: Any) -> NDArray[Any]:
+    """The numbers of a tensor or variable, without a copy; they stay as they are when a variable is assigned others."""
+    with tf.init_scope():
+        return np.asarray(tf.convert_to_tensor(held))
+
+
+def _place(values: NDArray[Any]) -> tuple[Any, ...]:
+    """What two arrays share that are the same numbers in memory."""
+    return values.ctypes.data, values.size, values.dtype.str
 
 
 def _spread(x: Any, window: Window) -> Any:

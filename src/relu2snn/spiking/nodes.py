@@ -5,6 +5,7 @@ t_max, and the lead of a neuron that did not spike early is the value of its ReL
 whose window ends before a segment's t_min is delayed until then, and its leads stay as they are.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,12 +20,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Encoder:
-    """Images as spike times: a pixel x in [low, high], brought to x' in [0, 1], spikes at t = 1 − x', in [0, 1]."""
+    """Images as spike times: a pixel x in [low, high], brought to x' in [0, 1], spikes at t = 1 − x', in [0, 1].
+
+    low and high () or (channels,). image: the name of the input. seed: of the noise on its spike times.
+    """
 
     name: str
     shape: Shape
     low: Array
     high: Array
+    image: str
+    seed: int = 0
 
     t_min, t_max = 0.0, 1.0
 
@@ -35,7 +41,8 @@ class Neurons:
 
     `name` is that of the tensor of their leads. J = gain · L with the segment's maps L; total Σ_j J_ij over all inputs,
     clock inputs at lead 0 too, which are not among the maps; gain, total and drive α (channels,); threshold ϑ
-    (channels,) or a map of the segment's shape.
+    (channels,) or a map of the segment's shape. sign: that of every gain. scale (channels,): a lead is that times the
+    value which the user's own network has there. seed: of the noise on their spike times.
     """
 
     name: str
@@ -43,6 +50,9 @@ class Neurons:
     total: Array
     threshold: Array
     drive: Array
+    sign: int
+    scale: Array
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,18 +113,22 @@ SpikingNode = Encoder | Firing | Earliest | Potential
 
 @dataclass(frozen=True)
 class SpikingNetwork:
-    """Nodes in topological order. noise: standard deviation of the spike times; seed: of all that is drawn.
+    """Nodes in topological order. noise: standard deviation of the spike times.
 
     precision: "float64" or "float32", of the closed form and of the leads between segments.
     """
 
     nodes: tuple[SpikingNode, ...]
     noise: float = 0.0
-    seed: int = 0
     precision: str = "float64"
 
     def __iter__(self) -> Iterator[SpikingNode]:
         return iter(self.nodes)
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """The inputs, in order."""
+        return [node for node in self if isinstance(node, Encoder)]
 
     @property
     def firing(self) -> list[Firing]:
@@ -127,11 +141,64 @@ class SpikingNetwork:
         return [node for node in self if isinstance(node, Potential)]
 
     @property
+    def populations(self) -> dict[str, tuple[Firing, Neurons]]:
+        """Every population of spiking neurons by name, in order, with its segment."""
+        return {each.name: (node, each) for node in self.firing for each in node.populations}
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of every tensor of leads, without the batch."""
+        found: dict[str, Shape] = {}
+        for node in self:
+            found |= dict.fromkeys(tensors_of(node), node.shape)
+        return found
+
+    @property
     def windows(self) -> dict[str, tuple[float, float]]:
-        """[t_min, t_max] of every segment, by name, in units of the input window."""
-        return {node.name: (node.t_min, node.t_max) for node in self.firing}
+        """[t_min, t_max] of every population, by name, in units of the input window."""
+        return {name: (node.t_min, node.t_max) for name, (node, _) in self.populations.items()}
 
     @property
     def latency(self) -> float:
         """When the last output is read, in units of the input window: the longest path."""
         return max(node.t_min for node in self.potentials)
+
+    @property
+    def alpha_noise(self) -> bool:
+        """Whether α is other than 1 anywhere."""
+        return any(bool((each.drive != 1).any()) for _, each in self.populations.values())
+
+    def population(self, name: str) -> tuple[Firing, Neurons]:
+        """The segment and the neurons called `name`.
+
+        Raises ValueError when there are none.
+        """
+        known = self.populations
+        if name not in known:
+            raise ValueError(f"layer {name!r}: no spiking layer of that name; choose from {', '.join(known)}")
+        return known[name]
+
+
+def tensors_of(node: SpikingNode) -> tuple[str, ...]:
+    """The tensors of leads that a node gives."""
+    match node:
+        case Firing():
+            return tuple(each.name for each in node.populations)
+        case Potential():
+            return ()
+    return (node.name,)
+
+
+def inputs_of(node: SpikingNode) -> tuple[str, ...]:
+    """The tensors of leads that a node takes."""
+    match node:
+        case Encoder():
+            return ()
+        case Earliest():
+            return node.tensors
+    return tuple(node.maps)
+
+
+def neurons_in(shape: Shape) -> int:
+    """How many neurons a population of this shape has."""
+    return math.prod(shape)

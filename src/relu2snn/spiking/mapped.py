@@ -1,0 +1,181 @@
+"""Networks of nodes as Keras models: a layer for each node, its maps and arrays as weights, wired by tensors' names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from relu2snn.graph.geometry import Window
+from relu2snn.graph.saved import describe, restore, slots
+from relu2snn.spiking.backend import view
+from relu2snn.spiking.checks import name, natural, shape
+
+_WINDOW = ("sizes", "strides", "dilation", "margins", "spread")
+
+
+class MappedLayer(keras.layers.Layer):
+    """A layer that holds a node of a network; place: its number in the order of the network.
+
+    sides: shape of its outputs, without the batch.
+    """
+
+    def __init__(self, place: int, sides: Sequence[int], **options: Any) -> None:
+        super().__init__(**options)
+        self.place, self.sides = natural("place", place, least=0), shape("sides", sides)
+        self._arrays: list[Any] = []
+
+    def node(self) -> Any:
+        """The node as it is now; its arrays are views of the layer's weights."""
+        raise NotImplementedError
+
+    def tensors_in(self) -> list[str]:
+        """The names of the tensors that the layer takes; of the images none."""
+        return []
+
+    def tensors_out(self) -> list[str]:
+        """The names of the tensors that the layer gives."""
+        return [self.name]
+
+    def add(self, label: str, sides: Sequence[int], kind: str = "") -> Any:
+        """A weight; `kind` "index" for whole numbers."""
+        whole = kind == "index"
+        options = {"dtype": "int64", "autocast": False} if whole else {}
+        return self.add_weight(name=label, shape=tuple(sides), initializer="zeros", trainable=not whole, **options)
+
+    def add_maps(self, maps: Sequence[Mapping[str, Any]]) -> None:
+        """Weights for the arrays of maps, as they are described."""
+        needed = [slot for each in maps for slot in slots(each["map"])]
+        self._arrays = [
+            self.add(slot.kind if not k else f"{slot.kind}_{k}", slot.shape, slot.kind) for k, slot in enumerate(needed)
+        ]
+
+    def maps_now(self, maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The maps by tensor, of the weights as they are now."""
+        arrays = iter([view(each) for each in self._arrays])
+        return {each["tensor"]: restore(each["map"], arrays) for each in maps}
+
+    def compute_output_spec(self, *tensors: Any, **_: Any) -> Any:
+        batch = keras.tree.flatten(tensors)[0].shape[0]
+        found = [keras.KerasTensor((batch, *self.sides), dtype=self.compute_dtype) for _ in self.tensors_out()]
+        return found[0] if len(found) == 1 else found
+
+    def compute_output_shape(self, *_: Any) -> Any:
+        return (None, *self.sides)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "place": self.place, "sides": self.sides}
+
+
+class Part(NamedTuple):
+    """A layer of a model that is put together, the values of its weights, and whether the model gives its output."""
+
+    layer: Any
+    arrays: Sequence[Any]
+    is_output: bool = False
+
+
+def assembled(kind: type[Any], parts: Sequence[Part], *, title: str) -> Any:
+    """A functional model of the class `kind`; a layer that takes no tensor takes the images of its `image`."""
+    tensors: dict[str, Any] = {}
+    inputs: list[Any] = []
+    outputs: list[Any] = []
+    for layer, _, is_output in parts:
+        wanted = layer.tensors_in()
+        if wanted:
+            found = layer(*(tensors[each] for each in wanted))
+        else:
+            inputs.append(keras.Input(layer.sides, name=layer.image, dtype=layer.dtype))
+            found = layer(inputs[-1])
+        several = found if isinstance(found, list | tuple) else [found]
+        tensors |= dict(zip(layer.tensors_out(), several, strict=True))
+        outputs += several if is_output else []
+    model = kind(inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=title)
+    for layer, arrays, _ in parts:
+        for variable, array in zip(layer.weights, arrays, strict=True):
+            variable.assign(np.asarray(array))
+    return model
+
+
+def nodes_of(model: Any, kind: type[MappedLayer]) -> list[Any]:
+    """The nodes that a model's layers of a `kind` hold, in order.
+
+    Raises ValueError unless each layer takes the tensors that it names, from the layers that make them, in maps of
+    their shapes.
+    """
+    layers = layers_of(model, kind)
+    made: dict[str, tuple[Any, int, tuple[int, ...]]] = {}
+    nodes = []
+    for layer in layers:
+        if len(layer._inbound_nodes) != 1:
+            raise ValueError(f"layer {layer.name!r} is called {len(layer._inbound_nodes)} times, instead of once")
+        given, wanted = layer._inbound_nodes[0].input_tensors, layer.tensors_in()
+        if len(given) != max(len(wanted), 1):
+            raise ValueError(f"layer {layer.name!r} takes {len(given)} tensors instead of {max(len(wanted), 1)}")
+        for tensor, each in zip(given, wanted, strict=False):
+            maker, _, index = tensor._keras_history
+            if each not in made or made[each][:2] != (maker, index):
+                raise ValueError(f"layer {layer.name!r} does not follow {each!r}")
+        node = layer.node()
+        _check_shapes(layer.name, node, {each: made[each][2] for each in wanted})
+        for index, each in enumerate(layer.tensors_out()):
+            if each in made:
+                raise ValueError(f"layer {layer.name!r}: a tensor {each!r} is made already")
+            made[each] = layer, index, node.shape
+        nodes.append(node)
+    return nodes
+
+
+def layers_of(model: Any, kind: type[MappedLayer]) -> list[Any]:
+    """The layers of a `kind` in the order of the network."""
+    return sorted((layer for layer in model.layers if isinstance(layer, kind)), key=lambda layer: layer.place)
+
+
+def _check_shapes(label: str, node: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for name_, map_ in getattr(node, "maps", {}).items():
+        if (map_.inputs, map_.outputs) != (shapes[name_], node.shape):
+            raise ValueError(
+                f"layer {label!r}: a map from {map_.inputs} to {map_.outputs}, but {name_!r} is {shapes[name_]} "
+                f"and the layer {node.shape}"
+            )
+    for name_ in getattr(node, "tensors", ()):
+        side = shapes[name_]
+        if node.window.rank != len(side) - 1 or (*node.window.outputs(side[:-1]), side[-1]) != node.shape:
+            raise ValueError(f"layer {label!r}: its window over {name_!r} {side} does not give {node.shape}")
+
+
+def describe_maps(maps: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Maps by tensor as a layer is made with, and their arrays in order."""
+    texts, arrays = [], []
+    for tensor, map_ in maps.items():
+        text, own = describe(map_)
+        texts.append({"tensor": tensor, "map": text})
+        arrays += own
+    return texts, arrays
+
+
+def checked_maps(maps: Any) -> list[dict[str, Any]]:
+    """Descriptions of maps by tensor; raises ValueError where there are none."""
+    if not isinstance(maps, list | tuple) or not maps or not all(isinstance(each, Mapping) for each in maps):
+        raise ValueError("no maps: a layer needs inputs")
+    return [{"tensor": name("tensor", each.get("tensor")), "map": each.get("map")} for each in maps]
+
+
+def describe_window(window: Window) -> dict[str, Any]:
+    """A window as a layer is made with."""
+    return {key: getattr(window, key) for key in _WINDOW}
+
+
+def checked_window(window: Any) -> Window:
+    """The window of a description; raises ValueError for what is none."""
+    if not isinstance(window, Mapping) or set(window) != set(_WINDOW):
+        raise ValueError(f"window={str(window)[:40]}: must have {', '.join(_WINDOW)}")
+    sizes, strides, dilation, spread = (
+        tuple(natural(key, side) for side in window[key]) for key in ("sizes", "strides", "dilation", "spread")
+    )
+    margins = tuple(
+        (natural("margin", a, least=-(1 << 30)), natural("margin", b, least=-(1 << 30))) for a, b in window["margins"]
+    )
+    if len({len(each) for each in (sizes, strides, dilation, spread, margins)}) > 1:
+        raise ValueError(f"a window of {sizes} with strides {strides} and margins {margins}")
+    return Window(sizes, strides, dilation, margins, spread)
