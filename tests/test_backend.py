@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from relu2snn.spiking.segments.backend import TensorFlowOps
+from relu2snn.spiking.backend import TensorFlowOps
 from test_read_keras import CHAINS, GRAPHS, LOW
 from test_scaling import networks
 

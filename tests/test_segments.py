@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from oracle import spike_time
-from relu2snn.spiking.segments.simulate import Simulation
+from relu2snn.spiking.simulation import Simulation
 from test_read_keras import CHAINS, GRAPHS, LOW
 from test_scaling import networks
 
@@ -88,11 +88,11 @@ def test_every_spike_is_that_of_brute_force(known: dict[str, Network], name: str
     images = {each.name: draw.uniform(LOW, 2.0, (2, *each.shape)) for each in network.sources}
     maxima = maxima_of(network, evaluate(network, images))
     simulation = Simulation(to_spiking(network, maxima, zeta=zeta))
-    batch = simulation.run(images)
+    batch = simulation(images)
     early = 0
     for image in range(2):
         expected = brute_force(network, {key: each[image] for key, each in images.items()}, maxima, zeta)
-        for tensor, values in {**batch.leads, **batch.outputs}.items():
+        for tensor, values in {**batch.leads, **batch.potentials}.items():
             np.testing.assert_allclose(values[image], expected[tensor], rtol=1e-9, atol=1e-9, err_msg=tensor)
         for node in simulation.network.firing:
             early += sum(int((expected[each.name] > node.window * (1 + 1e-9)).sum()) for each in node.populations)
@@ -106,6 +106,6 @@ def test_there_are_early_spikes_in_what_is_compared(known: dict[str, Network]) -
         network = known[name]
         images = {each.name: draw.uniform(LOW, 2.0, (2, *each.shape)) for each in network.sources}
         maxima = maxima_of(network, evaluate(network, images))
-        evidence = Simulation(to_spiking(network, maxima, zeta=-0.8)).run(images).evidence
+        evidence = Simulation(to_spiking(network, maxima, zeta=-0.8))(images).evidence
         found += any(each.early for each in evidence.values())
     assert found > len(NAMES) // 2
