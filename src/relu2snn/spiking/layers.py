@@ -47,9 +47,11 @@ class SpikingLayer(MappedLayer):
         given = keras.tree.flatten(leads)
         kinds = [self.compute_dtype for _ in self.tensors_out()]
         found = tf.numpy_function(lambda *arrays: self._host(arrays), given, [tf.as_dtype(kind) for kind in kinds])
-        for each in found:
+        # TensorFlow gives one result by itself, outside of graphs.
+        several = found if isinstance(found, list | tuple) else [found]
+        for each in several:
             each.set_shape((None, *self.sides))
-        return found[0] if len(found) == 1 else found
+        return several[0] if len(several) == 1 else several
 
     def _host(self, arrays: Sequence[Any]) -> list[Any]:
         node = self.node()
