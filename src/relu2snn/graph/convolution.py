@@ -35,6 +35,8 @@ class Convolution(LinearMap):
 
     def respond(self, x: Any, kernel: Any, ops: Ops) -> Any:
         """What the map makes of x with another kernel of this one's shape."""
+        if not self.window.rank:
+            return ops.matmul(x, kernel)
         return ops.conv(x, kernel, self.window, self.groups)
 
     def part(self, sign: int) -> LinearMap | None:
