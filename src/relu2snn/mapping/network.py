@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.mapping.unsupported import UnsupportedLayerError as UnsupportedLayerError
+
 Array = NDArray[np.float64]
 Shape = tuple[int, ...]
-
-
-class UnsupportedLayerError(ValueError):
-    """A layer that cannot be mapped: the text names the layer, the reason and the way out."""
 
 
 @dataclass(frozen=True)
