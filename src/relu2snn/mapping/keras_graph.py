@@ -1,6 +1,7 @@
 """Keras models as graphs: which can be read, and how models stand in one another."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -12,6 +13,22 @@ from relu2snn.mapping.unsupported import refuse_model
 def functional(model: Any) -> Any:
     """The functional model that a Sequential one is made of; any other as it is."""
     return getattr(model, "_functional", None) or model
+
+
+def calls(graph: Any, wanted: Iterable[int]) -> list[tuple[Any, list[int]]]:
+    """The calls (Keras' nodes) that the outputs `wanted`, by number, of a functional model need, in order.
+
+    With each the numbers of its own outputs that are needed.
+    """
+    needed = {id(graph.outputs[number]) for number in wanted}
+    found = []
+    for _, level in sorted(graph._nodes_by_depth.items()):
+        for node in reversed(level):
+            asked = [number for number, tensor in enumerate(node.outputs) if id(tensor) in needed]
+            if asked and not node.is_input:
+                found.append((node, asked))
+                needed |= {id(tensor) for tensor in node.input_tensors}
+    return found[::-1]
 
 
 def inner_inputs(node: Any, given: list[Any]) -> list[tuple[Any, Shape]]:

@@ -16,7 +16,7 @@ from relu2snn.graph.nodes import Network
 from relu2snn.mapping.activations import ENDS
 from relu2snn.mapping.forms import Builder
 from relu2snn.mapping.keras_activations import Ended, Tensor
-from relu2snn.mapping.keras_graph import functional, inner_inputs, require_plain, require_readable
+from relu2snn.mapping.keras_graph import calls, functional, inner_inputs, require_plain, require_readable
 from relu2snn.mapping.keras_layers import HANDLERS, JOINING, does_nothing
 from relu2snn.mapping.ranges import input_ranges
 from relu2snn.mapping.unsupported import UnsupportedLayerError, refuse, refuse_activation, refuse_kind, refuse_operation
@@ -74,23 +74,14 @@ class _Reader:
 
     def walk(self, model: Any, inputs: Sequence[Tensor], wanted: Iterable[int]) -> dict[int, Tensor]:
         """What the outputs `wanted`, by number, of a functional model are for `inputs`; other branches are not read."""
-        graph = functional(model)
+        graph, numbers = functional(model), list(wanted)
         found = {id(tensor): form for tensor, form in zip(graph.inputs, inputs, strict=True)}
-        numbers = list(wanted)
-        needed = {id(graph.outputs[number]) for number in numbers}
-        nodes = []
-        for _, level in sorted(graph._nodes_by_depth.items()):
-            for node in level:
-                if not node.is_input and any(id(tensor) in needed for tensor in node.outputs):
-                    nodes.append(node)
-                    needed |= {id(tensor) for tensor in node.input_tensors}
-        for node in reversed(nodes):
+        for node, asked in calls(graph, numbers):
             given = [found[id(tensor)] for tensor in node.input_tensors]
             if isinstance(node.operation, keras.Model):
                 _require_inference(node)
                 require_plain(node.operation)
-                asked = [number for number, tensor in enumerate(node.outputs) if id(tensor) in needed]
-                inner = [self.fitted(form, shape) for form, shape in inner_inputs(node, given)]
+                inner = [self.fitted(node.operation, form, shape) for form, shape in inner_inputs(node, given)]
                 made = self.walk(node.operation, inner, asked)
                 found |= {id(node.outputs[number]): form for number, form in made.items()}
             else:
@@ -124,10 +115,12 @@ class _Reader:
             forms.append(each)
         return HANDLERS[type(layer)](self.builder, layer, forms)
 
-    def fitted(self, form: Tensor, shape: Shape) -> Tensor:
+    def fitted(self, model: Any, form: Tensor, shape: Shape) -> Tensor:
         """What a model inside takes for `form`: Keras adds or drops a last axis of 1 where its input has one or not."""
-        if len(form.shape) == len(shape) or isinstance(form, Ended):
+        if len(form.shape) == len(shape):
             return form
+        if isinstance(form, Ended):
+            raise refuse_activation(form.layer, form.activation, follower=model)
         fitted = form.shape[:-1] if len(form.shape) > len(shape) else (*form.shape, 1)
         return self.builder.affine(form, Selection(form.shape, fitted))
 
