@@ -123,7 +123,7 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "a Path": (Path("a") / "b.npy", TypeError, r"^a path as images \('a/b.npy'\): load it"),
     "paths": (["x.png", "y.png"], TypeError, r"^a path as images \('x.png'\): load it"),
     "a number": (7, TypeError, "^int as images: give an array of them$"),
-    "one image": (IMAGES[0], ValueError, r"^one image of shape \(4, 3, 2\) without the axis of the batch: give images\["),
+    "one image": (IMAGES[0], ValueError, r"^one image of shape \(4, 3, 2\) without the axis of the batch: give ima"),
     "unbatched": (
         tf.data.Dataset.from_tensor_slices(IMAGES),
         ValueError,

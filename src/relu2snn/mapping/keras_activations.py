@@ -43,7 +43,7 @@ def activated(builder: Builder, layer: Any, form: Form, function: Any) -> Tensor
     if name in LINEAR:
         return _put(builder, layer, form, LINEAR[name]())
     if not name:
-        shown = getattr(function, "__name__", None) or repr(function)
+        shown = getattr(function, "__name__", type(function).__name__)
         raise refuse(
             layer,
             f"activation {shown!r} is not one of Keras",
@@ -75,6 +75,8 @@ def _layer(builder: Builder, layer: Any, form: Form, function: Any) -> Tensor:
         case layers.LeakyReLU():
             return _put(builder, layer, form, LINEAR["leaky_relu"](function.negative_slope))
         case layers.PReLU():
+            if not function.built:
+                raise refuse(layer, "its PReLU has no weights yet", "run the model once, or load its weights")
             slope = values(function, "alpha", of=layer)
             return _put(builder, layer, form, leaky(np.broadcast_to(slope, form.shape)))
         case layers.Softmax():

@@ -65,17 +65,18 @@ class _Copy:
             arguments, options = node.arguments.fill_in(found)
             return layer(*arguments, **options)
         end = ending(layer)
-        arguments, options = node.arguments.fill_in(found)
-        made = self.copied(layer)(*arguments, **options)
-        self.fill(layer)
+        if isinstance(layer, keras.layers.Softmax):
+            made = keras.layers.Activation("linear", dtype=self.dtype)(first)
+        else:
+            arguments, options = node.arguments.fill_in(found)
+            made = self.copied(layer)(*arguments, **options)
+            self.fill(layer, made)
         if end:
             self.ended[id(made)] = layer
         return made
 
     def copied(self, layer: Any) -> Any:
-        if isinstance(layer, keras.layers.Softmax):
-            self.copies[id(layer)] = keras.layers.Activation("linear", dtype=self.dtype)
-        elif id(layer) not in self.copies:
+        if id(layer) not in self.copies:
             config = {key: value for key, value in layer.get_config().items() if not key.endswith(_TRAINING)}
             # Random values, only to be replaced, would take three times a layer's memory.
             config |= {key: "zeros" for key in config if key.endswith("_initializer")}
@@ -88,16 +89,20 @@ class _Copy:
             self.copies[id(layer)] = type(layer).from_config(config)
         return self.copies[id(layer)]
 
-    def fill(self, layer: Any) -> None:
-        """Give the copy of a layer, which is built by now, its weights."""
+    def fill(self, layer: Any, made: Any) -> None:
+        """Give the copy of a layer, which has made the tensor `made`, the layer's weights."""
         copy = self.copies[id(layer)]
+        function = getattr(copy, "activation", None)
+        if isinstance(function, keras.layers.Layer) and not function.built:
+            function.build(made.shape)
         own = [weight for weight in layer.weights if not weight.name.startswith("lora_")]
         for new, weight in zip(copy.weights, own, strict=True):
             value = layer.kernel if new.name == "kernel" and getattr(layer, "lora_enabled", False) else weight
             # Not by way of numpy, which would hold a large kernel twice more.
             new.assign(keras.ops.cast(value, new.dtype))
         if isinstance(copy, keras.layers.Normalization):
-            copy.finalize_state()
+            # It computes with these, which are set when it has been adapted or loaded.
+            copy.mean, copy.variance = (keras.ops.cast(each, self.dtype) for each in (layer.mean, layer.variance))
 
 
 def _fitted(tensor: Any, rank: int) -> Any:

@@ -44,13 +44,13 @@ def read_keras(model: Any, low: Any = 0.0, high: Any = 1.0) -> Network:
         for name, shape in shapes.items()
     ]
     found = reader.walk(model, sources, range(len(model.outputs)))
-    for number, name in enumerate(model.output_names):
+    for number, tensor in enumerate(model.outputs):
         form, activation = found[number], "linear"
         if isinstance(form, Ended):
             if form.activation not in ENDS:
                 raise refuse_activation(form.layer, form.activation)
             form, activation = form.form, form.activation
-        reader.builder.readout(form, name, activation)
+        reader.builder.readout(form, tensor._keras_history[0].name, activation)
     return reader.builder.network()
 
 
