@@ -65,7 +65,9 @@ class _Copy:
             arguments, options = node.arguments.fill_in(found)
             return layer(*arguments, **options)
         end = ending(layer)
-        if isinstance(layer, keras.layers.Softmax):
+        if isinstance(layer, _POOLS):
+            made = _pooled(layer, first)
+        elif isinstance(layer, keras.layers.Softmax):
             made = keras.layers.Activation("linear", dtype=self.dtype)(first)
         else:
             arguments, options = node.arguments.fill_in(found)
@@ -103,6 +105,23 @@ class _Copy:
         if isinstance(copy, keras.layers.Normalization):
             # It computes with these, which are set when it has been adapted or loaded.
             copy.mean, copy.variance = (keras.ops.cast(each, self.dtype) for each in (layer.mean, layer.variance))
+
+
+_POOLS = (keras.layers.MaxPooling3D, keras.layers.AveragePooling3D)
+
+
+def _pooled(layer: Any, tensor: Any) -> Any:
+    """A pool of rank 3 as one over rows and columns, then one over depth: TensorFlow has none in float64."""
+    kinds = [f"{'Max' if isinstance(layer, _POOLS[0]) else 'Average'}Pooling{rank}D" for rank in (1, 2)]
+    along, across = (getattr(keras.layers, kind) for kind in kinds)
+    options = {"padding": layer.padding, "dtype": tensor.dtype}
+    depth, *sides, channels = tensor.shape[1:]
+    flat = keras.ops.reshape(tensor, (-1, *sides, channels))
+    flat = across(layer.pool_size[1:], layer.strides[1:], **options)(flat)
+    sides = flat.shape[1:-1]
+    lines = keras.ops.reshape(flat, (-1, depth, sides[0] * sides[1] * channels))
+    lines = along(layer.pool_size[0], layer.strides[0], **options)(lines)
+    return keras.ops.reshape(lines, (-1, lines.shape[1], *sides, channels))
 
 
 def _fitted(tensor: Any, rank: int) -> Any:
