@@ -125,3 +125,6 @@ WEIGHTED: Mapping[type, Any] = {
     layers.Normalization: _normalization,
     layers.Rescaling: _rescaling,
 }
+
+CASTING = (layers.Dense, layers.Normalization, layers.Rescaling)
+"""Layers that make floating point of whatever numbers they are given; others compute, and overflow, in theirs."""

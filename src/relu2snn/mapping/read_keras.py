@@ -18,6 +18,7 @@ from relu2snn.mapping.forms import Builder
 from relu2snn.mapping.keras_activations import Ended, Tensor
 from relu2snn.mapping.keras_graph import calls, functional, inner_inputs, require_plain, require_readable
 from relu2snn.mapping.keras_layers import HANDLERS, JOINING, does_nothing
+from relu2snn.mapping.keras_weights import CASTING
 from relu2snn.mapping.ranges import input_ranges
 from relu2snn.mapping.unsupported import UnsupportedLayerError, refuse, refuse_activation, refuse_kind, refuse_operation
 
@@ -47,9 +48,9 @@ def read_keras(model: Any, low: Any = 0.0, high: Any = 1.0) -> Network:
     for number, tensor in enumerate(model.outputs):
         form, activation = found[number], "linear"
         if isinstance(form, Ended):
-            if form.activation not in ENDS:
-                raise refuse_activation(form.layer, form.activation)
-            form, activation = form.form, form.activation
+            form, activation, layer = form
+            if activation not in ENDS:
+                raise refuse_activation(layer, activation)
         reader.builder.readout(form, tensor._keras_history[0].name, activation)
     return reader.builder.network()
 
@@ -137,10 +138,15 @@ def _require_inference(node: Any) -> None:
 
 
 def _require_precision(layer: Any, node: Any) -> None:
-    for dtype in (layer.compute_dtype, keras.backend.standardize_dtype(node.outputs[0].dtype)):
-        if dtype not in ("float32", "float64"):
-            raise refuse(
-                layer,
-                f"it computes in {dtype}, which rounds what the network is to give",
-                "build the network with dtype='float32' and give it these weights (model.set_weights)",
-            )
+    if layer.compute_dtype not in _PRECISIONS:
+        raise refuse(
+            layer,
+            f"it computes in {layer.compute_dtype}, which rounds what the network is to give",
+            "build the network with dtype='float32' and give it these weights (model.set_weights)",
+        )
+    given = keras.backend.standardize_dtype(node.input_tensors[0].dtype)
+    if given not in _PRECISIONS and type(layer) in HANDLERS and type(layer) not in CASTING:
+        raise refuse(layer, f"it is given numbers of type {given}", "build the network with keras.Input(shape)")
+
+
+_PRECISIONS = ("float32", "float64")

@@ -69,6 +69,7 @@ _WRAPPED = (
     "a layer in a wrapper cannot be mapped",
     "use the layer itself: Dense and Conv1D take sequences as they are",
 )
+_SPECTRA = ("it is not piecewise linear", "give the network spectrograms")
 _IMAGES = ("it changes every image by what is in it", "prepare the images before, and build the network without it")
 
 _KINDS: Mapping[str, tuple[str, str]] = {
@@ -76,7 +77,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"), _OPAQUE),
     **dict.fromkeys(("LayerNormalization", "GroupNormalization", "UnitNormalization", "RMSNormalization"), _NORM),
     "ELU": _CURVED,
-    **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"), _ATTENTION),
+    **dict.fromkeys(("MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention"), _ATTENTION),
     **dict.fromkeys(
         ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _RECURRENT
     ),
@@ -91,6 +92,12 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("AutoContrast", "Equalization", "Solarization", "ContrastLimitedAdaptiveHistogramEqualization"), _IMAGES
     ),
+    **dict.fromkeys(
+        (f"Adaptive{kind}Pooling{rank}D" for kind in ("Average", "Max") for rank in (1, 2, 3)),
+        ("its windows differ from place to place", "use a pool with a pool_size"),
+    ),
+    **dict.fromkeys(("MelSpectrogram", "STFTSpectrogram"), _SPECTRA),
+    "Pipeline": ("layers in it cannot be seen", "put its layers into the network, or prepare the images before"),
     "Masking": ("it leaves steps out by what is in them", "give sequences of one length, without a mask"),
     "EinsumDense": ("an einsum cannot be mapped", "use Dense, which maps the last axis, with Permute and Reshape"),
 }  # fmt: skip
