@@ -73,8 +73,12 @@ class _Origin:
 
 @dataclass
 class Builder:
-    """Makes the network while a reader walks through the user's; forms in, forms out."""
+    """Makes the network while a reader walks through the user's; forms in, forms out.
 
+    reserved: names of the user's layers, which no other tensor is given.
+    """
+
+    reserved: frozenset[str] = frozenset()
     nodes: list[Node] = field(default_factory=list)
     _origins: dict[str, _Origin] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -229,7 +233,7 @@ class Builder:
         name = self._unique(name)
         populations = []
         for number, term in enumerate(terms):
-            tensor = name if not number else self._unique(f"{name}_{number + 1}")
+            tensor = name if not number else self._unique(f"{name}_part{number + 1}")
             populations.append(Population(tensor, term.sign, np.asarray(term.offset, np.float64)))
             self._origins[tensor] = _Origin(name, term.sign, populations[-1].offset)
         bias = _shared(form.bias, form.inner)
@@ -289,7 +293,7 @@ class Builder:
 
     def _free(self, name: str) -> str:
         found, count = name, 1
-        while found in self._names:
+        while found in self._names or (count > 1 and found in self.reserved):
             count += 1
             found = f"{name}_{count}"
         return found
