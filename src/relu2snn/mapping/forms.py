@@ -32,6 +32,14 @@ class Term(NamedTuple):
 
 RELU = (Term(np.ones(())),)
 
+FAN_IN = 8
+"""How many tensors a sum or a concatenation takes through weights of their own before it is relayed.
+
+A join that is not relayed costs no neuron and no time, but each layer that follows computes the sums of all its inputs
+again: in a dense block of n layers n² / 2 convolutions instead of n. Relays cost two neurons for each element and a
+window, once for every FAN_IN inputs.
+"""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -117,7 +125,8 @@ class Builder:
                 map_ = map_ if factor == 1 else chain(map_, Diagonal(shape, np.asarray(factor)))
                 maps[name] = add(maps[name], map_) if name in maps else map_
         bias = sum((form.bias * factor for form, factor in zip(parts, coefficients, strict=True)), np.zeros(()))
-        return Form(shape, maps, bias, label)
+        found = Form(shape, maps, bias, label)
+        return self.relayed(found) if sum(map_.terms() > 1 for map_ in maps.values()) > FAN_IN else found
 
     def widened(self, form: Form, shape: Shape) -> Form:
         """A form repeated along the axes that it lacks or has once, to `shape`."""
@@ -203,10 +212,13 @@ class Builder:
 
     def settled(self, form: Form) -> Form:
         """A form without a pool to be taken: relays u = ReLU(u) − ReLU(−u) carry what a pool does not commute with."""
-        if form.pool is None:
-            return form
+        return form if form.pool is None else self.relayed(form)
+
+    def relayed(self, form: Form) -> Form:
+        """The same by relays: two neurons that fire for u and −u, of which what follows takes the difference."""
         relays = (Term(np.ones(())), Term(-np.ones(()), sign=-1))
-        return self.activated(form, relays, name=self._free(f"{form.label}_relay"), label=form.label)
+        name = self._free(f"{form.label}_relay")
+        return self.activated(replace(form, label=name), relays, name=name, label=form.label)
 
     def readout(self, form: Form, name: str, activation: str = "linear") -> None:
         """Make a form an output of the network."""

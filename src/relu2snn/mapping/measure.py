@@ -89,7 +89,7 @@ def measure(model: keras.Model, batches: Iterable[Any]) -> Measurement:
 def measure_bounds(model: keras.Model, batches: Iterable[Any]) -> dict[str, float]:
     """The largest b_i + Σ_j W⁺_ij x_j of each hidden layer, by name, in one pass over batches.
 
-    Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method: "Certificate").
+    Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (docs/method.md, "Windows").
     model: what `relu_model` makes of a network. Raises ValueError for a pixel that is not finite, naming the image by
     its number in this pass.
     """
