@@ -17,13 +17,15 @@ _WINDOW = ("sizes", "strides", "dilation", "margins", "spread")
 class MappedLayer(keras.layers.Layer):
     """A layer that holds a node of a network; place: its number in the order of the network.
 
-    sides: shape of its outputs, without the batch.
+    sides: shape of its outputs, without the batch. made: its weights in the order in which they were added; Keras lists
+    those that are trained first.
     """
 
     def __init__(self, place: int, sides: Sequence[int], **options: Any) -> None:
         super().__init__(**options)
         self.place, self.sides = natural("place", place, least=0), shape("sides", sides)
         self._arrays: list[Any] = []
+        self.made: list[Any] = []
 
     def node(self) -> Any:
         """The node as it is now; its arrays are views of the layer's weights."""
@@ -41,7 +43,9 @@ class MappedLayer(keras.layers.Layer):
         """A weight; `kind` "index" for whole numbers."""
         whole = kind == "index"
         options = {"dtype": "int64", "autocast": False} if whole else {}
-        return self.add_weight(name=label, shape=tuple(sides), initializer="zeros", trainable=not whole, **options)
+        found = self.add_weight(name=label, shape=tuple(sides), initializer="zeros", trainable=not whole, **options)
+        self.made.append(found)
+        return found
 
     def add_maps(self, maps: Sequence[Mapping[str, Any]]) -> None:
         """Weights for the arrays of maps, as they are described."""
@@ -92,7 +96,7 @@ def assembled(kind: type[Any], parts: Sequence[Part], *, title: str) -> Any:
         outputs += several if is_output else []
     model = kind(inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=title)
     for layer, arrays, _ in parts:
-        for variable, array in zip(layer.weights, arrays, strict=True):
+        for variable, array in zip(layer.made, arrays, strict=True):
             variable.assign(np.asarray(array))
     return model
 
@@ -155,10 +159,21 @@ def describe_maps(maps: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[A
 
 
 def checked_maps(maps: Any) -> list[dict[str, Any]]:
-    """Descriptions of maps by tensor; raises ValueError where there are none."""
-    if not isinstance(maps, list | tuple) or not maps or not all(isinstance(each, Mapping) for each in maps):
-        raise ValueError("no maps: a layer needs inputs")
-    return [{"tensor": name("tensor", each.get("tensor")), "map": each.get("map")} for each in maps]
+    """Descriptions of maps by tensor; raises ValueError where there are none, and for two of one tensor."""
+    found = [
+        {"tensor": name("tensor", each.get("tensor")), "map": each.get("map")} for each in checked_items("maps", maps)
+    ]
+    tensors = [each["tensor"] for each in found]
+    if len(set(tensors)) < len(tensors):
+        raise ValueError(f"maps of {tensors}: one for each tensor")
+    return found
+
+
+def checked_items(label: str, items: Any) -> list[Mapping[str, Any]]:
+    """`items` as a list of descriptions, at least one; raises ValueError for what is none."""
+    if not isinstance(items, list | tuple) or not items or not all(isinstance(each, Mapping) for each in items):
+        raise ValueError(f"{label}={str(items)[:40]}: must be descriptions, at least one")
+    return list(items)
 
 
 def describe_window(window: Window) -> dict[str, Any]:

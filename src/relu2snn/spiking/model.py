@@ -58,6 +58,15 @@ class SpikingModel(keras.Model):
         return self.network.windows
 
     @property
+    def layer_maxima(self) -> dict[str, float]:
+        """The X of each spiking layer, by name, that its window was made from at conversion: B = (1 + ζ) X.
+
+        Those of the published windows are the largest ReLU outputs, those of certified ones the largest bounds.
+        """
+        known = {name: each.maximum for name, (_, each) in self.network.populations.items()}
+        return {name: each for name, each in known.items() if each is not None}
+
+    @property
     def latency(self) -> float:
         """When the last output is read, in units of the input window."""
         return self.network.latency
@@ -208,7 +217,13 @@ def _part(node: SpikingNode, place: int, network: SpikingNetwork) -> Part:
     populations = []
     for each in node.populations:
         populations.append(
-            {"name": each.name, "sign": each.sign, "seed": each.seed, "threshold_map": each.threshold.ndim > 1}
+            {
+                "name": each.name,
+                "sign": each.sign,
+                "seed": each.seed,
+                "threshold_map": each.threshold.ndim > 1,
+                "maximum": each.maximum,
+            }
         )
         arrays += [each.gain, each.total, each.threshold, each.drive, each.scale]
     times = {"t_start": node.t_start, "t_min": node.t_min, "t_max": node.t_max}

@@ -42,7 +42,8 @@ class Neurons:
     `name` is that of the tensor of their leads. J = gain · L with the segment's maps L; total Σ_j J_ij over all inputs,
     clock inputs at lead 0 too, which are not among the maps; gain, total and drive α (channels,); threshold ϑ
     (channels,) or a map of the segment's shape. sign: that of every gain. scale (channels,): a lead is that times the
-    value which the user's own network has there. seed: of the noise on their spike times.
+    value which the user's own network has there. seed: of the noise on their spike times. maximum: the layer maximum X
+    that their window was made from, where it is known.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Neurons:
     sign: int
     scale: Array
     seed: int = 0
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)
