@@ -14,7 +14,6 @@ import tf_keras
 from keras import layers
 
 from relu2snn.graph.nodes import Network, evaluate
-from relu2snn.mapping import network as old
 from relu2snn.mapping.keras_activations import KINDS
 from relu2snn.mapping.keras_layers import HANDLERS, does_nothing
 from relu2snn.mapping.original import logits_model
@@ -726,10 +725,6 @@ def test_a_range_by_channel_is_the_range_of_the_images() -> None:
         network = read_keras(model, bottom, top)
         np.testing.assert_array_equal(network.sources[0].low, low)
         np.testing.assert_allclose(outputs(network, [images])[0], expected, rtol=1e-9, atol=1e-9)
-
-
-def test_the_old_and_the_new_refusal_are_one_class() -> None:
-    assert old.UnsupportedLayerError is UnsupportedLayerError
 
 
 def test_logits_follow_nothing_that_an_end_gave() -> None:
