@@ -8,7 +8,8 @@ import numpy as np
 
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Margin, Shape, Window
-from relu2snn.graph.linear import Chain, Diagonal, LinearMap, Selection, Shift, Sum
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum
 
 _LARGEST = 1 << 28
 _DEEPEST = 32

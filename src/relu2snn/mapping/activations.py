@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from relu2snn.mapping.forms import RELU, Array, Term
+from relu2snn.mapping.form import RELU, Array, Term
 
 Sum = tuple[tuple[Term, ...], float]
 """Terms and a constant: Σ coefficient · ReLU(sign z + offset) + constant."""

@@ -7,7 +7,8 @@ from keras import layers
 
 from relu2snn.graph.geometry import Shape
 from relu2snn.mapping.activations import ENDS, LINEAR, Sum, function_name, leaky, relu
-from relu2snn.mapping.forms import Builder, Form
+from relu2snn.mapping.form import Form
+from relu2snn.mapping.forms import Builder
 from relu2snn.mapping.keras_values import values
 from relu2snn.mapping.unsupported import refuse
 

@@ -8,8 +8,9 @@ from keras import layers
 
 from relu2snn.graph.convolution import average_pool
 from relu2snn.graph.geometry import Shape, Window
-from relu2snn.graph.linear import Selection, Shift
-from relu2snn.mapping.forms import Builder, Form
+from relu2snn.graph.maps import Selection, Shift
+from relu2snn.mapping.form import Form
+from relu2snn.mapping.forms import Builder
 from relu2snn.mapping.keras_activations import KINDS, Tensor, own
 from relu2snn.mapping.keras_values import per_axis, window_of
 from relu2snn.mapping.keras_weights import WEIGHTED

@@ -9,9 +9,11 @@ from keras import layers
 
 from relu2snn.graph.convolution import Convolution, dense
 from relu2snn.graph.geometry import Shape, Window, same_margins
-from relu2snn.graph.linear import Diagonal, LinearMap
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Diagonal
 from relu2snn.graph.nodes import Array
-from relu2snn.mapping.forms import Builder, Form
+from relu2snn.mapping.form import Form
+from relu2snn.mapping.forms import Builder
 from relu2snn.mapping.keras_activations import Tensor, activated
 from relu2snn.mapping.keras_values import bias, per_axis, values, window_of
 from relu2snn.mapping.unsupported import refuse

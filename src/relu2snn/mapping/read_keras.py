@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from relu2snn.graph.geometry import Shape
-from relu2snn.graph.linear import Selection
+from relu2snn.graph.maps import Selection
 from relu2snn.graph.nodes import Network
 from relu2snn.mapping.activations import ENDS
 from relu2snn.mapping.forms import Builder
