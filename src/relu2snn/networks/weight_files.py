@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from relu2snn.errors import UserError, one_line, reading
 from relu2snn.saved.hdf5 import Group, read_hdf5
+from relu2snn.saved.legacy_files import attribute_names, saved_arrays
 
 # The layers of a network that have weights, in order: name in the file, and kernel and bias, or the gamma, beta,
 # moving mean and moving variance of a batch normalisation.
@@ -67,19 +68,8 @@ def _flat(model: keras.Model) -> Iterator[Any]:
 
 
 def _read_legacy(group: Group) -> SavedLayers:
-    layers = [(name, group.group(name)) for name in _names(group, "layer_names")]
-    saved = [(name, [layer.array(key) for key in _names(layer, "weight_names")]) for name, layer in layers]
+    saved = [(name, saved_arrays(group, name)) for name in attribute_names(group, "layer_names")]
     return [(name, arrays) for name, arrays in saved if arrays]
-
-
-def _names(group: Group, attribute: str) -> list[str]:
-    """An attribute of names, which Keras splits into attribute0, attribute1, … when there are many."""
-    chunks = [attribute] if attribute in group.names else []
-    while f"{attribute}{len(chunks)}" in group.names:
-        chunks.append(f"{attribute}{len(chunks)}")
-    if not chunks:
-        raise ValueError(f"no attribute {attribute}")
-    return [name for chunk in chunks for name in group.names[chunk]]
 
 
 def _read_layers(group: Group, model: keras.Model) -> SavedLayers:
