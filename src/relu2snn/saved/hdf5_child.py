@@ -1,8 +1,8 @@
 """The child in which HDF5 is parsed: `hdf5.read_hdf5` runs this file, which writes what it finds to its output.
 
 Each object of the file is a line of JSON: {"path", "names"} for a group, names being its attributes that hold names, or
-a network, and {"path", "dtype", "shape"}, then the bytes, for an array. {"end"} is the last line, {"error"} one that says
-why there are no more. It imports nothing of the package, and only what it needs: a child starts for each file.
+a network, and {"path", "dtype", "shape"}, then the bytes, for an array. {"end"} is the last line, {"error"} one that
+says why there are no more. It imports nothing of the package, and only what it needs: a child starts for each file.
 """
 
 import contextlib

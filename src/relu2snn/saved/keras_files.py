@@ -107,7 +107,7 @@ def _fill(model: keras.Model, items: Iterable[tuple[str, Any]]) -> dict[str, NDA
 
     Raises ValueError or KeyError for arrays that are not the layers' own.
     """
-    layers = {f"{place}/vars": layer for place, layer in _layers(model, "") if layer.weights}
+    layers = {f"{place}/vars": layer for place, layer in layer_places(model) if layer.weights}
     arrays: dict[str, dict[str, NDArray[Any]]] = {above: {} for above in layers}
     others = {}
     for place, item in items:
@@ -128,7 +128,7 @@ def _fill(model: keras.Model, items: Iterable[tuple[str, Any]]) -> dict[str, NDA
     return others
 
 
-def _layers(model: keras.Model, above: str) -> Iterator[tuple[str, Any]]:
+def layer_places(model: keras.Model, above: str = "") -> Iterator[tuple[str, Any]]:
     """The layers of a model and of models in it, with their places in a file: Keras numbers those of each class."""
     used: Counter[str] = Counter()
     for layer in model.layers:
@@ -138,7 +138,7 @@ def _layers(model: keras.Model, above: str) -> Iterator[tuple[str, Any]]:
         used[name] += 1
         place = f"{above}layers/{name}_{number}" if number else f"{above}layers/{name}"
         if isinstance(layer, keras.Model):
-            yield from _layers(layer, f"{place}/")
+            yield from layer_places(layer, f"{place}/")
         else:
             yield place, layer
 
@@ -193,7 +193,7 @@ def require_size(config: bytes, size: int, model_of: Callable[[dict[str, Any]], 
     declared = sum(int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize for each in model.weights)
     if declared > size:
         raise ValueError(f"it declares weights of {declared} bytes, but has {size}")
-    for _, layer in _layers(model, ""):
+    for _, layer in layer_places(model):
         for output in keras.tree.flatten(layer.output):
             values = int(np.prod([side or 1 for side in output.shape[1:]]))
             if values > _LARGEST_LAYER:

@@ -17,6 +17,16 @@ from relu2snn.saved.keras_files import deserialize, require_finite, require_size
 _DESCRIPTION, _WEIGHTS = "model_config", "model_weights"
 
 
+# What Keras 2 has written of its layers and Keras 3 does not take: it means nothing to them.
+_KERNEL = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
+_LEFT_OUT = {
+    "DepthwiseConv1D": ("groups",),
+    "DepthwiseConv2D": ("groups",),
+    "SeparableConv1D": _KERNEL,
+    "SeparableConv2D": _KERNEL,
+}
+
+
 def load_legacy_model(path: str | Path, way_out: str) -> keras.Model:
     """Load a whole model from HDF5, not compiled; no code that it may carry is run.
 
@@ -39,7 +49,20 @@ def load_legacy_model(path: str | Path, way_out: str) -> keras.Model:
 def _model_of(config: dict[str, Any]) -> Any:
     from keras.src.legacy.saving import saving_utils  # what keras.models.load_model does with such a file
 
-    return saving_utils.model_from_config(config)
+    return saving_utils.model_from_config(_as_keras3(config))
+
+
+def _as_keras3(config: Any) -> Any:
+    """A description without the arguments that layers of Keras 3 do not have any more."""
+    if isinstance(config, list):
+        return [_as_keras3(each) for each in config]
+    if not isinstance(config, dict):
+        return config
+    left_out = _LEFT_OUT.get(str(config.get("class_name")), ())
+    found = {key: _as_keras3(value) for key, value in config.items()}
+    if left_out and isinstance(found.get("config"), dict):
+        found["config"] = {key: value for key, value in found["config"].items() if key not in left_out}
+    return found
 
 
 def _arrays(group: Group) -> list[NDArray[Any]]:
