@@ -34,8 +34,7 @@ def small(shape: tuple[int, ...] = SHAPE, classes: int = CLASSES) -> keras.Model
     keras.utils.set_random_seed(0)
     image = keras.Input(shape)
     x = keras.layers.SeparableConv2D(4, 3, padding="same")(keras.layers.RandomFlip()(image))
-    y = keras.layers.PReLU()(keras.layers.ZeroPadding2D(1)(x))
-    y = keras.layers.Conv2D(4, 3)(y)
+    y = keras.Sequential([keras.layers.PReLU(), keras.layers.ZeroPadding2D(1), keras.layers.Conv2D(4, 3)])(x)
     x = keras.layers.ReLU()(keras.layers.Maximum()([x, y]))
     return keras.Model(image, keras.layers.Dense(classes)(keras.layers.GlobalMaxPooling2D()(x)))
 
@@ -254,9 +253,8 @@ from tf_keras.layers import *
 
 folder = sys.argv[1]
 random = np.random.default_rng(0)
-inner = keras.Sequential([Conv2D(3, 3, padding="same"), BatchNormalization(), ReLU()], name="inner")
 image = Input((6, 5, 1))
-x = inner(image)
+x = ReLU()(BatchNormalization()(Conv2D(3, 3, padding="same")(image)))
 y = DepthwiseConv2D(3, padding="same")(SeparableConv2D(3, 3, padding="same")(x))
 y = ReLU(max_value=6)(Add()([Conv2D(3, 1, name="b")(x), Dropout(0.5)(y)]))
 model = keras.Model(image, Activation("softmax")(Dense(4, name="a")(GlobalAveragePooling2D()(Concatenate()([x, y])))))
