@@ -252,7 +252,7 @@ def test_values_refer_to_other_keys_and_to_nothing_else(monkeypatch: pytest.Monk
 
 REFUSED = [
     ("phase2.zeta=0.3 phase2.zeta=0.4", "phase2.zeta is set twice"),
-    ("model=../x", "no such model; choose from fc"),
+    ("model=../x", "no such model; choose from allconv"),
     ("model=null", "no such model"),
     ("hydra.run.dir=x", "no such key 'hydra.run.dir'"),
     ("hydra/launcher=basic", "no such key"),
