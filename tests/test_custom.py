@@ -143,6 +143,7 @@ def test_what_float32_rounds_by_is_put_to_the_bound() -> None:
 ARRAYS: list[tuple[dict[str, Any], str]] = [
     ({"x": images()}, r"no array x_test \(nor images\), only x; save it as in numpy.savez\('my.npz', x_test=images"),
     ({}, "no array x_test .*only nothing"),
+    ({"x_test": images(), "y_tets": np.zeros(7, int)}, "has y_tets, none of x_test, images, y_test, labels, x_train"),
     ({"x_test": images(), "images": images()}, "has both x_test and images; keep the one to be used"),
     ({"x_test": images(), "y_train": np.zeros(7, int)}, "y_train without x_train"),
     (

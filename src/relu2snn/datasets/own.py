@@ -4,8 +4,8 @@
     y_test, or labels    (n,) class of each, 0 … classes - 1; without them there is no accuracy
     x_train, y_train     images to calibrate on, in place of the test images, and their classes
 
-Images are of the network's input shape, but for an axis of one channel, which may be left out. Other arrays are not
-read.
+Images are of the network's input shape, but for an axis of one channel, which may be left out. An array of another name
+is refused: misspelt labels would otherwise be none.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from relu2snn.config.schema import Preprocess
 from relu2snn.datasets.arrays import ArraySet
 from relu2snn.datasets.dataset import preprocessed
 from relu2snn.datasets.npz import npz_names, read_npz
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, printable, shown
 
 _NAMES = {
     "test_images": ("x_test", "images"),
@@ -80,7 +80,7 @@ def load_own(path: Path, wanted: Wanted, preprocess: Preprocess) -> ArraySet:
 
 def _chosen(path: Path) -> dict[str, str]:
     """The names of the arrays to read, by what they are."""
-    names = npz_names(path)
+    names = [shown(printable(name)) for name in npz_names(path)]
     chosen = {}
     for key, possible in _NAMES.items():
         there = [name for name in possible if name in names]
@@ -93,6 +93,9 @@ def _chosen(path: Path) -> dict[str, str]:
             f"{path}: no array x_test (nor images), only {', '.join(names) or 'nothing'}; save it as in "
             "numpy.savez('my.npz', x_test=images, y_test=labels)"
         )
+    known = [name for possible in _NAMES.values() for name in possible]
+    if strange := [name for name in names if name not in known]:
+        raise UserError(f"{path}: has {', '.join(strange)}, none of {', '.join(known)}; rename it or leave it out")
     if "train_labels" in chosen and "train_images" not in chosen:
         raise UserError(f"{path}: y_train without x_train; add the images, or leave their labels out")
     return chosen
