@@ -1,8 +1,7 @@
 """The spiking network as a Keras model: predicted with, saved, loaded and summarised as any other."""
 
-import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -98,15 +97,16 @@ class SpikingModel(keras.Model):
                 layer.seed = node.seed
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        network = self.network
+        simulation = self._ready()
+        network = simulation.network
         given = images_by_name(network, inputs)
         kind = tf.as_dtype(network.precision)
         if tf.executing_eagerly() and not any(isinstance(each, keras.KerasTensor) for each in given.values()):
-            outputs = [tf.constant(each) for each in self._potentials(given)]
+            outputs = [tf.constant(each) for each in _potentials(simulation, given)]
         else:
             names, tensors = list(given), [tf.convert_to_tensor(each) for each in given.values()]
             outputs = tf.numpy_function(
-                lambda *arrays: self._potentials(dict(zip(names, arrays, strict=True))),
+                lambda *arrays: _potentials(self._ready(), dict(zip(names, arrays, strict=True))),
                 tensors,
                 [kind for _ in network.potentials],
             )
@@ -146,26 +146,29 @@ class SpikingModel(keras.Model):
         foot = f"{total:,} neurons that spike at most once; latency {network.latency:.6g}; {network.precision}"
         write("\n".join([head, lines[0], "-" * max(map(len, lines)), *lines[1:], foot]))
 
-    def _potentials(self, images: Mapping[str, Any]) -> list[Any]:
-        cache = self.__dict__.get("_cached")
-        marks = _marks(self)
+    def _ready(self) -> Simulation:
+        """The simulation of the network as it is now, made when that has changed."""
+        cache, marks = self.__dict__.get("_cached"), _marks(self)
         if cache is None or cache.marks != marks:
             cache = _Cached(marks, self.simulation())
             self.__dict__["_cached"] = cache
-        arrays = {name: np.asarray(each) for name, each in images.items()}
-        found = cache.simulation(arrays).potentials
-        return [found[node.name] for node in cache.simulation.network.potentials]
+        found: Simulation = cache.simulation
+        return found
 
     def __getstate__(self) -> Any:
         return {key: value for key, value in super().__getstate__().items() if key != "_cached"}
 
 
-class _Cached:
+class _Cached(NamedTuple):
     """A simulation and what the weights were when it was made; it holds their memory, so that marks stay theirs."""
 
-    def __init__(self, marks: Any, simulation: Simulation) -> None:
-        self.marks, self.simulation = marks, simulation
-        self.lock = threading.Lock()
+    marks: Any
+    simulation: Simulation
+
+
+def _potentials(simulation: Simulation, images: Mapping[str, Any]) -> list[Any]:
+    found = simulation({name: np.asarray(each) for name, each in images.items()}).potentials
+    return [found[node.name] for node in simulation.network.potentials]
 
 
 _KINDS = {Encoder: "encoder", Firing: "spiking", Earliest: "earliest spike", Potential: "read-out"}
