@@ -5,6 +5,33 @@ from typing import Any
 import keras
 import numpy as np
 
+from relu2snn.graph.nodes import Network
+from relu2snn.mapping import bounded_sums, measure, read_keras, relu_model, to_spiking
+from relu2snn.spiking import SpikingModel, spiking_model
+from relu2snn.spiking.layers import SpikingNeurons
+
+
+def scaled_network(
+    model: keras.Model, low: float, high: float, *, lower: float = -10.0, upper: float = 0.99
+) -> Network:
+    """What phase 1 makes of a model."""
+    return bounded_sums(read_keras(model, low, high), lower, upper)
+
+
+def maxima_of(network: Network, images: Any) -> dict[str, float]:
+    """The layer maxima X over images (n, *shape), by layer name."""
+    return measure(relu_model(network), [images]).maxima
+
+
+def spiking_of(network: Network, maxima: dict[str, float], **options: Any) -> SpikingModel:
+    """The Keras model of the spiking network with these layer maxima; options as of `to_spiking`."""
+    return spiking_model(to_spiking(network, maxima, **options))
+
+
+def neuron_layers(spiking: keras.Model) -> list[SpikingNeurons]:
+    """The layers of spiking neurons, first layer first."""
+    return [layer for layer in spiking.layers if isinstance(layer, SpikingNeurons)]
+
 
 def randomise(model: keras.Model, seed: int) -> keras.Model:
     """Random parameters: batch norm scales of both signs, shifts and biases away from zero."""

@@ -6,8 +6,10 @@ absolute, one neuron is simulated at a time, and every choice is for being plain
 # The capitals are the paper's symbols: J (weights of the spiking network), W (of the ReLU network), B (window length).
 # ruff: noqa: N803, N806
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -148,6 +150,120 @@ def read_out(times: Array, W: Array, b: Array, t_min_prev: float, t_min: float) 
             if t <= t_min:
                 logits[i] += W[j, i] * (t_min - t)
     return logits
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of a segment: x = ReLU(sign z + offset), offset (n,). S and alpha (n,).
+
+    S is what J and theta are made of: one number per channel. Where a neuron's weights add up to something else, a
+    clock that spikes at t_min, as padding does, has the rest.
+    """
+
+    name: str
+    sign: int
+    offset: Array
+    S: Array
+    alpha: Array
+
+
+@dataclass(frozen=True)
+class Segment:
+    """z = sum of W x + bias over the tensors of `weights`, W (n, m) by name, and what rectifies it in windows of B."""
+
+    weights: Mapping[str, Array]
+    bias: Array
+    populations: tuple[Population, ...]
+    B: float
+
+
+@dataclass(frozen=True)
+class Extremum:
+    """The largest value of the cells of each pool, over several tensors; the smallest where `minimum` (n,)."""
+
+    name: str
+    tensors: tuple[str, ...]
+    cells: Sequence[Sequence[int]]
+    minimum: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """z = sum of W x + bias, read as a potential."""
+
+    name: str
+    weights: Mapping[str, Array]
+    bias: Array
+
+
+def run_graph(
+    nodes: Sequence[Segment | Extremum | Readout], pixels: Mapping[str, Array], noise: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, tuple[float, float]], dict[str, Array]]:
+    """Spike times (n,) and windows of every tensor, and the potentials of every read-out, for one image.
+
+    pixels: in [0, 1], (n,), by source. noise: added to the spike times of a tensor, after the clip at t_max; pixels do
+    not spike before 0. Tensors are flat, and an input whose window ends before a node's t_min is delayed until then.
+    """
+    times = {
+        name: np.maximum(1 - x + noise.get(name, 0.0), 0.0) if name in noise else 1 - x for name, x in pixels.items()
+    }
+    windows = dict.fromkeys(pixels, (0.0, 1.0))
+    potentials: dict[str, Array] = {}
+    for node in nodes:
+        tensors = node.tensors if isinstance(node, Extremum) else tuple(node.weights)
+        t_min = max(windows[name][1] for name in tensors)
+        t_start = t_min - max(windows[name][1] - windows[name][0] for name in tensors)
+        arrivals = {name: times[name] + (t_min - windows[name][1]) for name in tensors}
+        match node:
+            case Extremum():
+                pairs = zip(node.cells, node.minimum, strict=True)
+                times[node.name] = np.array(
+                    [
+                        _last_or_first([each[k] for each in arrivals.values() for k in cells], last)
+                        for cells, last in pairs
+                    ]
+                )
+                windows[node.name] = (t_start, t_min)
+            case Readout():
+                W, x = np.concatenate(list(node.weights.values()), axis=1), np.concatenate(list(arrivals.values()))
+                potentials[node.name] = read_out(x, W.T, node.bias, t_start, t_min)
+            case Segment():
+                W, x = np.concatenate(list(node.weights.values()), axis=1), np.concatenate(list(arrivals.values()))
+                for each in node.populations:
+                    b = each.sign * node.bias + each.offset
+                    spikes = [
+                        fire(np.append(w, S - w.sum()), bias, np.append(x, t_min), t_start, t_min, node.B, alpha)
+                        for w, bias, S, alpha in zip(each.sign * W, b, each.S, each.alpha, strict=True)
+                    ]
+                    times[each.name] = np.array(spikes) + noise.get(each.name, 0.0)
+                    windows[each.name] = (t_min, t_min + node.B)
+    return times, windows, potentials
+
+
+def cells_of_pools(
+    sides: Sequence[int], sizes: Sequence[int], strides: Sequence[int], dilation: Sequence[int], margins: Sequence[Pair]
+) -> list[list[int]]:
+    """For each place of a window over a grid the cells under it, counted row by row, places row by row.
+
+    margins: cells before and after each axis that are not there.
+    """
+    axes = []
+    for side, size, stride, rate, (before, after) in zip(sides, sizes, strides, dilation, margins, strict=True):
+        places = (side + before + after - (size - 1) * rate - 1) // stride + 1
+        axes.append([[place * stride - before + k * rate for k in range(size)] for place in range(places)])
+    found = []
+    for place in itertools.product(*axes):
+        inside = [
+            cell
+            for cell in itertools.product(*place)
+            if all(0 <= c < side for c, side in zip(cell, sides, strict=True))
+        ]
+        found.append([int(np.ravel_multi_index(cell, sides)) if len(sides) else 0 for cell in inside])
+    return found
+
+
+def _last_or_first(times: list[float], last: bool) -> float:
+    return max(times) if last else min(times)
 
 
 def _pool(choose: Callable[..., Array], times: Array, pool: Pair, strides: Pair, padding: Padding) -> Array:

@@ -40,7 +40,7 @@ ALLOWED = {
     "software": set(),
     "config": set(),
     "datasets": {"config.schema"},
-    "networks": {"config.schema", "config.sizes", "datasets", "saved"},
+    "networks": {"config.families", "config.schema", "config.sizes", "datasets", "saved"},
     "saved": set(),
     "mapping": {"graph", "spiking"},
     "spiking": {"graph"},

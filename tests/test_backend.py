@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from relu2snn.spiking.segments.backend import TensorFlowOps
 from test_read_keras import CHAINS, GRAPHS, LOW
 from test_scaling import networks
 
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, evaluate
+from relu2snn.spiking.backend import TensorFlowOps
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import conv_network, dense_network
-from relu2snn.mapping.network import Network
+from networks import conv_network, dense_network, maxima_of, neuron_layers, scaled_network, spiking_of
 
-from relu2snn.mapping import measure, read, scale, to_spiking, verify
+from relu2snn.graph.arrays import NumpyOps
+from relu2snn.graph.nodes import Network
+from relu2snn.mapping import to_spiking, verify
 from relu2snn.spiking import (
     SpikeRecorder,
     SpikingRun,
     membrane_potentials,
     output_potentials,
-    perturb,
     raster,
     spike_histogram,
     spike_times,
-    spiking_layers,
 )
 from relu2snn.spiking.noise import noise_state
-from relu2snn.spiking.simulation import Simulation
 
 LOW, HIGH = -1.0, 2.0
 COUNTS = ("spikes", "certified", "simulated", "early", "deviation", "rounding")
@@ -33,10 +31,9 @@ COUNTS = ("spikes", "certified", "simulated", "early", "deviation", "rounding")
 
 def network_of(model: Any, zeta: float = -0.7, **options: Any) -> tuple[Any, Any, np.ndarray]:
     """A ReLU network, its spiking network with windows far too short, and images."""
-    folded = scale(read(model, LOW, HIGH))
+    network = scaled_network(model, LOW, HIGH)
     images = np.random.default_rng(0).uniform(LOW, HIGH, (24, *model.input_shape[1:]))
-    maxima = measure(folded, [images]).layer_maxima.tolist()
-    return model, to_spiking(folded, maxima, zeta=zeta, seed=3, **options), images
+    return model, spiking_of(network, maxima_of(network, images), zeta=zeta, seed=3, **options), images
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +65,10 @@ OTHERS: dict[str, Callable[[Any, Any, np.ndarray], Any]] = {
     "verify": lambda model, spiking, images: verify(model, spiking, images[:4]),
     "raster": lambda _, spiking, images: raster(spiking, images[0]),
     "recorder": lambda _, spiking, images: SpikeRecorder(spiking).leads(images[:3]),
-    "histogram": lambda _, spiking, images: spike_histogram(spiking, [images[:3]], spiking_layers(spiking)[0].name),
-    "potentials": lambda _, spiking, images: membrane_potentials(spiking, images[0], spiking_layers(spiking)[1].name),
+    "histogram": lambda _, spiking, images: spike_histogram(spiking, [images[:3]], next(iter(spiking.windows))),
+    "potentials": lambda _, spiking, images: membrane_potentials(spiking, images[0], list(spiking.windows)[1]),
     "output": lambda _, spiking, images: output_potentials(spiking, images[0]),
-    "perturb": lambda _, spiking, images: perturb(spiking, 99, 0.3),
+    "perturb": lambda _, spiking, images: spiking.perturb(99, alpha_noise=0.3),
 }
 
 
@@ -79,7 +76,7 @@ OTHERS: dict[str, Callable[[Any, Any, np.ndarray], Any]] = {
 @pytest.mark.parametrize("which", ["quiet", "noisy"])
 def test_what_happens_between_batches_changes_nothing_of_a_run(which: str, other: str, request: Any) -> None:
     model, spiking, images = request.getfixturevalue(which)
-    perturb(spiking, 3, 0.02 if which == "noisy" else 0.0)
+    spiking.perturb(3, alpha_noise=0.02 if which == "noisy" else 0.0)
     batches = [images[:10], images[10:14], images[14:]]
     logits, expected = alone(spiking, batches, part=2)
     assert sum(expected["early"]) > 20
@@ -95,22 +92,22 @@ def test_a_perturbation_takes_effect_at_the_next_start() -> None:
     _, spiking, images = network_of(dense_network(1, "after"), noise=0.01, alpha_noise=0.05)
     run = SpikingRun(spiking)
     first = run.logits(images)
-    perturb(spiking, 8, 0.05)
+    spiking.perturb(8, alpha_noise=0.05)
     run.start()
     second = run.logits(images)
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(second, SpikingRun(spiking).logits(images))
 
 
-@pytest.mark.parametrize("name", ["kernel", "threshold", "drive"])
+@pytest.mark.parametrize("name", ["kernel", "gain", "total", "threshold", "drive", "bias"])
 def test_weights_changed_under_a_run_are_those_of_the_next_start(name: str) -> None:
     _, spiking, images = network_of(dense_network(1, "after"))
     run = SpikingRun(spiking)
     first = run.logits(images[:5])
-    for layer in [spiking_layers(spiking)[0], spiking.layers[-1]]:
-        for weight in layer.weights:
-            if weight.name == name:
-                weight.assign(np.asarray(weight) * 1.1)
+    changed = [weight for layer in spiking.layers for weight in layer.weights if weight.name == name]
+    assert changed
+    for weight in changed:
+        weight.assign(np.asarray(weight) * 1.1)
     np.testing.assert_array_equal(run.logits(images[:5]), first)
     run.start()
     assert not np.array_equal(run.logits(images[:5]), first)
@@ -122,7 +119,7 @@ def test_weights_changed_under_a_run_are_those_of_the_next_start(name: str) -> N
 def test_interleaved_runs_give_what_each_gives_alone(noisy: Any, data: st.DataObject) -> None:
     """Any number of runs of one network, in any order, with starts anew between."""
     _, spiking, images = noisy
-    perturb(spiking, 3, 0.02)
+    spiking.perturb(3, alpha_noise=0.02)
     count = data.draw(st.integers(2, 4))
     runs = [SpikingRun(spiking, part, certify=part != 3) for part in range(count)]
     fed: list[list[np.ndarray]] = [[] for _ in runs]
@@ -147,7 +144,7 @@ def test_interleaved_runs_give_what_each_gives_alone(noisy: Any, data: st.DataOb
 @pytest.mark.parametrize("which", ["quiet", "noisy"])
 def test_runs_in_threads_give_what_each_gives_alone(which: str, request: Any) -> None:
     _, spiking, images = request.getfixturevalue(which)
-    perturb(spiking, 3, 0.02 if which == "noisy" else 0.0)
+    spiking.perturb(3, alpha_noise=0.02 if which == "noisy" else 0.0)
     batches = [images[k : k + 4] for k in range(0, 24, 4)]
     expected = [alone(spiking, batches, part) for part in range(4)]
     found: dict[int, Any] = {}
@@ -214,14 +211,11 @@ def test_no_layer_holds_anything_of_a_run(quiet: Any) -> None:
 
 def test_the_noise_of_a_run_is_its_own_and_that_of_a_plain_call_goes_on(noisy: Any) -> None:
     _, spiking, images = noisy
-    perturb(spiking, 3, 0.02)
-    generators = [layer.generator for layer in spiking.layers if getattr(layer, "generator", None)]
-    before = [np.asarray(generator.state).tolist() for generator in generators]
+    spiking.perturb(3, alpha_noise=0.02)
     first = SpikingRun(spiking).logits(images)
     np.testing.assert_array_equal(SpikingRun(spiking).logits(images), first)
     spike_times(spiking, images)
-    assert [np.asarray(generator.state).tolist() for generator in generators] == before
-    # A plain call of the network is a Keras layer of noise: it draws anew each time, the first time what a run draws.
+    # A plain call of the network draws anew each time, the first time what a run draws.
     np.testing.assert_allclose(np.asarray(spiking(images)), first, rtol=1e-9)
     assert not np.array_equal(np.asarray(spiking(images)), np.asarray(spiking(images)))
 
@@ -229,10 +223,10 @@ def test_the_noise_of_a_run_is_its_own_and_that_of_a_plain_call_goes_on(noisy: A
 def test_noise_is_what_keras_draws_from_the_same_state() -> None:
     """Results with noise stay those of earlier versions, whose layers had generators of Keras' own."""
     _, spiking, images = network_of(dense_network(0), zeta=0.5, noise=0.01)
-    layer = next(layer for layer in spiking.layers if getattr(layer, "noise", 0))
+    layer = spiking.get_layer("encoder")
     generator = keras.random.SeedGenerator(0)
     generator.state.assign(noise_state(layer.seed, 5))
-    simulation = Simulation(spiking, part=5, keep=[layer.name])
+    simulation = spiking.simulation(part=5, keep=[layer.name])
     for batch in (images[:9], images[9:]):
         drawn = np.asarray(keras.random.normal(batch.shape, stddev=0.01, dtype="float64", seed=generator))
         expected = np.minimum((batch - LOW) / (HIGH - LOW) - drawn, 1.0)
@@ -268,26 +262,27 @@ def exactness(spiking: Any, images: np.ndarray) -> tuple[bool, list[str]]:
     return run.exact, list(run.reasons)
 
 
-def scaled(model: Any) -> tuple[Network, list[float], np.ndarray]:
-    folded = scale(read(model, LOW, HIGH))
+def scaled(model: Any) -> tuple[Network, dict[str, float], np.ndarray]:
+    network = scaled_network(model, LOW, HIGH)
     images = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
-    return folded, measure(folded, [images]).layer_maxima.tolist(), images
+    return network, maxima_of(network, images), images
 
 
 @pytest.mark.parametrize("model", [dense_network(1, "after"), conv_network(3, "after")], ids=["dense", "conv"])
 def test_a_run_says_why_it_is_not_exact(model: Any) -> None:
-    folded, maxima, x = scaled(model)
-    good = to_spiking(folded, maxima, zeta=60.0)
+    network, maxima, x = scaled(model)
+    good = spiking_of(network, maxima, zeta=60.0)
     assert exactness(good, x) == (True, [])
     run = SpikingRun(good)
     assert (run.exact, list(run.reasons)) == (False, ["images"])
     assert run.logits(x[:0]).shape == (0, 4)
     assert not run.exact
-    assert exactness(to_spiking(folded, maxima, zeta=-0.8), x) == (False, ["early"])
-    assert exactness(to_spiking(folded, maxima, zeta=60.0, noise=1e-9), x)[1] == ["noise"]
-    assert exactness(to_spiking(folded, maxima, zeta=60.0, alpha_noise=1e-9), x)[1] == ["noise"]
-    assert exactness(to_spiking(folded, maxima, zeta=1e12), x) == (False, ["rounding"])
-    assert exactness(to_spiking(folded, [1e12 * each for each in maxima]), x) == (False, ["rounding"])
+    assert exactness(spiking_of(network, maxima, zeta=-0.8), x) == (False, ["early"])
+    assert exactness(spiking_of(network, maxima, zeta=60.0, noise=1e-9), x)[1] == ["noise"]
+    assert exactness(spiking_of(network, maxima, zeta=60.0, alpha_noise=1e-9), x)[1] == ["noise"]
+    assert exactness(spiking_of(network, maxima, zeta=1e12), x) == (False, ["rounding"])
+    large = {name: 1e12 * each for name, each in maxima.items()}
+    assert exactness(spiking_of(network, large), x) == (False, ["rounding"])
     for outside in (x.max() * 2, -5.0):
         other = x.copy()
         other[3].flat[0] = outside
@@ -303,25 +298,22 @@ def test_a_run_says_why_it_is_not_exact(model: Any) -> None:
 @pytest.mark.parametrize("model", [dense_network(1, "after"), conv_network(3, "after")], ids=["dense", "conv"])
 def test_the_stated_rounding_bounds_the_true_one_for_windows_of_every_length(model: Any, precision: str) -> None:
     """Values of every layer against the ReLU of the layer's own inputs, computed in extended precision."""
-    folded, maxima, x = scaled(model)
+    network, maxima, x = scaled(model)
     verdicts = []
     for zeta in (0.5, 60.0, 1e3, 1e6, 1e9, 1e12, 1e15):
-        spiking = to_spiking(folded, maxima, zeta=zeta, precision=precision)
-        run, recorder = SpikingRun(spiking), SpikeRecorder(spiking)
+        spiking = spiking_of(network, maxima, zeta=zeta, precision=precision)
+        run = SpikingRun(spiking)
         run.logits(x)
         if run.early.any():
             assert zeta == 0.5
             continue
-        dense = [node for node in folded.hidden() if node.kernel.ndim == 2]
-        leads = recorder.leads(x)
-        names = list(leads)
-        for node in dense:
-            before = leads[names[names.index(node.name) - 1]]
-            if before.ndim > 2:
-                continue
-            inputs = before.astype(np.longdouble)
-            exact = np.maximum(inputs @ node.kernel.astype(np.longdouble) + node.bias, 0)
-            error = float(np.abs(leads[node.name] - exact).max())
+        leads = spiking.simulation(keep=list(spiking.network.shapes))(x).leads
+        for node, firing in zip(network.segments, spiking.network.firing, strict=True):
+            exact = node.bias.astype(np.longdouble)
+            for map_, tensor in zip(node.maps.values(), firing.maps, strict=True):
+                exact = exact + map_.apply(leads[tensor].astype(np.longdouble), NumpyOps())
+            assert exact.dtype == np.longdouble
+            error = float(np.abs(leads[node.name] - np.maximum(exact, 0)).max())
             place = run.layers.index(node.name)
             assert error <= run.rounding[place] * leads[node.name].max(), (zeta, node.name)
         verdicts.append(run.exact)
@@ -332,22 +324,23 @@ def test_the_stated_rounding_bounds_the_true_one_for_windows_of_every_length(mod
 
 @pytest.mark.parametrize("zeta", [1e308, np.inf, np.nan, 1e17])
 def test_windows_that_numbers_cannot_hold_are_refused_by_name(zeta: float) -> None:
-    folded, maxima, _ = scaled(dense_network(1, "after"))
+    network, maxima, _ = scaled(dense_network(1, "after"))
+    sizes = [1.0, 1e-20] if zeta == 1e17 else [1e3 * each for each in maxima.values()]
     with pytest.raises(ValueError, match=r"zeta=(1e\+308|inf|nan|1e\+17)"):
-        to_spiking(folded, [1.0, 1e-20] if zeta == 1e17 else [1e3 * each for each in maxima], zeta=zeta)
+        to_spiking(network, dict(zip(maxima, sizes, strict=True)), zeta=zeta)
 
 
 def test_weights_that_overflow_in_float32_are_refused_by_name() -> None:
-    folded, maxima, _ = scaled(dense_network(1))
-    name = folded.hidden()[0].name
+    network, maxima, _ = scaled(dense_network(1))
+    name = next(iter(network.populations))
     with pytest.raises(ValueError, match=rf"layer '{name}': threshold has numbers that are not finite in float32"):
-        to_spiking(folded, maxima, zeta=1e39, precision="float32")
+        spiking_of(network, maxima, zeta=1e39, precision="float32")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_numbers_that_are_not_finite_are_named(value: float) -> None:
-    folded, maxima, x = scaled(dense_network(1))
-    spiking = to_spiking(folded, maxima, zeta=60.0)
+    network, maxima, x = scaled(dense_network(1))
+    spiking = spiking_of(network, maxima, zeta=60.0)
     run = SpikingRun(spiking)
     run.logits(x[:6])
     broken = x[6:].copy()
@@ -357,7 +350,8 @@ def test_numbers_that_are_not_finite_are_named(value: float) -> None:
     with pytest.raises(ValueError, match=rf"image 2 is {value} at \(5,\)"):
         spike_times(spiking, broken)
     assert run.images == 6
-    for layer in (spiking_layers(spiking)[1], spiking.layers[-1]):
+    for layer in (neuron_layers(spiking)[1], spiking.layers[-1]):
+        assert layer.weights
         for weight in layer.weights:
             good = np.asarray(weight)
             bad = good.copy()
@@ -372,5 +366,5 @@ def test_numbers_that_are_not_finite_are_named(value: float) -> None:
 def test_a_model_that_is_no_spiking_network_is_refused() -> None:
     model = dense_network(0)
     for function in (SpikingRun, lambda each: spike_times(each, np.zeros((1, 12)))):
-        with pytest.raises(ValueError, match="is not a spiking network: it needs one SpikeEncoder layer"):
+        with pytest.raises(ValueError, match=r"is not a spiking network: relu2snn\.convert makes one"):
             function(model)

@@ -5,21 +5,18 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from networks import conv_network, dense_network, randomise
+from networks import conv_network, dense_network, neuron_layers, randomise, scaled_network
 
 from relu2snn.mapping import (
     UnsupportedLayerError,
     convert,
-    fold,
     measure,
     measure_bounds,
-    read,
-    scale,
-    to_keras,
+    read_keras,
+    relu_model,
     verify,
 )
 from relu2snn.mapping.same import difference
-from relu2snn.spiking import spiking_layers
 
 LOW, HIGH = -1.0, 2.0
 KL = keras.layers
@@ -30,7 +27,11 @@ def images(model: Any, count: int = 20, seed: int = 0) -> np.ndarray:
 
 
 def converted(model: Any, **options: Any) -> Any:
-    return convert(model, images(model), LOW, HIGH, **{"zeta": 60.0, **options})
+    return convert(model, images(model), low=LOW, high=HIGH, **{"zeta": 60.0, **options})
+
+
+def differs(model: Any, spiking: Any) -> str | None:
+    return difference(read_keras(model, LOW, HIGH), spiking.network)
 
 
 def copy_of(model: Any) -> Any:
@@ -66,8 +67,10 @@ def test_a_network_is_exact_with_itself_however_it_was_scaled(name: str, precisi
 
 def test_the_scaled_network_is_the_same_network() -> None:
     model = conv_network(3, "after")
-    scaled = to_keras(scale(read(model, LOW, HIGH)))
-    assert verify(scaled, converted(model), images(model)).exact
+    spiking = converted(model)
+    assert difference(scaled_network(model, LOW, HIGH), spiking.network) is None
+    other = difference(scaled_network(MODELS["conv"](4), LOW, HIGH), spiking.network)
+    assert (other or "").startswith("layer ")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -91,7 +94,7 @@ def test_one_weight_changed_anywhere_is_another_network(name: str, change: float
             # Relative to the size of the numbers, since a trained network is float32.
             bad.flat[bad.size // 2] += change * max(np.abs(good).max(), 1)
             weight.assign(bad)
-            assert (difference(fold(read(model, LOW, HIGH)), spiking) or "").startswith("layer "), weight.path
+            assert (differs(model, spiking) or "").startswith("layer "), weight.path
             weight.assign(good)
     assert verify(model, spiking, x).exact
     weight.assign(bad)
@@ -149,14 +152,14 @@ def test_scales_that_cancel_are_the_same_network() -> None:
 def test_a_spiking_network_that_was_tampered_with_is_not_exact(change: float) -> None:
     model = conv_network(3, "after")
     spiking, x = converted(model), images(model)
-    for layer in [*spiking_layers(spiking), spiking.layers[-1]]:
+    for layer in [*neuron_layers(spiking), spiking.layers[-1]]:
         for weight in layer.weights:
             good = np.asarray(weight)
             bad = good.copy()
             bad.flat[0] += change
             weight.assign(bad)
-            changed = difference(fold(read(model, LOW, HIGH)), spiking) is not None
-            assert changed == (weight.name != "drive" or layer is spiking.layers[-1]), weight.path
+            # Of what a unit computes `scale` says nothing: it is where its values are found again.
+            assert (differs(model, spiking) is None) == (weight.name in ("drive", "scale")), weight.path
             if weight.name == "drive":
                 assert not verify(model, spiking, x).exact
             weight.assign(good)
@@ -167,20 +170,20 @@ def test_networks_of_other_layers_are_another_network() -> None:
     model = dense_network(3, sizes=(9, 7))
     spiking = converted(model)
     for sizes in ((9,), (9, 7, 7)):
-        found = difference(fold(read(dense_network(3, sizes=sizes), LOW, HIGH)), spiking)
+        found = differs(dense_network(3, sizes=sizes), spiking)
         assert "are not those that the ReLU network's would become" in found
     assert not verify(dense_network(3, sizes=(9,)), spiking, images(model)).exact
     spiking = converted(conv_network(3, "after"))
     for options in ({"dilation": (2, 2)}, {"kernel": (3, 2)}, {"strides": (2, 2)}, {"pool_padding": "valid"}):
-        found = difference(fold(read(conv_network(3, "after", **options), LOW, HIGH)), spiking)
+        found = differs(conv_network(3, "after", **options), spiking)
         assert "in the ReLU network" in found
-    assert "low is" in difference(fold(read(conv_network(3, "after"), LOW - 1, HIGH)), spiking)
+    assert "low is" in (difference(read_keras(conv_network(3, "after"), LOW - 1, HIGH), spiking.network) or "")
 
 
 def test_arguments_that_are_not_what_they_should_be_are_named() -> None:
     model = dense_network(3)
     spiking, x = converted(model), images(model)
-    with pytest.raises(ValueError, match="is not a spiking network: it needs one SpikeEncoder"):
+    with pytest.raises(ValueError, match=r"is not a spiking network: relu2snn\.convert makes one"):
         verify(model, model, x)
     with pytest.raises(ValueError, match="is a spiking network: give the ReLU network first"):
         verify(spiking, model, x)
@@ -197,7 +200,7 @@ def test_arguments_that_are_not_what_they_should_be_are_named() -> None:
     with pytest.raises(ValueError, match=r"input_shape of the ReLU network is \(None, 11\), of the spiking .* 12\)"):
         verify(dense_network(3, inputs=11), spiking, x)
     tanh = keras.Model(start, KL.Dense(4)(KL.Dense(9, activation="tanh")(start)))
-    with pytest.raises(UnsupportedLayerError, match="'tanh' is not a ReLU"):
+    with pytest.raises(UnsupportedLayerError, match="'tanh' is not piecewise linear"):
         verify(tanh, spiking, x)
     with pytest.raises(ValueError, match=r"images of shape \(11,\): the network takes \(12,\)"):
         verify(model, spiking, x[:, :11])
@@ -221,8 +224,8 @@ def test_numbers_that_are_not_finite_are_refused_by_name(name: str, value: float
     with pytest.raises(ValueError, match=rf"batch 0, image 0 is {value} at"):
         verify(model, spiking, np.full_like(x, value))
     with pytest.raises(ValueError, match=rf"batch 0, image 13 is {value} at"):
-        convert(model, bad, LOW, HIGH)
-    network = scale(read(model, LOW, HIGH))
+        convert(model, bad, low=LOW, high=HIGH)
+    network = relu_model(scaled_network(model, LOW, HIGH))
     for pass_over in (measure, measure_bounds):
         with pytest.raises(ValueError, match=rf"image 13 is {value} at"):
             pass_over(network, [bad[:8], bad[8:]])
@@ -233,11 +236,11 @@ def test_numbers_that_are_not_finite_are_refused_by_name(name: str, value: float
             broken.flat[-1] = value
             weight.assign(broken)
             message = rf"layer '{layer.name}' \({type(layer).__name__}\): weight '{weight.name}' is {value} at"
-            for function in (lambda: verify(model, spiking, x), lambda: convert(model, x, LOW, HIGH)):
+            for function in (lambda: verify(model, spiking, x), lambda: convert(model, x, low=LOW, high=HIGH)):
                 with pytest.raises(UnsupportedLayerError, match=message):
                     function()
             weight.assign(good)
-    for layer in [*spiking_layers(spiking), spiking.layers[-1]]:
+    for layer in [*neuron_layers(spiking), spiking.layers[-1]]:
         for weight in layer.weights:
             good = np.asarray(weight)
             broken = good.copy()
@@ -391,4 +394,4 @@ def test_a_variance_below_zero_is_named() -> None:
     layer = next(layer for layer in model.layers if isinstance(layer, KL.BatchNormalization))
     layer.moving_variance.assign(-np.ones(4))
     with pytest.raises(UnsupportedLayerError, match=rf"'{layer.name}' .*moving_variance \+ epsilon is -0.999"):
-        convert(model, images(model), LOW, HIGH)
+        convert(model, images(model), low=LOW, high=HIGH)

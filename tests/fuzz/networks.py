@@ -22,6 +22,7 @@ from fuzz.reader import Reader, digest
 from relu2snn import convert
 from relu2snn.containers import run_script
 from relu2snn.errors import UserError, reading
+from relu2snn.networks.own import load_own
 from relu2snn.networks.weights import load_weights
 from relu2snn.saved.keras_files import load_model, save_model
 from relu2snn.spiking import network_of
@@ -85,6 +86,11 @@ def _read_weights(folder: Path, name: str, plain: bool = False) -> str:
     model = _plain() if plain else _network()
     load_weights(model, folder / name)
     return digest(*model.get_weights())
+
+
+def _read_own(folder: Path) -> str:
+    model = load_own(folder / "own.h5")
+    return digest(model.to_json(), *model.get_weights())
 
 
 def _make_spiking(folder: Path) -> None:
@@ -183,6 +189,7 @@ READERS = [
         share=0.4,
         seconds=_HDF5,
     ),
+    Reader("own_h5", partial(_make_keras3, name="own.h5"), _read_own, share=0.4, seconds=_HDF5),
     Reader("spiking", _make_spiking, _read_model, checksum=True, share=0.4, seconds=_HDF5),
     Reader(
         "caffe_npz", _make_dictionary, partial(_read_weights, name="weights.npz", plain=True), checksum=True, share=0.5

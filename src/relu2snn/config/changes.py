@@ -33,10 +33,17 @@ def number_text(value: float) -> str:
 def override_text(value: Any) -> str:
     """A value as it stands behind `key=` on the command line of Hydra."""
     if isinstance(value, str):
-        if _PLAIN.fullmatch(value) and not _WORDS.fullmatch(value):
-            return value
-        # A backslash is one but before a quote.
-        return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + (r"\'" if end[2] else ""), value) + "'"
+        return value if _PLAIN.fullmatch(value) and not _WORDS.fullmatch(value) else _in_quotes(value, "'")
     if isinstance(value, float):
         return number_text(value)
-    return json.dumps(value, separators=(",", ":"))
+    if isinstance(value, list):
+        # Not as JSON, whose \u00e4 are six letters to Hydra.
+        items = (_in_quotes(each, '"') if isinstance(each, str) else override_text(each) for each in value)
+        return f"[{','.join(items)}]"
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _in_quotes(text: str, quote: str) -> str:
+    """Text in Hydra's quotes, in which a backslash is one but before a quote."""
+    inner = re.sub(rf"(\\*)({quote}|$)", lambda end: end[1] * 2 + ("\\" + quote if end[2] else ""), text)
+    return f"{quote}{inner}{quote}"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from relu2snn.graph.geometry import Indices, Margin, Shape, Window, receptive_fields
-from relu2snn.graph.linear import Array, Diagonal, LinearMap, Ops, Shift, chain, floats, merged
+from relu2snn.graph.linear import Array, LinearMap, Ops, floats, merged
+from relu2snn.graph.maps import Diagonal, Shift, chain
 
 
 class Convolution(LinearMap):

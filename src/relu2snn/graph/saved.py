@@ -8,7 +8,8 @@ import numpy as np
 
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Margin, Shape, Window
-from relu2snn.graph.linear import Chain, Diagonal, LinearMap, Selection, Shift, Sum
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum
 
 # Values of one tensor for one image: VGG16 has 3.2 million at 224 x 224. A side of a kernel or a stride is no larger.
 _LARGEST = 1 << 26

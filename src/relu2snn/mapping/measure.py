@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.graph.convolution import Convolution
-from relu2snn.graph.linear import Chain, LinearMap, Selection
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Selection
 from relu2snn.graph.nodes import Segment
 from relu2snn.mapping.relu_layers import NodeLayer
 from relu2snn.mapping.relu_model import relu_network, values_model
@@ -90,7 +91,7 @@ def measure(model: keras.Model, batches: Iterable[Any]) -> Measurement:
 def measure_bounds(model: keras.Model, batches: Iterable[Any]) -> dict[str, float]:
     """The largest b_i + Σ_j W⁺_ij x_j of each hidden layer, by name, in one pass over batches.
 
-    Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method: "Certificate").
+    Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (see docs/method.md).
     model: what `relu_model` makes of a network. Raises ValueError for a pixel that is not finite, naming the image by
     its number in this pass.
     """

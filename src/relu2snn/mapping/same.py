@@ -1,7 +1,8 @@
 """Whether a spiking network is that of a ReLU network: its maps are that network's, up to a scale per neuron.
 
 Each neuron stands for one ReLU. A spiking network says which: its maps L, the biases that its thresholds hold, and
-factors f > 0, one for each neuron (channel). With W, b the ReLU network's own it must hold that
+factors f > 0, one for each neuron (channel); where these do not fit, they are found from the weights, since an equal
+network may have its units scaled otherwise. With W, b the ReLU network's own it must hold that
 
     L_ij = f_i W_ij / f_j,   b̂_i = f_i b_i,   f = 1 for the images and the output,
 
@@ -14,7 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from relu2snn.graph.arrays import NumpyOps
+from relu2snn.graph.linear import LinearMap
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, Source
 from relu2snn.graph.saved import describe
 from relu2snn.mapping.scaling import scaled
@@ -22,6 +26,8 @@ from relu2snn.spiking.certificate import sums_of
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork
 from relu2snn.spiking.rounding import Rounding
 
+Array = NDArray[np.float64]
+_OPS = NumpyOps()
 _KINDS = {Source: Encoder, Segment: Firing, Extremum: Earliest, Readout: Potential}
 _CHUNK = 2**22
 """Weights that are compared at once: the largest layers have a hundred million."""
@@ -36,18 +42,31 @@ def difference(network: Network, spiking: SpikingNetwork) -> str | None:
     if kinds != [type(node) for node in spiking]:
         return f"its layers {_names(spiking)} are not those that the ReLU network's would become: {_names(network)}"
     names: dict[str, str] = {}
-    factors = {}
     for node, found in zip(network, spiking, strict=True):
         if isinstance(node, Segment) and isinstance(found, Firing):
             if [each.sign for each in node.populations] != [each.sign for each in found.populations]:
                 return f"layer {found.name!r}: its populations are not those of {node.name!r} in the ReLU network"
-            for own, other in zip(node.populations, found.populations, strict=True):
-                names[own.name] = other.name
-                factors[own.name] = np.asarray(other.scale, np.float64)
-                if not ((factors[own.name] > 0) & np.isfinite(factors[own.name])).all():
-                    return f"layer {other.name!r}: its scale has numbers that are not above 0"
+            names |= {own.name: other.name for own, other in zip(node.populations, found.populations, strict=True)}
         else:
             names[node.name] = found.name
+    populations = spiking.populations
+    said = {name: np.asarray(populations[names[name]][1].scale, np.float64) for name in network.populations}
+    text = _first_difference_of(network, spiking, names, said)
+    if text is None:
+        return None
+    # The ReLU network may be an equal one whose units have other scales.
+    recovered = _factors(network, spiking, names)
+    if recovered is not None and _first_difference_of(network, spiking, names, recovered) is None:
+        return None
+    return text
+
+
+def _first_difference_of(
+    network: Network, spiking: SpikingNetwork, names: Mapping[str, str], factors: Mapping[str, Array]
+) -> str | None:
+    for name, each in factors.items():
+        if not ((each > 0) & np.isfinite(each)).all():
+            return f"layer {names[name]!r}: its scale has numbers that are not above 0"
     try:
         expected = scaled(network, factors)
     except ValueError as error:
@@ -57,6 +76,35 @@ def difference(network: Network, spiking: SpikingNetwork) -> str | None:
         if text is not None:
             return text
     return None
+
+
+def _factors(network: Network, spiking: SpikingNetwork, names: Mapping[str, str]) -> dict[str, Array] | None:
+    """The f of every population, by the sizes of its weights in both networks; None where the maps do not fit.
+
+    A unit without weights has what the spiking network says.
+    """
+    factors: dict[str, Array] = {}
+    one = np.ones(1)
+    for node, found in zip(network, spiking, strict=True):
+        if node.shape != found.shape:
+            return None
+        if isinstance(node, Extremum):
+            factors[node.name] = factors.get(node.tensors[0], one)
+        if not isinstance(node, Segment) or not isinstance(found, Firing):
+            continue
+        if [names[each] for each in node.maps] != list(found.maps):
+            return None
+        maps = {name: map_.scaled(1 / factors.get(name, one), one) for name, map_ in node.maps.items()}
+        own, other = (_size(each, node.shape[-1]) for each in (maps, found.maps))
+        for each, neurons in zip(node.populations, found.populations, strict=True):
+            known = (own > 0) & (other > 0)
+            factors[each.name] = np.where(known, other / np.where(known, own, 1), neurons.scale)
+    return factors
+
+
+def _size(maps: Mapping[str, LinearMap], channels: int) -> Array:
+    """Σ_j |L_ij| of every unit, (channels,)."""
+    return sum((map_.magnitudes(sign, _OPS) for map_ in maps.values() for sign in (1, -1)), np.zeros(channels))
 
 
 def _differs(node: Any, found: Any, names: Mapping[str, str], precision: str, original: Any) -> str | None:

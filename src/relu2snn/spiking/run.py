@@ -1,14 +1,16 @@
 """Running a spiking network over batches of images, and reading its spike times."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.graph.saved import describe
 from relu2snn.spiking.evidence import Evidence
 from relu2snn.spiking.network import check_images, check_weights, network_of
-from relu2snn.spiking.nodes import Earliest, Encoder, SpikingNetwork, inputs_of
+from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork, inputs_of
 from relu2snn.spiking.rounding import LIMITS
 from relu2snn.spiking.simulation import images_by_name, names_of
 
@@ -58,7 +60,8 @@ class SpikingRun:
     def __init__(self, model: Any, part: int = 0, *, certify: bool = True) -> None:
         network = network_of(model)
         check_weights(model)
-        self._model = model
+        self._model, self._certify = model, certify
+        self._lock = threading.RLock()
         self._simulation = model.simulation(part=part, certify=certify)
         self.layers = list(network.populations)
         self.windows = list(network.windows.values())
@@ -72,11 +75,15 @@ class SpikingRun:
     def start(self, part: int = 0) -> None:
         """Count from nothing again, of the network as it is now, with the noise of `part`, as a new run would.
 
-        Only its perturbations may have changed since the run began.
+        It takes little time where only perturbations have changed.
         """
-        with self._simulation.lock:
+        with self._lock:
             check_weights(self._model)
-            self._simulation.start(self._model.network, part)
+            network = self._model.network
+            if _lasting(network) == _lasting(self._simulation.network):
+                self._simulation.start(network, part)
+            else:
+                self._simulation = self._model.simulation(part=part, certify=self._certify)
             self._clear()
 
     def _clear(self) -> None:
@@ -93,7 +100,7 @@ class SpikingRun:
         """
         given = {name: np.asarray(each) for name, each in images_by_name(self._simulation.network, images).items()}
         count = len(next(iter(given.values())))
-        with self._simulation.lock:
+        with self._lock:
             if not count:
                 return _only({name: np.zeros((0, *shape)) for name, shape in self._outputs.items()})
             extremes = {name: _extremes(each) for name, each in given.items()}
@@ -209,6 +216,22 @@ def _only(values: dict[str, Any]) -> Any:
 def _ranges(encoders: list[Encoder]) -> str:
     ranges = [f"[{np.asarray(each.low).tolist()}, {np.asarray(each.high).tolist()}]" for each in encoders]
     return " and ".join(dict.fromkeys(ranges))
+
+
+def _lasting(network: SpikingNetwork) -> list[Any]:
+    """What tells the numbers of two networks apart, those of perturbations aside: where they lie.
+
+    Each network keeps the memory of its own from reuse. Of indices, which maps copy, it is what they are.
+    """
+    arrays: list[Any] = []
+    for node in network:
+        if isinstance(node, Firing | Potential):
+            arrays += [array for map_ in node.maps.values() for array in describe(map_)[1]]
+        if isinstance(node, Firing):
+            arrays += [array for each in node.populations for array in (each.gain, each.total, each.threshold)]
+        if isinstance(node, Potential):
+            arrays.append(node.bias)
+    return [each.tobytes() if each.dtype.kind == "i" else each.ctypes.data for each in map(np.asarray, arrays)]
 
 
 def _sources(network: SpikingNetwork, tensors: Sequence[str]) -> set[str]:
