@@ -21,10 +21,11 @@ import numpy as np
 from fuzz.reader import Reader, digest
 from relu2snn import convert
 from relu2snn.containers import run_script
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, reading
 from relu2snn.networks.own import load_own
 from relu2snn.networks.weights import load_weights
 from relu2snn.saved.keras_files import load_model, save_model
+from relu2snn.spiking import network_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SIDE = 6
@@ -98,7 +99,10 @@ def _make_spiking(folder: Path) -> None:
 
 
 def _read_model(folder: Path) -> str:
-    model = load_model(str(folder / "spiking.keras"), "make it again")
+    path = str(folder / "spiking.keras")
+    model = load_model(path, "make it again")
+    with reading(path, "spiking network", "make it again"):
+        network_of(model)
     return digest(model.to_json(), *model.get_weights())
 
 

@@ -4,6 +4,7 @@ Only `relu2snn.saved.hdf5` reads their weights, so what hangs or crashes HDF5 en
 """
 
 import json
+import math
 import re
 import zipfile
 from collections import Counter
@@ -190,17 +191,17 @@ def require_size(config: bytes, size: int, model_of: Callable[[dict[str, Any]], 
     """Raise ValueError for a model larger than its `size` bytes of weights: Keras allocates what a config declares."""
     with keras.StatelessScope(initialize_variables=False):
         model = deserialize(config, model_of)
-    declared = sum(int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize for each in model.weights)
+    declared = sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in model.weights)
     if declared > size:
         raise ValueError(f"it declares weights of {declared} bytes, but has {size}")
     for _, layer in layer_places(model):
         for output in keras.tree.flatten(layer.output):
-            values = int(np.prod([side or 1 for side in output.shape[1:]]))
+            values = math.prod(side or 1 for side in output.shape[1:])
             if values > _LARGEST_LAYER:
                 raise ValueError(f"layer {layer.name} declares {values} values for an image")
 
 
 def _bytes(variables: Any) -> int:
     """What an HDF5 file of these variables takes at most."""
-    numbers: list[int] = [int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize for each in variables]
+    numbers: list[int] = [math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in variables]
     return _FILE_BYTES + _ARRAY_BYTES * len(numbers) + sum(numbers)

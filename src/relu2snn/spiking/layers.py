@@ -15,7 +15,14 @@ import tensorflow as tf
 from relu2snn.spiking.backend import TensorFlowOps, view
 from relu2snn.spiking.checks import finite, increasing, name, natural
 from relu2snn.spiking.engine import fire
-from relu2snn.spiking.mapped import MappedLayer, checked_items, checked_maps, checked_window, describe_window
+from relu2snn.spiking.mapped import (
+    MappedLayer,
+    checked_items,
+    checked_maps,
+    checked_ranges,
+    checked_window,
+    describe_window,
+)
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNode, inputs_of
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
 from relu2snn.spiking.prepared import Prepared
@@ -47,9 +54,11 @@ class SpikingLayer(MappedLayer):
         given = keras.tree.flatten(leads)
         kinds = [self.compute_dtype for _ in self.tensors_out()]
         found = tf.numpy_function(lambda *arrays: self._host(arrays), given, [tf.as_dtype(kind) for kind in kinds])
-        for each in found:
+        # TensorFlow gives one result by itself, outside of graphs.
+        several = found if isinstance(found, list | tuple) else [found]
+        for each in several:
             each.set_shape((None, *self.sides))
-        return found[0] if len(found) == 1 else found
+        return several[0] if len(several) == 1 else several
 
     def _host(self, arrays: Sequence[Any]) -> list[Any]:
         node = self.node()
@@ -89,10 +98,7 @@ class SpikeEncoder(SpikingLayer):
 
     def __init__(self, low: Any, high: Any, image: str, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.low, self.high = (_range(each) for each in (low, high))
-        bottoms, tops = np.broadcast_arrays(*(np.atleast_1d(each) for each in (self.low, self.high)))
-        for bottom, top in zip(bottoms.tolist(), tops.tolist(), strict=True):
-            increasing(low=bottom, high=top)
+        self.low, self.high = checked_ranges(low, high, self.sides[-1])
         self.image, self.seed = name("image", image), natural("seed", seed, least=0)
 
     def node(self) -> Encoder:
@@ -260,9 +266,3 @@ class PotentialReadout(SpikingLayer):
     def get_config(self) -> dict[str, Any]:
         own = {"maps": self.maps, "bias_map": self.bias_map, "activation": self.activation}
         return {**super().get_config(), **own, "t_start": self.t_start, "t_min": self.t_min}
-
-
-def _range(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [finite("low or high", each) for each in value]
-    return finite("low or high", value)

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from relu2snn.graph.geometry import Window
-from relu2snn.graph.saved import describe, restore, slots
+from relu2snn.graph.saved import describe, require_room, restore, slots
 from relu2snn.spiking.backend import view
-from relu2snn.spiking.checks import name, natural, shape
+from relu2snn.spiking.checks import finite, increasing, name, natural, shape
 
 _WINDOW = ("sizes", "strides", "dilation", "margins", "spread")
 
@@ -105,9 +105,12 @@ def nodes_of(model: Any, kind: type[MappedLayer]) -> list[Any]:
     """The nodes that a model's layers of a `kind` hold, in order.
 
     Raises ValueError unless each layer takes the tensors that it names, from the layers that make them, in maps of
-    their shapes.
+    their shapes, and all compute in one precision, float64 or float32.
     """
     layers = layers_of(model, kind)
+    precisions = sorted({str(layer.compute_dtype) for layer in layers})
+    if precisions not in (["float64"], ["float32"]):
+        raise ValueError(f"its layers compute in {' and '.join(precisions)}: must be float64 or float32 alone")
     made: dict[str, tuple[Any, int, tuple[int, ...]]] = {}
     nodes = []
     for layer in layers:
@@ -116,6 +119,8 @@ def nodes_of(model: Any, kind: type[MappedLayer]) -> list[Any]:
         given, wanted = layer._inbound_nodes[0].input_tensors, layer.tensors_in()
         if len(given) != max(len(wanted), 1):
             raise ValueError(f"layer {layer.name!r} takes {len(given)} tensors instead of {max(len(wanted), 1)}")
+        if not wanted:
+            _check_images(layer, given[0])
         for tensor, each in zip(given, wanted, strict=False):
             maker, _, index = tensor._keras_history
             if each not in made or made[each][:2] != (maker, index):
@@ -128,6 +133,22 @@ def nodes_of(model: Any, kind: type[MappedLayer]) -> list[Any]:
             made[each] = layer, index, node.shape
         nodes.append(node)
     return nodes
+
+
+def check_outputs(model: Any, kind: type[MappedLayer]) -> None:
+    """Raise ValueError unless a model gives the outputs of its layers of a `kind`, in their order."""
+    found = [tensor._keras_history[0].name for tensor in model.outputs]
+    wanted = [layer.name for layer in layers_of(model, kind)]
+    if found != wanted:
+        raise ValueError(f"its outputs are those of {', '.join(found)}, not of {', '.join(wanted)}")
+
+
+def _check_images(layer: Any, tensor: Any) -> None:
+    maker = tensor._keras_history[0]
+    if not isinstance(maker, keras.layers.InputLayer) or maker.name != layer.image:
+        raise ValueError(f"layer {layer.name!r} does not follow the input {layer.image!r}")
+    if tuple(tensor.shape[1:]) != layer.sides:
+        raise ValueError(f"layer {layer.name!r}: the input {layer.image!r} is {tensor.shape[1:]}, not {layer.sides}")
 
 
 def layers_of(model: Any, kind: type[MappedLayer]) -> list[Any]:
@@ -146,6 +167,7 @@ def _check_shapes(label: str, node: Any, shapes: Mapping[str, tuple[int, ...]]) 
         side = shapes[name_]
         if node.window.rank != len(side) - 1 or (*node.window.outputs(side[:-1]), side[-1]) != node.shape:
             raise ValueError(f"layer {label!r}: its window over {name_!r} {side} does not give {node.shape}")
+        require_room(node.window, side)
 
 
 def describe_maps(maps: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -179,6 +201,22 @@ def checked_items(label: str, items: Any) -> list[Mapping[str, Any]]:
 def describe_window(window: Window) -> dict[str, Any]:
     """A window as a layer is made with."""
     return {key: getattr(window, key) for key in _WINDOW}
+
+
+def checked_ranges(low: Any, high: Any, channels: int) -> tuple[Any, Any]:
+    """low and high, numbers or lists of one a channel; raises ValueError unless low is less than high everywhere."""
+    found = []
+    for label, value in (("low", low), ("high", high)):
+        if isinstance(value, list | tuple):
+            if len(value) != channels:
+                raise ValueError(f"{label} for {len(value)} channels, but there are {channels}")
+            found.append([finite(label, each) for each in value])
+        else:
+            found.append(finite(label, value))
+    bottoms, tops = np.broadcast_arrays(*(np.atleast_1d(each) for each in found))
+    for bottom, top in zip(bottoms.tolist(), tops.tolist(), strict=True):
+        increasing(low=bottom, high=top)
+    return found[0], found[1]
 
 
 def checked_window(window: Any) -> Window:

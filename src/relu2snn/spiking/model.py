@@ -9,7 +9,15 @@ import tensorflow as tf
 
 from relu2snn.spiking.backend import view
 from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikePooling, SpikingLayer, SpikingNeurons
-from relu2snn.spiking.mapped import Part, assembled, describe_maps, describe_window, layers_of, nodes_of
+from relu2snn.spiking.mapped import (
+    Part,
+    assembled,
+    check_outputs,
+    describe_maps,
+    describe_window,
+    layers_of,
+    nodes_of,
+)
 from relu2snn.spiking.nodes import (
     Earliest,
     Encoder,
@@ -17,6 +25,7 @@ from relu2snn.spiking.nodes import (
     Potential,
     SpikingNetwork,
     SpikingNode,
+    check_times,
     neurons_in,
 )
 from relu2snn.spiking.perturb import perturbed
@@ -30,7 +39,8 @@ class SpikingModel(keras.Model):
     """A network of neurons that spike at most once: images in, the potentials of its read-outs out.
 
     A softmax (or log_softmax) at the end of the user's network is left out: what is read are the logits. A sigmoid or
-    tanh is applied. `predict` is the exact simulation; `relu2snn.spiking.SpikingRun` gives its evidence, too.
+    tanh is applied. `predict` is the exact simulation, of images that Keras rounds to float32 there; calling the model
+    does not round. `relu2snn.spiking.SpikingRun` gives its evidence, too.
 
     Example:
         spiking = relu2snn.convert(model, calibration)
@@ -45,8 +55,11 @@ class SpikingModel(keras.Model):
         Raises ValueError when the layers contradict each other.
         """
         layers = _spiking_layers(self)
+        nodes = tuple(nodes_of(self, SpikingLayer))
+        check_outputs(self, PotentialReadout)
+        check_times(nodes)
         return SpikingNetwork(
-            tuple(nodes_of(self, SpikingLayer)),
+            nodes,
             noise=max(layer.noise for layer in layers),
             precision=str(layers[0].compute_dtype),
         )
