@@ -36,10 +36,15 @@ def override_text(value: Any) -> str:
         return value if _PLAIN.fullmatch(value) and not _WORDS.fullmatch(value) else _in_quotes(value, "'")
     if isinstance(value, float):
         return number_text(value)
+    return _item_text(value)
+
+
+def _item_text(value: Any) -> str:
+    """What no text of its own is, or stands in a list: as JSON, but for its backslashes, which Hydra takes as such."""
+    if isinstance(value, str):
+        return _in_quotes(value, '"')
     if isinstance(value, list):
-        # Not as JSON, whose \u00e4 are six letters to Hydra.
-        items = (_in_quotes(each, '"') if isinstance(each, str) else override_text(each) for each in value)
-        return f"[{','.join(items)}]"
+        return f"[{','.join(map(_item_text, value))}]"
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
