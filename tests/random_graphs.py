@@ -19,7 +19,8 @@ from relu2snn.graph.nodes import Extremum, Network, Population, Readout, Segment
 Array = NDArray[np.float64]
 Shape = tuple[int, ...]
 Drawn = tuple[LinearMap, Array]
-LARGEST = 60
+LARGEST = 40
+"""Elements of a tensor, at most."""
 
 
 def taps(shape: Shape, window: Window) -> list[tuple[int, int, int]]:
@@ -108,16 +109,16 @@ def factors(draw: np.random.Generator, shape: Shape) -> Drawn:
 def selection(draw: np.random.Generator, shape: Shape) -> Drawn | None:
     """Up-sampling, permuting, or nothing but another shape."""
     index = np.arange(int(np.prod(shape))).reshape(shape)
-    match int(draw.integers(3)):
-        case 0:
-            index = np.repeat(index, 2, axis=int(draw.integers(len(shape))))
-        case 1:
-            index = index.transpose(draw.permutation(len(shape)))
-        case 2:
-            index = index.ravel()
+    kind = int(draw.integers(3))
+    if kind == 0:
+        index = np.repeat(index, 2, axis=int(draw.integers(len(shape))))
+    elif kind == 1:
+        index = index.transpose(draw.permutation(len(shape)))
+    else:
+        index = index.ravel()
     if index.size > LARGEST:
         return None
-    map_ = Selection(shape, index.shape, None if index.ndim == 1 else index)
+    map_ = Selection(shape, index.shape, None if kind == 2 else index)
     return map_, np.eye(int(np.prod(shape)))[index.ravel()]
 
 

@@ -124,7 +124,7 @@ def _eager() -> Iterator[None]:
 def test_every_spike_of_random_graphs_is_the_oracles() -> None:
     total: Counter[str] = Counter()
 
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(
         seed=st.integers(0, 2**32 - 1),
         size=st.integers(1, 5),
@@ -138,5 +138,5 @@ def test_every_spike_of_random_graphs_is_the_oracles() -> None:
 
     check()
     # A comparison without them would say nothing about the first-crossing rule, delays, clocks or the certificate.
-    least = {"early": 200, "late": 50, "delayed": 10, "clocked": 10, "certified": 500, "binned": 20, "Extremum": 10}
+    least = {"early": 200, "late": 200, "delayed": 10, "clocked": 30, "certified": 500, "binned": 200, "Extremum": 10}
     assert {name: total[name] for name, count in least.items() if total[name] < count} == {}, total

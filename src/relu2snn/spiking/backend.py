@@ -1,6 +1,7 @@
 """What a device has to offer for the passes of the simulation: TensorFlow's operations on linear maps."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ class TensorFlowOps:
             x = _spread(x, window)
         before, after = window.margins, ((0, 0),) * rank
         padding = "VALID"
-        if any(map(any, before)) and window.spread == (1,) * rank and _is_same(x.shape[1:-1], window):
+        both = max(window.strides, default=1) > 1 and max(window.dilation, default=1) > 1
+        if any(map(any, before)) and window.spread == (1,) * rank and not both and _is_same(x.shape[1:-1], window):
             padding, before = "SAME", after
         if any(map(any, before)):
             x = _padded(x, before)
@@ -60,7 +62,7 @@ class TensorFlowOps:
             return _grouped(x, filters, window, groups, padding)
         multiplier = kernel.shape[-1] // groups
         filters = tf.reshape(filters, (*kernel.shape[:2], groups, multiplier))
-        if window.strides != (1, 1) and window.dilation != (1, 1):
+        if both:
             return _grouped(x, self.constant(kernel), window, groups, padding)
         return tf.nn.depthwise_conv2d(x, filters, (1, *window.strides, 1), padding, dilations=window.dilation)
 
@@ -131,6 +133,12 @@ def _is_same(sides: Any, window: Window) -> bool:
 
 
 def _grouped(x: Any, kernel: Any, window: Window, groups: int, padding: str) -> Any:
+    if max(window.strides, default=1) > 1 and max(window.dilation, default=1) > 1:
+        # TensorFlow has no convolution with both: of one with neither stride every so many places are taken.
+        assert padding == "VALID"
+        whole = _grouped(x, kernel, replace(window, strides=(1,) * window.rank), groups, padding)
+        steps = tuple(slice(None, None, stride) for stride in window.strides)
+        return whole[(slice(None), *steps)]
     if groups == 1:
         return tf.nn.convolution(x, kernel, window.strides, padding, dilations=window.dilation)
     # TensorFlow's grouped convolutions are for GPUs only.
