@@ -253,6 +253,12 @@ def without_weights(path: Path) -> None:
         archive.writestr("config.json", config)
 
 
+def elsewhere(path: Path) -> None:
+    """A layer that is said to be of this package, of a module that is not."""
+    text = config_of(path).replace("relu2snn.spiking.layers", "os").replace("SpikeEncoder", "system")
+    rewrite(path, config_json=text.encode())
+
+
 FUNCTION = '{"class_name": "function", "config": "get_file", "module": "keras.utils", "registered_name": "get_file"}'
 LAMBDA = '"class_name": "Lambda"'
 KERAS = {
@@ -267,9 +273,7 @@ KERAS = {
     "no object": (lambda path: rewrite(path, config_json=b"[]"), "config.json is no description of a model"),
     "no class": (lambda path: rewrite(path, config_json=b"{}"), "a dict instead of a model"),
     "our unknown": (replaced("relu2snn>SpikingNeurons", "relu2snn>SpikingNewtons"), "cannot build it"),
-    "ours of another module": (
-        replaced('"module": "relu2snn.spiking.layers", "class_name": "SpikeEncoder"',
-                 '"module": "os", "class_name": "system"'), "SpikeEncoder"),
+    "ours of another module": (elsewhere, "cannot build it"),
     "declared": (replaced('"filters": 12', '"filters": 60000000'), "it declares weights of "),
     "filters": (replaced('"filters": 12', '"filters": -3'), "filters=-3: must be a whole number, at least 1"),
     "half a filter": (replaced('"filters": 12', '"filters": 12.5'), "filters=12.5: must be a whole number"),
@@ -287,7 +291,7 @@ PLAIN = {
     "gadget": (replaced('"data_format": "channels_last"', f'"data_format": {FUNCTION}'),
                "it names keras.utils.get_file, which is no layer of Keras"),
     "unknown": (replaced('"class_name": "Flatten"', '"class_name": "Flutten"'), "cannot build it"),
-    "declared": (replaced('"units": 12', '"units": 1000000000000'), "it declares weights of "),
+    "declared": (replaced('"units": 10', '"units": 1000000000000'), "it declares weights of "),
 }  # fmt: skip
 
 
@@ -594,19 +598,23 @@ def nested(depth: int) -> dict[str, Any]:
 def rewired(path: Path) -> None:
     """A layer follows another one than it names."""
     text = config_of(path)
-    old, new = (json.dumps({"keras_history": [name, 0, 0]})[1:-1] for name in ("pool", "encoder"))
+    old, new = (json.dumps({"keras_history": [name, 0, 0]})[1:-1] for name in ("conv_pool", "encoder"))
     assert text.count(old) == 1
     rewrite(path, config_json=text.replace(old, new).encode())
 
 
 def outputs(path: Path) -> None:
+    config(path, lambda _, whole: whole.__setitem__("output_layers", [["output", 0, 0], ["dense", 0, 0]]))
+
+
+def no_output(path: Path) -> None:
     config(path, lambda _, whole: whole.__setitem__("output_layers", ["dense", 0, 0]))
 
 
 def pooled(path: Path) -> None:
     """Pools with as many places as before, so far apart that what is between them takes all memory."""
     window = {"sizes": [2, 2], "strides": [10**9, 10**9], "dilation": [1, 1], "spread": [1, 1]}
-    put("pool", "window", value={**window, "margins": [[10**9, 10**9], [10**9, 10**9]]})(path)
+    put("conv_pool", "window", value={**window, "margins": [[10**9, 10**9], [10**9, 10**9]]})(path)
 
 
 def far(path: Path) -> None:
@@ -619,7 +627,7 @@ def far(path: Path) -> None:
 
 
 def one_float32(path: Path) -> None:
-    put("pool", "dtype", value="float32")(path)
+    put("conv_pool", "dtype", value="float32")(path)
 
 
 def arrays(change: Callable[[h5py.File], Any]) -> Callable[[Path], None]:
@@ -677,22 +685,26 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Path], None], str]] = {
     "groups": (put("conv", *CONV, "groups", value=7), ""),
     "kind": (put("conv", *CONV, "kind", value="eval"), "no linear map of the kind 'eval'"),
     "no map": (put("conv", *CONV, value=[1, 2]), "no linear map of the kind None"),
-    "nested": (put("conv", *CONV, value=nested(300)), "maps in maps without end"),
+    "nested": (put("conv", *CONV, value=nested(60)), "maps in maps without end"),
+    "nested without end": (put("conv", *CONV, value=nested(300)), "recursion"),
     "half a sum": (put("conv", *CONV, value={"kind": "sum", "parts": [nested(0)]}), "a sum of"),
     "a tensor renamed": (put("output", "maps", 0, "tensor", value="other"), "layer 'output' does not follow 'other'"),
-    "neurons renamed": (put("conv", "populations", 0, "name", value="other"), "layer 'pool' does not follow 'conv'"),
+    "neurons renamed": (put("conv", "populations", 0, "name", value="other"),
+                        "layer 'conv_pool' does not follow 'conv'"),
     "two of one name": (put("output", "name", value="dense"), ""),
     "two tensors of one name": (put("second", "populations", 0, "name", value="conv"),
                                 "layer 'second': a tensor 'conv' is made already"),
     "another input": (put("encoder", "image", value="x"), "layer 'encoder' does not follow the input 'x'"),
-    "other wires": (rewired, "layer 'second' does not follow 'pool'"),
-    "other outputs": (outputs, "its outputs are those of dense, not of output"),
+    "other wires": (rewired, "not a readable"),
+    "other outputs": (outputs, "its outputs are those of output, dense, not of output"),
+    "no output": (no_output, "it needs a PotentialReadout layer"),
     "places": (put("dense", "place", value=1), "does not follow"),
     "early": (put("output", "t_min", value=0.5), "need t_start < t_min"),
     "far pools": (pooled, "more than 67108864 elements"),
-    "other pools": (put("pool", "window", "sizes", value=[3, 3]), "its window over 'conv' (6, 6, 4) does not give"),
-    "pools of a rank": (put("pool", "window", value=WINDOW), "its window over 'conv' (6, 6, 4) does not give"),
-    "flags": (put("pool", "latest", value=[False] * 3), "latest for 3 channels, but there are 4"),
+    "other pools": (put("conv_pool", "window", "sizes", value=[3, 3]),
+                    "its window over 'conv' (6, 6, 4) does not give"),
+    "pools of a rank": (put("conv_pool", "window", value=WINDOW), "its window over 'conv' (6, 6, 4) does not give"),
+    "flags": (put("conv_pool", "latest", value=[False] * 3), "latest for 3 channels, but there are 4"),
     "precisions": (one_float32, "its layers compute in float32 and float64: must be float64 or float32 alone"),
     "an index too high": (moved(10**6), "an index from"),
     "an index too low": (moved(-2), "an index from -2"),
@@ -720,7 +732,8 @@ RELU = {
     "range": (put("unit_range", "low", value=float("nan")), "low=nan: must be a finite number"),
     "another input": (put("unit_range", "image", value="x"), "layer 'unit_range' does not follow the input 'x'"),
     "offsets": (put("conv", "populations", 0, "offset_map", value=True), ""),
-    "outputs": (outputs, "its outputs are those of dense, not of output"),
+    "other outputs": (outputs, "its outputs are those of output, dense, not of output"),
+    "no output": (no_output, "its outputs are those of dense, not of read-outs"),
     "pools": (pooled, "more than 67108864 elements"),
     "index": (moved(-2), "an index from -2"),
 }
@@ -733,6 +746,21 @@ def test_preprocessed_networks_that_contradict_themselves(grids: dict[str, Path]
     change, message = RELU[name]
     change(path)
     assert_refused(path, message)
+
+
+def test_branches_that_are_swapped_are_named(tmp_path: Path) -> None:
+    """Of one shape, so that nothing but the names of their tensors tells them apart."""
+    layers = keras.layers
+    start = keras.Input((5,))
+    both = layers.Concatenate()([layers.Dense(3, activation="relu", name=name)(start) for name in ("left", "right")])
+    save_model(spiking_of(keras.Model(start, layers.Dense(2, name="output")(both))), tmp_path / "a.keras")
+    assert opened(tmp_path / "a.keras").built
+    text = config_of(tmp_path / "a.keras")
+    left, right = (json.dumps({"keras_history": [name, 0, 0]})[1:-1] for name in ("left", "right"))
+    assert (text.count(left), text.count(right)) == (1, 1)
+    swapped = text.replace(left, "?").replace(right, left).replace("?", right)
+    rewrite(tmp_path / "a.keras", config_json=swapped.encode())
+    assert "layer 'output' does not follow '" in refused(tmp_path / "a.keras")
 
 
 def test_networks_that_fit_together_are_read(grids: dict[str, Path]) -> None:

@@ -140,7 +140,7 @@ def check_outputs(model: Any, kind: type[MappedLayer]) -> None:
     found = [tensor._keras_history[0].name for tensor in model.outputs]
     wanted = [layer.name for layer in layers_of(model, kind)]
     if found != wanted:
-        raise ValueError(f"its outputs are those of {', '.join(found)}, not of {', '.join(wanted)}")
+        raise ValueError(f"its outputs are those of {', '.join(found)}, not of {', '.join(wanted) or 'read-outs'}")
 
 
 def _check_images(layer: Any, tensor: Any) -> None:
