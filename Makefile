@@ -25,8 +25,9 @@ quickstart: .venv/runtime ## three networks on real images, from data to table a
 smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files
 	$(RUN) --config suite=smoke
 
-test: .venv/dev
-	$(BIN)/python -m pytest
+test: .venv/dev ## two at a time what computes, then one after another what runs Snakemake, which takes all cores itself
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not workflow"
+	$(BIN)/python -m pytest -m workflow
 
 fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or refused in one line; 400 values of the configuration
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"

@@ -9,6 +9,7 @@ from relu2snn.config import (
     sweep_values,
 )
 from relu2snn.config.missing import needs_container
+from relu2snn.config.schema import OWN_FORMAT
 from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     begin_workflow,
@@ -111,6 +112,7 @@ rule all:
 
 
 include: "pipeline/data.smk"
+include: "pipeline/custom.smk"
 include: "pipeline/places365.smk"
 include: "pipeline/pass.smk"
 include: "pipeline/smoke.smk"

@@ -40,7 +40,7 @@ ALLOWED = {
     "software": set(),
     "config": set(),
     "datasets": {"config.schema"},
-    "networks": {"config.schema", "config.sizes", "datasets", "saved"},
+    "networks": {"config.families", "config.schema", "config.sizes", "datasets", "saved"},
     "saved": set(),
     "mapping": {"graph", "spiking"},
     "spiking": {"graph"},
@@ -52,7 +52,8 @@ ALLOWED = {
     "processes": set(),
     "made": {"saved"},
     "progress": set(),
-    "__init__": {"mapping", "spiking"},
+    "loading": set(),
+    "__init__": {"loading", "mapping", "spiking"},
 }
 # The only parts that may import a library; the mapping and the spiking layers know none of them.
 ONLY = {
@@ -94,6 +95,49 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         good = any(rest == each or rest.startswith(f"{each}.") for each in allowed)
         # `from relu2snn.config.schema import X` also lists its package.
         assert good, f"{path.relative_to(PACKAGE)}: {own} must not import {name}"
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
+
+
+LIBRARY = [path for path in FILES if part(path) in ("graph", "mapping", "spiking")]
+# Of Keras only what any layer or model is made with: not the kinds that a user's network has.
+ANY_LAYER = {"Layer", "InputLayer"}
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_readers_know_the_kinds_of_layers_that_networks_have(path: Path) -> None:
+    """Everything else knows segments: a new kind of layer is a few lines of a reader."""
+    import keras
+
+    kinds = {name for name in dir(keras.layers) if name[0].isupper()} - ANY_LAYER
+    found = names_in(ast.parse(path.read_text())) & kinds
+    if path.name.startswith(("read_", "keras_", "original", "unsupported")):
+        return
+    assert not found, f"{path.relative_to(PACKAGE)} names {sorted(found)}"
+
+
+def test_the_graph_and_the_simulation_know_nothing_of_keras() -> None:
+    """Networks are plain data; Keras is an adapter of theirs, in modules of its own."""
+    adapters = {"layers.py", "mapped.py", "model.py", "network.py"}
+    users = {path.name for path in LIBRARY if part(path) in ("graph", "spiking") and "keras" in imports(path)}
+    assert users == adapters
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_of_the_library_can_be_read_at_one_sitting(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") < 300
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        compiled = any("njit" in ast.unparse(each) for each in node.decorator_list)
+        given = node.args
+        count = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
+        assert compiled or count <= 12, f"{node.name} takes {count} arguments"
 
 
 def test_every_part_of_the_package_has_its_arrows() -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.convolution import Convolution, average_pool, dense, transposed
 from relu2snn.graph.geometry import Window
-from relu2snn.graph.linear import Chain, Diagonal, LinearMap, Selection, Shift, Sum, chain
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum, chain
 
 OPS = NumpyOps()
 

@@ -189,12 +189,14 @@ def test_what_is_reported_is_what_the_network_is(runs: dict[str, Run]) -> None:
         folder = run.files()["phase2"]
         result, stamp = load_json(folder / "result.json")
         model = load_spiking(Job("test", {}), str(folder / "spiking.keras"))
-        from relu2snn.spiking import latency, spiking_layers
+        from relu2snn.spiking import latency
 
         assert result["latency"] == latency(model) == float(run.row()["latency"])
         assert result["zeta"] == zeta == stamp.values["phase2.zeta"]
-        maxima = load_json(run.files()["phase1"] / "result.json")[0]["layer_maxima"]
-        windows = [layer.window for layer in spiking_layers(model)]
+        measured = load_json(run.files()["phase1"] / "result.json")[0]
+        maxima = measured["layer_maxima"]
+        assert model.layer_maxima == dict(zip(measured["layers"], maxima, strict=True))
+        windows = [node.window for node in model.network.firing]
         np.testing.assert_allclose(windows, (1 + zeta) * np.array(maxima), rtol=1e-12)
         assert {"phase2.seed", "phase2.noise", "phase2.window", "phase2.precision"} <= set(stamp.values)
         assert stamp.values["train.seed"] == (name == "values")
@@ -280,12 +282,14 @@ def test_a_network_that_is_not_what_its_stamp_says_is_refused(
     assert not list(path.parent.glob(".*"))
 
 
-@pytest.mark.parametrize("maxima", [[1.0], [], [1.0, 2.0]])
+@pytest.mark.parametrize("maxima", [{"{name}": 1.0}, {}, {"{name}": 1.0, "other": 2.0}, [1.0], {"{name}": "one"}])
 def test_a_network_with_other_windows_than_its_maxima_is_refused(
-    runs: dict[str, Run], tmp_path: Path, maxima: list[float]
+    runs: dict[str, Run], tmp_path: Path, maxima: Any
 ) -> None:
     run = runs["own"].copy(tmp_path / "outputs")
     path = run.files()["phase2"] / "spiking.keras"
-    edit(path, {}, {"layer_maxima": maxima})
+    (name,) = load_json(run.files()["phase1"] / "result.json")[0]["layers"]
+    named = {key.format(name=name): each for key, each in maxima.items()} if isinstance(maxima, dict) else maxima
+    edit(path, {}, {"layer_maxima": named})
     with pytest.raises(UserError, match="run the stage convert again"):
         load_spiking(Job("test", {}), str(path))

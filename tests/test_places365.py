@@ -13,7 +13,6 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from relu2snn.mapping.write import logits_model
 from smoke_data import PHOTOGRAPHS, caffe_rule, caffe_script, make, stage, the_line
 
 from relu2snn.config import compose_experiment, compose_suite
@@ -24,6 +23,7 @@ from relu2snn.datasets.places365 import read_labels, sample_training
 from relu2snn.errors import UserError
 from relu2snn.made import load_text
 from relu2snn.made.text_file import save_text, text_digest
+from relu2snn.mapping import logits_model
 from relu2snn.networks.build import build
 from relu2snn.networks.weights import load_weights
 

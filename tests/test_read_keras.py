@@ -1,6 +1,7 @@
 """What is read from a Keras model computes what Keras computes, layer by layer, in float64."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -15,12 +16,23 @@ from relu2snn.mapping.read_keras import read_keras
 LOW, HIGH = -1.0, 2.0
 
 
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """Layers made meanwhile compute in float64: the policy is Keras' own, made once of the first floatx."""
+    before = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_floatx(before[1])
+
+
 @pytest.fixture(autouse=True)
 def _float64() -> Iterator[None]:
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
+    with in_float64():
+        yield
 
 
 def randomise(model: keras.Model, seed: int = 0) -> None:
@@ -59,12 +71,14 @@ def compare(model: keras.Model, images: Any = None, low: Any = LOW, high: Any = 
     network = read_keras(model, low, high)
     if images is None:
         images = [draw.uniform(LOW, HIGH, (3, *tensor.shape[1:])) for tensor in model.inputs]
-    # TensorFlow has no kernels in float64 for average pools of rank 3, but for its compiler, and none for max pools.
+    # TensorFlow has no float64 for average pools of rank 3, but for its compiler, and none for max pools; and on a CPU
+    # nothing but that compiler takes dilated transposed convolutions.
     rank3 = [type(each).__name__ for each in model.layers if "Pooling3D" in type(each).__name__]
     narrow = "MaxPooling3D" in rank3
     dtype, tolerance = (tf.float32, 1e-5) if narrow else (tf.float64, 1e-9)
     judge = in_float32(model) if narrow else model
-    run = tf.function(lambda x: judge(x, training=False), jit_compile="AveragePooling3D" in rank3)
+    dilated = any("Transpose" in type(each).__name__ and max(each.dilation_rate) > 1 for each in model.layers)
+    run = tf.function(lambda x: judge(x, training=False), jit_compile=dilated or "AveragePooling3D" in rank3)
     given = [tf.constant(each, dtype) for each in images]
     expected = run(given if len(given) > 1 else given[0])
     names = [node.name for node in network.sources]

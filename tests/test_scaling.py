@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from test_read_keras import CHAINS, GRAPHS, LOW, build, randomise
+from test_read_keras import CHAINS, GRAPHS, LOW, build, in_float64, randomise
 
 from relu2snn.graph.nodes import Network, evaluate
 from relu2snn.mapping.read_keras import read_keras
@@ -12,16 +12,14 @@ from relu2snn.mapping.scaling import bounded_sums, input_sums, scaled
 
 def networks() -> dict[str, Network]:
     found = {}
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    for name, (shape, steps) in CHAINS.items():
-        found[name] = read_keras(build(shape, *steps()), LOW, 2.0)
-    for graph in GRAPHS:
-        inputs, outputs = graph()
-        model = keras.Model(inputs, outputs)
-        randomise(model)
-        found[graph.__name__] = read_keras(model, LOW, 2.0)
-    keras.config.set_floatx(before)
+    with in_float64():
+        for name, (shape, steps) in CHAINS.items():
+            found[name] = read_keras(build(shape, *steps()), LOW, 2.0)
+        for graph in GRAPHS:
+            inputs, outputs = graph()
+            model = keras.Model(inputs, outputs)
+            randomise(model)
+            found[graph.__name__] = read_keras(model, LOW, 2.0)
     return found
 
 

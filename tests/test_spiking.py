@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from networks import conv_network, dense_network, maxima_of, scaled_network, spiking_of
 
 from relu2snn.graph.convolution import Convolution
-from relu2snn.graph.linear import Chain
+from relu2snn.graph.maps import Chain
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, Source
 from relu2snn.mapping import logits_model, read_keras, relu_model, values_model
 from relu2snn.spiking import SpikingRun, latency, spike_times

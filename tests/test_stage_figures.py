@@ -13,7 +13,7 @@ from relu2snn.config import FIGURES, Paths, from_slice
 from relu2snn.datasets.arrays import ArraySet
 from relu2snn.errors import UserError
 from relu2snn.made import Job
-from relu2snn.mapping import logits_model, measure, read, scale, to_keras, to_spiking
+from relu2snn.mapping import bounded_sums, logits_model, measure, read_keras, relu_model, to_spiking
 from relu2snn.spiking import (
     Decoding,
     MembranePotential,
@@ -24,6 +24,7 @@ from relu2snn.spiking import (
     membrane_potentials,
     output_potentials,
     spike_times,
+    spiking_model,
 )
 from relu2snn.stages.figures import run
 
@@ -45,19 +46,19 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     kernel, bias = model.layers[-1].get_weights()
     # Else all random images are of one class, and the networks would not disagree.
     model.layers[-1].set_weights([kernel, bias - np.asarray(logits_model(model)(images)).mean(axis=0)])
-    network = scale(read(model))
-    measured = measure(network, [images])
-    maxima = measured.layer_maxima.tolist()
-    spiking = to_spiking(network, maxima, zeta)
+    network = bounded_sums(read_keras(model))
+    scaled = relu_model(network)
+    measured = measure(scaled, [images])
+    spiking = spiking_model(to_spiking(network, measured.maxima, zeta=zeta))
     original = np.asarray(logits_model(model)(images)).argmax(-1)
     tested = SpikingRun(spiking)
     found = tested.logits(images).argmax(-1)
-    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", to_keras(network))
+    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", scaled)
     settings = {f"phase2.{key}": value for key, value in {**PHASE2, "zeta": zeta}.items()}
-    Job("convert", settings).write_model(f"{paths.phase2}/spiking.keras", spiking, layer_maxima=maxima)
+    Job("convert", settings).write_model(f"{paths.phase2}/spiking.keras", spiking, layer_maxima=measured.maxima)
     write_npz(f"{paths.phase1}/predictions.npz", {"labels": original})
     write_npz(f"{paths.phase2}/predictions.npz", {"labels": found})
-    phase1 = {"layers": measured.layers, "layer_maxima": maxima, "calibration_images": IMAGES}
+    phase1 = {"layers": measured.layers, "layer_maxima": measured.layer_maxima.tolist(), "calibration_images": IMAGES}
     write_json(f"{paths.phase1}/result.json", phase1)
     result = {
         "images": IMAGES,
@@ -134,7 +135,7 @@ def test_the_image_shown_is_the_first_with_an_early_spike_in_the_layer(early: An
     assert numbers["raster.image"] == numbers["potentials.image"] == numbers["output_potentials.image"] == first
     assert numbers["potentials.0.kind"] == "early"
     neuron = tuple(numbers["potentials.0.neuron"])
-    (trace,) = membrane_potentials(made["spiking"], made["images"][first], layer.name, [neuron])
+    (trace,) = membrane_potentials(made["spiking"], made["images"][first], layer=layer.name, neurons=[neuron])
     np.testing.assert_array_equal(numbers["potentials.0.potentials"], trace.potentials)
     output = output_potentials(made["spiking"], made["images"][first])
     np.testing.assert_array_equal(numbers["output_potentials.potentials"], output.highest(10).potentials)

@@ -9,22 +9,34 @@ import numpy as np
 import oracle
 import pytest
 from networks import conv_network, dense_network
-from relu2snn.mapping.network import Conv2D
 
-from relu2snn.mapping import Network, compare_values, convert, measure, read, scale, to_keras, to_spiking
+from relu2snn.graph.convolution import Convolution
+from relu2snn.graph.linear import Chain
+from relu2snn.graph.nodes import Network, Segment
+from relu2snn.mapping import (
+    bounded_sums,
+    compare_values,
+    convert,
+    measure,
+    read_keras,
+    relu_model,
+    to_spiking,
+    values_model,
+)
 from relu2snn.spiking import (
     EARLY,
     FORCED,
     LATE,
     ON_TIME,
     SpikeHistogram,
+    SpikingModel,
     membrane_potentials,
     output_potentials,
     raster,
     spike_histogram,
     spike_kinds,
     spike_times,
-    spiking_layers,
+    spiking_model,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,29 +50,35 @@ NETWORKS = {
 }
 
 
-def converted(model: keras.Model, zeta: float, **noise: float) -> tuple[Network, keras.Model, np.ndarray]:
+def converted(model: keras.Model, zeta: float, **noise: float) -> tuple[Network, SpikingModel, np.ndarray]:
     """The scaled network, its spiking network, and 20 images."""
-    network = scale(read(model, LOW, HIGH))
+    network = bounded_sums(read_keras(model, LOW, HIGH))
     images = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
-    maxima = measure(network, [images]).layer_maxima.tolist()
-    return network, to_spiking(network, maxima, zeta, seed=7, **noise), images
+    maxima = measure(relu_model(network), [images]).maxima
+    return network, spiking_model(to_spiking(network, maxima, zeta=zeta, seed=7, **noise)), images
 
 
-def inputs_of(model: keras.Model, layer: keras.layers.Layer, image: np.ndarray) -> np.ndarray:
+def inputs_of(model: SpikingModel, layer: keras.layers.Layer, image: np.ndarray) -> np.ndarray:
     """Spike times of a layer's inputs, which are compared with the oracle elsewhere."""
     leads = keras.Model(model.inputs[0], {"leads": layer.input})(image[None])["leads"]
     return layer.t_min - np.asarray(leads)[0]
 
 
-def neuron_of(network: Network, layer: keras.layers.Layer, neuron: tuple, times: np.ndarray) -> tuple:
-    """Weights, bias and input times of one neuron, from the scaled ReLU network."""
-    node = network.nodes[layer.name]
-    if not isinstance(node, Conv2D):
-        return node.kernel[:, neuron[0]], float(node.bias[neuron[0]]), times
-    options = node.strides, node.padding, node.dilation
-    field = oracle.receptive_field(times, node.kernel.shape[:2], neuron[:2], layer.t_min, *options)
+def neuron_of(node: Segment, neuron: tuple, times: np.ndarray, t_min: float) -> tuple:
+    """Weights, bias and input times of one neuron, from the scaled ReLU network; padding spikes at t_min."""
+    (map_,) = node.maps.values()
+    # Flattened before.
+    map_ = map_.second if isinstance(map_, Chain) else map_
+    assert isinstance(map_, Convolution)
+    window, times = map_.window, times.reshape(map_.inputs)
+    field = np.full((*window.sizes, times.shape[-1]), t_min)
+    for tap in np.ndindex(*window.sizes):
+        rows = zip(neuron, window.strides, window.margins, tap, window.dilation, strict=False)
+        cell = tuple(at * stride - before + k * rate for at, stride, (before, _), k, rate in rows)
+        if all(0 <= row < side for row, side in zip(cell, times.shape, strict=False)):
+            field[tap] = times[cell]
     bias = np.broadcast_to(node.bias, node.shape)[neuron]
-    return node.kernel[..., neuron[2]].ravel(), float(bias), field
+    return map_.kernel[..., neuron[-1]].ravel(), float(bias), field.ravel()
 
 
 @pytest.mark.parametrize("alpha_noise", [0.0, 0.05])
@@ -70,17 +88,19 @@ def test_potentials_are_those_of_the_oracle(name: str, zeta: float, alpha_noise:
     network, spiking, images = converted(NETWORKS[name](), zeta, alpha_noise=alpha_noise)
     draw = np.random.default_rng(1)
     seen = set()
-    for layer in spiking_layers(spiking):
+    for name, (_, neurons) in spiking.network.populations.items():
+        layer = spiking.get_layer(name)
         times = inputs_of(spiking, layer, images[0])
         every = list(np.ndindex(*layer.output.shape[1:]))
         some = [every[k] for k in draw.permutation(len(every))[:12]]
-        spikes = spike_times(spiking, images[:1])[layer.name][0]
-        for neuron, trace in zip(some, membrane_potentials(spiking, images[0], layer.name, some), strict=True):
-            w, b, field = neuron_of(network, layer, neuron, times)
+        spikes = spike_times(spiking, images[:1])[name][0]
+        traces = membrane_potentials(spiking, images[0], layer=name, neurons=some)
+        for neuron, trace in zip(some, traces, strict=True):
+            w, b, field = neuron_of(network.nodes[layer.name], neuron, times, layer.t_min)
             length = layer.t_max - layer.t_min
             j, theta = oracle.translate(w, b, layer.t_start, layer.t_min, length)
             assert trace.threshold == pytest.approx(theta, rel=1e-9, abs=1e-9)
-            alpha = float(np.asarray(layer.drive)[neuron[-1]])
+            alpha = float(neurons.drive[neuron[-1]])
             assert (trace.times[0], trace.times[-1]) == (layer.t_start, pytest.approx(layer.t_max))
             assert (np.diff(trace.times) > 0).all()
             between = draw.uniform(layer.t_start, layer.t_max, 30)
@@ -99,8 +119,12 @@ def test_potentials_are_those_of_the_oracle(name: str, zeta: float, alpha_noise:
 
 def test_a_potential_goes_on_after_an_early_spike_and_crosses_there_first() -> None:
     _, spiking, images = converted(NETWORKS["dense"](), -0.7)
-    layers = spiking_layers(spiking)
-    traces = [trace for layer in layers for trace in membrane_potentials(spiking, images[0], layer.name, layer.units)]
+    layers = {name: node.shape[-1] for name, (node, _) in spiking.network.populations.items()}
+    traces = [
+        trace
+        for name, units in layers.items()
+        for trace in membrane_potentials(spiking, images[0], layer=name, neurons=units)
+    ]
     early = [trace for trace in traces if trace.kind == EARLY]
     assert early
     for trace in early:
@@ -111,14 +135,13 @@ def test_a_potential_goes_on_after_an_early_spike_and_crosses_there_first() -> N
 
 def test_every_kind_of_spike_is_drawn_in_turn_and_the_seed_says_which() -> None:
     _, spiking, images = converted(NETWORKS["same"](), -0.7)
-    layer = spiking_layers(spiking)[0]
-    leads = layer.t_max - spike_times(spiking, images[:1])[layer.name][0]
-    assert {0, 1, 2} == set(spike_kinds(leads, layer.before, layer.window).ravel())
+    node = spiking.network.firing[0]
+    leads = node.t_max - spike_times(spiking, images[:1])[node.name][0]
+    assert {0, 1, 2} == set(spike_kinds(leads, node.before, node.window).ravel())
 
     def drawn(count: int, seed: int) -> list:
-        return [
-            (trace.kind, trace.neuron) for trace in membrane_potentials(spiking, images[0], layer.name, count, seed)
-        ]
+        traces = membrane_potentials(spiking, images[0], layer=node.name, neurons=count, seed=seed)
+        return [(trace.kind, trace.neuron) for trace in traces]
 
     assert [kind for kind, _ in drawn(3, 0)] == [EARLY, ON_TIME, FORCED]
     assert [kind for kind, _ in drawn(5, 0)] == [EARLY, EARLY, ON_TIME, ON_TIME, FORCED]
@@ -130,8 +153,8 @@ def test_every_kind_of_spike_is_drawn_in_turn_and_the_seed_says_which() -> None:
 
 def test_noise_after_the_window_makes_spikes_late() -> None:
     _, spiking, images = converted(dense_network(0, sizes=(200,)), 0.5, noise=0.05)
-    layer = spiking_layers(spiking)[0]
-    traces = membrane_potentials(spiking, images[0], layer.name, 200)
+    layer = spiking.network.firing[0]
+    traces = membrane_potentials(spiking, images[0], layer=layer.name, neurons=200)
     late = [trace for trace in traces if trace.kind == LATE]
     assert 20 < len(late) < 180
     assert all(trace.spike > layer.t_max >= trace.crossing for trace in late)
@@ -141,29 +164,31 @@ def test_noise_after_the_window_makes_spikes_late() -> None:
 
 def test_what_is_not_there_is_named() -> None:
     _, spiking, images = converted(NETWORKS["same"](), 0.5)
-    name = spiking_layers(spiking)[0].name
+    name = spiking.network.firing[0].name
     with pytest.raises(ValueError, match=f"layer 'other': no spiking layer of that name; choose from {name}, "):
-        membrane_potentials(spiking, images[0], "other")
+        membrane_potentials(spiking, images[0], layer="other")
     with pytest.raises(ValueError, match="layer 'other': no spiking layer"):
-        spike_histogram(spiking, [images], "other")
+        spike_histogram(spiking, [images], layer="other")
     for neuron in ((7, 0, 0), (0, -1, 0), (0,)):
         with pytest.raises(ValueError, match=rf"neuron .*: layer '{name}' has outputs of shape \(7, 8, 4\)"):
-            membrane_potentials(spiking, images[0], name, [neuron])
+            membrane_potentials(spiking, images[0], layer=name, neurons=[neuron])
 
 
 @pytest.mark.parametrize("name", ["dense", "same"])
 def test_output_potentials_are_those_of_the_oracle_and_end_as_the_logits(name: str) -> None:
     network, spiking, images = converted(NETWORKS[name](), 0.5)
     output = output_potentials(spiking, images[0])
-    layer = spiking.get_layer(network.output)
+    (node,) = network.readouts
+    layer = spiking.get_layer(node.name)
     times = inputs_of(spiking, layer, images[0])
-    node = network.nodes[network.output]
+    (map_,) = node.maps.values()
+    assert isinstance(map_, Convolution)
     assert (output.times[0], output.times[-1]) == (layer.t_start, layer.t_min) == (output.t_start, output.t_min)
     np.testing.assert_allclose(output.potentials[-1], np.asarray(spiking(images[:1]))[0], rtol=1e-9, atol=1e-9)
     for t in [*output.times, *np.random.default_rng(0).uniform(layer.t_start, layer.t_min, 30)]:
         for k in range(4):
             drive = node.bias[k] / (layer.t_min - layer.t_start)
-            expected = oracle.potential(node.kernel[:, k], drive, times, layer.t_start, t)
+            expected = oracle.potential(map_.kernel[:, k], drive, times, layer.t_start, t)
             assert np.interp(t, output.times, output.potentials[:, k]) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
@@ -182,12 +207,9 @@ def test_the_highest_outputs_come_first_and_the_true_class_is_kept() -> None:
 @pytest.mark.parametrize(("zeta", "noise"), [(0.5, 0.0), (-0.7, 0.0), (0.5, 0.02)])
 def test_a_histogram_counts_every_spike_once(zeta: float, noise: float) -> None:
     _, spiking, images = converted(NETWORKS["same"](), zeta, noise=noise)
-    layer = spiking_layers(spiking)[1]
-    for each in spiking.layers:
-        if hasattr(each, "reseed"):
-            each.reseed(0)
+    layer = spiking.network.firing[1]
     times = spike_times(spiking, images)[layer.name]
-    found = spike_histogram(spiking, [images], layer.name, bins=10)
+    found = spike_histogram(spiking, [images], layer=layer.name, bins=10)
     assert found.counts.sum() + found.at_end == times.size == found.neurons * found.images
     assert (found.t_min, found.t_max) == (layer.t_min, layer.t_max)
     assert {layer.t_min, layer.t_max} <= set(found.edges)
@@ -205,7 +227,7 @@ def test_a_histogram_counts_every_spike_once(zeta: float, noise: float) -> None:
 
 def test_spikes_within_rounding_of_the_end_stay_before_it() -> None:
     _, spiking, _ = converted(NETWORKS["dense"](), 0.5)
-    histogram = SpikeHistogram.empty(spiking_layers(spiking)[1], bins=10)
+    histogram = SpikeHistogram.empty(spiking, spiking.network.firing[1].name, bins=10)
     histogram.add(np.array([[0.0, 1e-30, 1e-30, 1.0]], np.float32))
     assert (histogram.at_end, histogram.before_end, histogram.counts.sum()) == (1, 3, 3)
     assert histogram.counts[histogram.edges[:-1] < histogram.t_max].sum() == 3
@@ -213,8 +235,8 @@ def test_spikes_within_rounding_of_the_end_stay_before_it() -> None:
 
 def test_batches_add_up() -> None:
     _, spiking, images = converted(NETWORKS["same"](), -0.7)
-    name = spiking_layers(spiking)[0].name
-    whole, parts = (spike_histogram(spiking, batches, name) for batches in ([images], [images[:7], images[7:]]))
+    name = spiking.network.firing[0].name
+    whole, parts = (spike_histogram(spiking, batches, layer=name) for batches in ([images], [images[:7], images[7:]]))
     np.testing.assert_array_equal(whole.counts, parts.counts)
     assert (whole.images, whole.at_end, whole.before_end) == (parts.images, parts.at_end, parts.before_end)
 
@@ -233,9 +255,9 @@ def test_a_raster_shows_neurons_at_their_times_with_their_values() -> None:
     for first, second in itertools.pairwise(np.split(found.neuron, np.cumsum(counts)[:-1])):
         assert (np.diff(first) > 0).all()
         assert (np.diff(second) > 0).all()
-    assert (raster(spiking, images[0], 20, seed=4).neuron != found.neuron).any()
-    name = network.hidden()[0].name
-    given = raster(spiking, images[0], 20, seed=3, values={name: np.arange(found.sizes[1]).reshape(7, 8, 4)})
+    assert (raster(spiking, images[0], neurons=20, seed=4).neuron != found.neuron).any()
+    name = next(iter(network.populations))
+    given = raster(spiking, images[0], neurons=20, seed=3, values={name: np.arange(found.sizes[1]).reshape(7, 8, 4)})
     np.testing.assert_array_equal(given.value[given.layer == 1], given.neuron[given.layer == 1])
     np.testing.assert_array_equal(given.value[given.layer != 1], found.value[found.layer != 1])
 
@@ -251,25 +273,18 @@ def test_the_readmes_example_draws_a_network_of_the_users(tmp_path, monkeypatch)
     assert {path.name for path in tmp_path.iterdir()} == {"raster.png", "raster.svg"}
 
 
-def relu_values(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
-    model = to_keras(network)
-    names = {node.name: node.inputs[0] for node in network if type(node).__name__ == "ReLU"}
-    return {
-        source: np.asarray(keras.Model(model.inputs[0], {"value": model.get_layer(name).output})(images)["value"])
-        for name, source in names.items()
-    }
-
-
 @pytest.mark.parametrize("zeta", [60.0, -0.7])
 def test_decoded_values_are_compared_with_the_relu_networks(zeta: float) -> None:
     network, spiking, images = converted(NETWORKS["same"](), zeta)
-    found = compare_values(network, spiking, [images[:8], images[8:]], len(images), points=90)
-    values, times = relu_values(network, images), spike_times(spiking, images)
+    model = relu_model(network)
+    found = compare_values(model, spiking, [images[:8], images[8:]], images=len(images), points=90)
+    values = {name: np.asarray(value) for name, value in values_model(model)(images).items()}
+    times = spike_times(spiking, images)
     assert found.layers == list(values)
     assert found.images == 20
     assert found.pairs == sum(value.size for value in values.values())
     for index, name in enumerate(found.layers):
-        relu, decoded = values[name].ravel(), spiking.get_layer(name).t_max - times[name].ravel()
+        relu, decoded = values[name].ravel(), spiking.windows[name][1] - times[name].ravel()
         difference = np.abs(decoded - relu)
         assert found.largest[index] == pytest.approx(difference.max(), abs=1e-12)
         own = found.layer == index

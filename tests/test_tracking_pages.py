@@ -16,7 +16,7 @@ from relu2snn.datasets import ArraySet
 from relu2snn.errors import UserError
 from relu2snn.files import digest_of, read_json
 from relu2snn.made import Job
-from relu2snn.mapping import convert, read, scale, to_keras
+from relu2snn.mapping import bounded_sums, convert, read_keras, relu_model
 from relu2snn.stages import track_sweep
 
 pytestmark = pytest.mark.usefixtures("tracking")
@@ -170,7 +170,7 @@ def networks(values: dict[str, Any], seed: int = 0) -> Paths:
     write_json(folder / "source.json", {**source, **{key: prepared[key] for key in ("arrays", "digest")}})
     original = conv_network(seed, shape=(28, 28, 1))
     spiking = convert(original, images / 255.0, low=0.0, high=1.0)
-    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", to_keras(scale(read(original, 0.0, 1.0))))
+    Job("phase1", {}).write_model(f"{paths.phase1}/scaled.keras", relu_model(bounded_sums(read_keras(original))))
     Job("convert", {}).write_model(f"{paths.phase2}/spiking.keras", spiking)
     return paths
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from fuzz.values import fuzz_values
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from runs import ROOT, drop_images, snakemake
 
 from relu2snn.config import compose_experiment, compose_suite, split_names, split_overrides
 from relu2snn.config.schema import ByHand, Experiment, Run
 from relu2snn.config.selection import select
+from relu2snn.config.texts import plain_path
 from relu2snn.errors import UserError
 
 HOSTILE = sorted((Path(__file__).parent / "hostile" / "overrides").iterdir())
@@ -249,7 +252,7 @@ def test_values_refer_to_other_keys_and_to_nothing_else(monkeypatch: pytest.Monk
 
 REFUSED = [
     ("phase2.zeta=0.3 phase2.zeta=0.4", "phase2.zeta is set twice"),
-    ("model=../x", "no such model; choose from fc"),
+    ("model=../x", "no such model; choose from allconv"),
     ("model=null", "no such model"),
     ("hydra.run.dir=x", "no such key 'hydra.run.dir'"),
     ("hydra/launcher=basic", "no such key"),
@@ -262,6 +265,13 @@ REFUSED = [
     ("phase2.zeta=" + "9" * 400, "too large"),
     ("train.seed=" + "9" * 3900, "must be|too large|bits|Exceeds"),
     ("=", "not of the form key=value"),
+    ("weights.file=my model.keras", r"'model.keras': .* put it in quotes, as in weights.file='my model.keras'"),
+    ("outputs=it's ä", "override 'ä': .* put it in quotes, as in outputs=\"it's ä\""),
+    ("outputs=\u201ca b\u201d", "put it in quotes, as in outputs='a b'"),
+    ("phase2.zeta=0.3, train.epochs=2", "part overrides by blanks, not by commas"),
+    ("phase2.zeta=0.3,train.epochs=2", "part overrides by blanks, not by commas"),
+    ("weights.other_names=[a=b.h5]", r"put each text in quotes, as in weights.other_names=\['a=b','ä, ö'\]"),
+    ("weights.other_names=[ä.h5]", "put each text in quotes"),
     ("x" * 3000 + "=1", "no such key"),
 ]
 
@@ -311,6 +321,35 @@ def test_overrides_are_split_without_changing_them(text: str, expected: list[str
 def test_what_is_not_closed_is_named(text: str) -> None:
     with pytest.raises(UserError, match="no closing"):
         split_overrides(text)
+
+
+@pytest.mark.parametrize("text", ["outputs=it's", 'outputs=3" disk'])
+def test_what_is_not_closed_says_how_to_quote_it(text: str) -> None:
+    with pytest.raises(UserError, match="no closing") as caught:
+        split_overrides(text)
+    example = str(caught.value).rpartition(", as in ")[2]
+    assert split_overrides(example) == ["outputs=it's" if "'s" in text else 'outputs=a 3" disk']
+
+
+TEXTS = st.text(st.sampled_from("ab=,'\"# äñ日()[];:&|<>*?!@%+~^./-"), min_size=1, max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(path=TEXTS, name=TEXTS)
+def test_what_a_run_says_to_type_gives_its_values_again(path: str, name: str) -> None:
+    """Texts with signs of Hydra, the shell and other scripts, alone and in a list, as the table shows them."""
+    from relu2snn.config.changes import override_text
+    from relu2snn.config.texts import text_problem
+
+    assume(text_problem("path", path) is None and text_problem("file", name) is None)
+    values = {"weights.root": path, "weights.other_names": [name, "a, b.h5"]}
+    typed = " ".join(f"{key}={override_text(value)}" for key, value in values.items())
+    config = experiment(*split_overrides(typed))
+    assert config.weights.root == plain_path(path)
+    assert list(config.weights.other_names) == values["weights.other_names"]
+    again = experiment(*split_overrides(" ".join(config.run.overrides)))
+    assert again.weights == config.weights
+    assert again.run == config.run
 
 
 def test_names_are_taken_once() -> None:

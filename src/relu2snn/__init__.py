@@ -1,22 +1,42 @@
-"""Exact mapping of trained ReLU networks to single-spike networks (arXiv:2212.12522)."""
+"""Exact mapping of trained ReLU networks to single-spike networks (arXiv:2212.12522).
+
+Example:
+    spiking = relu2snn.convert(model, calibration, low=0, high=1)
+    print(relu2snn.verify(model, spiking, images))
+    spiking.save("spiking.keras")
+
+`keras.models.load_model` loads what was saved wherever this package is imported.
+"""
 
 from typing import TYPE_CHECKING, Any
 
+from relu2snn.loading import follow
+
 if TYPE_CHECKING:
     from relu2snn.mapping import UnsupportedLayerError, Verification, convert, verify
-    from relu2snn.spiking import spike_times
+    from relu2snn.spiking import SpikingModel, spike_times
 
-__all__ = ["UnsupportedLayerError", "Verification", "convert", "spike_times", "verify"]
+__all__ = ["SpikingModel", "UnsupportedLayerError", "Verification", "convert", "spike_times", "verify"]
+
+_SPIKING = ("SpikingModel", "spike_times")
 
 
 def __getattr__(name: str) -> Any:
     """Import the library on first use: the workflow reads the configs without waiting for TensorFlow."""
-    if name == "spike_times":
-        from relu2snn import spiking
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return spiking.spike_times
-    if name in __all__:
-        from relu2snn import mapping
+        return version("relu2snn")
+    if name not in __all__:
+        raise AttributeError(f"module 'relu2snn' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(mapping, name)
-    raise AttributeError(f"module 'relu2snn' has no attribute {name!r}")
+    return getattr(import_module("relu2snn.spiking" if name in _SPIKING else "relu2snn.mapping"), name)
+
+
+def __dir__() -> list[str]:
+    own = (name for name in globals() if name.startswith("__"))
+    return sorted({*__all__, "__version__", *own})
+
+
+follow()

@@ -149,7 +149,7 @@ def _together(outputs: str, suite: str, file: Path, stage: str) -> tuple[Row, Ro
         own = Path(paths.phase2 if stage == "gather" else paths.sweep)
         require(file, "the folder", str(file.parent), str(own), stage)
         phase1 = job.read_json(f"{paths.phase1}/result.json", "phase1")
-        data = job.read_json(f"{paths.dataset}/source.json", "data", "photographs")
+        data = job.read_json(f"{paths.dataset}/source.json", "data", "custom_data", "photographs")
         weights = job.read_json(f"{paths.weights}/source.json", "weights")
     except UserError as error:
         print(f"{file}: left out of the table; {error}", file=sys.stderr)

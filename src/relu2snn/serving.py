@@ -1,22 +1,19 @@
 """Networks that the workflow has made, from pixels to classes: what MLflow loads and serves (`python_function`)."""
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-# Importing the library registers its layers.
-import relu2snn.mapping  # noqa: F401
+from relu2snn.errors import reading
+from relu2snn.mapping import relu_network
 from relu2snn.saved.keras_files import load_model
-from relu2snn.spiking import SpikingModel, SpikingRun
+from relu2snn.spiking import SpikingModel, SpikingRun, network_of
 
 
 class Classifier:
@@ -57,5 +54,8 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> Classifier:
     file = Path(path)
     if file.is_dir():
         (file,) = file.glob("*.keras")
-    model = load_model(file, "log the model again")
+    way_out = "log the model again"
+    model = load_model(file, way_out)
+    with reading(file, "network", way_out):
+        network_of(model) if isinstance(model, SpikingModel) else relu_network(model)
     return Classifier(model, model_config["mean"], model_config["std"], int(model_config["batch"]))

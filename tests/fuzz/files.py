@@ -21,6 +21,7 @@ from relu2snn.datasets.idx import encode_idx
 from relu2snn.datasets.images import decode_rgb
 from relu2snn.datasets.locate import IDX_NAMES, NPZ_KEYS
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
+from relu2snn.datasets.own import Wanted, load_own
 from relu2snn.datasets.pass_images import take
 from relu2snn.datasets.photographs import digest_of, part_file
 from relu2snn.datasets.places365 import LABELS, VALIDATION, read_labels
@@ -77,6 +78,11 @@ def _load(folder: Path, format: str, shape: tuple[int, int, int]) -> str:
 
 
 _load_idx = partial(_load, format="idx", shape=(5, 4, 1))
+
+
+def _read_own(folder: Path) -> str:
+    arrays = load_own(folder / "tiny.npz", Wanted((5, 4, 1), 10, "the network"), Preprocess(0.0, 255.0, 0.0, 1.0))
+    return digest(arrays.train_images, arrays.train_labels, arrays.test_images, arrays.test_labels)
 
 
 def _make_prepared(folder: Path) -> None:
@@ -215,6 +221,8 @@ READERS = [
     Reader("idx_gz", partial(_make_idx, packed=True), _load_idx, checksum=True),
     Reader("npz", partial(_make_npz, packed=True), _load_idx, checksum=True),
     Reader("npz_stored", partial(_make_npz, packed=False), _load_idx, checksum=True),
+    # No checksum covers the list of members, and labels may be missing.
+    Reader("own_npz", partial(_make_npz, packed=False), _read_own),
     *(
         Reader(f"{format}_tar", partial(_make_archive, format=format), read, checksum=True)
         for format in LAYOUTS

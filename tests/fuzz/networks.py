@@ -21,9 +21,11 @@ import numpy as np
 from fuzz.reader import Reader, digest
 from relu2snn import convert
 from relu2snn.containers import run_script
-from relu2snn.errors import UserError
+from relu2snn.errors import UserError, reading
+from relu2snn.networks.own import load_own
 from relu2snn.networks.weights import load_weights
 from relu2snn.saved.keras_files import load_model, save_model
+from relu2snn.spiking import network_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SIDE = 6
@@ -86,13 +88,21 @@ def _read_weights(folder: Path, name: str, plain: bool = False) -> str:
     return digest(*model.get_weights())
 
 
+def _read_own(folder: Path) -> str:
+    model = load_own(folder / "own.h5")
+    return digest(model.to_json(), *model.get_weights())
+
+
 def _make_spiking(folder: Path) -> None:
     images = np.random.RandomState(0).random((8, _SIDE, _SIDE, 1))
     save_model(convert(_network(), images), str(folder / "spiking.keras"))
 
 
 def _read_model(folder: Path) -> str:
-    model = load_model(str(folder / "spiking.keras"), "make it again")
+    path = str(folder / "spiking.keras")
+    model = load_model(path, "make it again")
+    with reading(path, "spiking network", "make it again"):
+        network_of(model)
     return digest(model.to_json(), *model.get_weights())
 
 
@@ -179,6 +189,7 @@ READERS = [
         share=0.4,
         seconds=_HDF5,
     ),
+    Reader("own_h5", partial(_make_keras3, name="own.h5"), _read_own, share=0.4, seconds=_HDF5),
     Reader("spiking", _make_spiking, _read_model, checksum=True, share=0.4, seconds=_HDF5),
     Reader(
         "caffe_npz", _make_dictionary, partial(_read_weights, name="weights.npz", plain=True), checksum=True, share=0.5

@@ -33,10 +33,22 @@ def number_text(value: float) -> str:
 def override_text(value: Any) -> str:
     """A value as it stands behind `key=` on the command line of Hydra."""
     if isinstance(value, str):
-        if _PLAIN.fullmatch(value) and not _WORDS.fullmatch(value):
-            return value
-        # A backslash is one but before a quote.
-        return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + (r"\'" if end[2] else ""), value) + "'"
+        return value if _PLAIN.fullmatch(value) and not _WORDS.fullmatch(value) else _in_quotes(value, "'")
     if isinstance(value, float):
         return number_text(value)
-    return json.dumps(value, separators=(",", ":"))
+    return _item_text(value)
+
+
+def _item_text(value: Any) -> str:
+    """What no text of its own is, or stands in a list: as JSON, but for its backslashes, which Hydra takes as such."""
+    if isinstance(value, str):
+        return _in_quotes(value, '"')
+    if isinstance(value, list):
+        return f"[{','.join(map(_item_text, value))}]"
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _in_quotes(text: str, quote: str) -> str:
+    """Text in Hydra's quotes, in which a backslash is one but before a quote."""
+    inner = re.sub(rf"(\\*)({quote}|$)", lambda end: end[1] * 2 + ("\\" + quote if end[2] else ""), text)
+    return f"{quote}{inner}{quote}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relu2snn.config.paths import Paths
-from relu2snn.config.schema import Experiment
+from relu2snn.config.schema import OWN_FORMAT, Experiment
 from relu2snn.errors import UserError
 
 
@@ -17,7 +17,7 @@ class Missing:
     experiment: str
     what: str
     origin: str = ""
-    path: str = ""
+    path: str | None = ""
 
     @property
     def in_words(self) -> str:
@@ -27,6 +27,8 @@ class Missing:
 def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) -> list[Missing]:
     """The files and folders of `experiment` that only the user can provide and that are not there."""
     source, weights = experiment.dataset.source, experiment.weights
+    if words := _own_files(experiment):
+        return [Missing(experiment.name, words)]
     missing = [
         Missing(experiment.name, item.what, item.origin, item.path)
         for item in [*source.by_hand, *([] if _given(experiment) else weights.by_hand)]
@@ -36,6 +38,22 @@ def missing_inputs(experiment: Experiment, readable_formats: tuple[str, ...]) ->
         reader = f"a reader of {source.format} files, which this version does not have"
         missing.append(Missing(experiment.name, reader, "a later version of relu2snn", source.directory))
     return missing
+
+
+def _own_files(experiment: Experiment) -> str:
+    """What is asked of the user where a network or images of theirs are to be read, and none are named."""
+    asked = {
+        "weights.file": (experiment.model.family == "custom", experiment.weights.file, "network, as in my.keras"),
+        "dataset.file": (
+            experiment.dataset.source.format == OWN_FORMAT,
+            experiment.dataset.file,
+            "images, as in my.npz",
+        ),
+    }
+    for key, (needed, file, what) in asked.items():
+        if needed and file is None:
+            return f"{key} is not set; name the file of your own {what}, among the overrides: {key}=…"
+    return ""
 
 
 def refused(experiment: Experiment, checks: Iterable[Callable[[Experiment], object]]) -> list[Missing]:

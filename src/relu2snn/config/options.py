@@ -11,6 +11,7 @@ from relu2snn.errors import UserError, shown
 _KEYS = ("suite", "experiments", "sweep", "overrides")
 _MOST_NAMES = 1000
 _LONGEST = 10 * LONGEST
+_EXAMPLES = {"'": '"it\'s"', '"': "'a 3\" disk'"}
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def _closing(text: str, place: int) -> int:
         place += 2 if text[place] == "\\" else 1
     if place >= len(text):
         raise UserError(
-            f"overrides='{shown(text)}': no closing {quote}; quote each override once, as in phase2.zeta=0.3"
+            f"overrides='{shown(text)}': no closing {quote}; quote each override once, as in outputs='my results', "
+            f"and a value that has {quote} in it by the other sign, as in outputs={_EXAMPLES[quote]}"
         )
     return place
 

@@ -44,7 +44,9 @@ def hydra_overrides(overrides: Sequence[str], groups: dict[str, list[str]], wher
     checked = []
     for text in overrides:
         problem, ours = _checked(text, groups)
-        key = text.partition("=")[0]
+        key, given, _ = text.partition("=")
+        if problem and not given and seen:
+            problem += _left_over(text, list(seen.values())[-1])
         if not problem and key in seen:
             problem = f"{key} is set twice, also by '{shown(seen[key])}'; leave one of them out"
         if problem:
@@ -81,6 +83,15 @@ def _checked(text: str, groups: dict[str, list[str]]) -> tuple[str | None, str]:
     return _parsed_problem(key, text), text
 
 
+def _left_over(text: str, before: str) -> str:
+    """What a word without a key may be: the rest of the value before it, which should have been in quotes."""
+    key, _, value = before.partition("=")
+    # What text processors make of quotes.
+    whole = f"{value} {text}".strip("\u2018\u2019\u201c\u201d\u201e")
+    quote = '"' if "'" in whole else "'"
+    return f"; where a value has blanks, put it in quotes, as in {key}={quote}{shown(whole, 60)}{quote}"
+
+
 def _unknown(group: str, names: list[str]) -> str:
     return f"no such {group}; choose from {printable(', '.join(names))}"
 
@@ -96,13 +107,23 @@ def _parsed_problem(key: str, text: str) -> str | None:
     try:
         override = OverridesParser.create().parse_override(text)
         if override.is_sweep_override():
-            return "give one value, key=value, without '+', '~' or a list of choices"
+            return _together(text) or "give one value, key=value, without '+', '~' or a list of choices"
         # The value may be whatever Hydra's grammar makes of the text, such as a number of thousands of digits.
         OmegaConf.update(OmegaConf.structured(Experiment), key, override.value())
     except HydraException as error:
-        return f"not a value as Hydra reads it ({one_line(error.__cause__ or error)}); put text in quotes"
+        reason = one_line(error.__cause__ or error)
+        why = "" if reason == "None" else f" ({reason})"
+        quotes = f"put each text in quotes, as in {key}=['a=b','ä, ö']" if "[" in text else "put text in quotes"
+        return _together(text) or f"not a value as Hydra reads it{why}; {quotes}"
     except Exception as error:
         return _without_keys(one_line(error))
+    return None
+
+
+def _together(text: str) -> str | None:
+    """What is wrong with several overrides that were given as one."""
+    if text.endswith(",") or re.search(r",\s*[a-z][\w.]*=", text):
+        return "part overrides by blanks, not by commas, as in phase2.zeta=0.3 train.epochs=2"
     return None
 
 

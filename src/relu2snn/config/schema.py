@@ -6,13 +6,17 @@ outside its slice fails instead of using a default.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import MISSING
 
 # Data sets that are folders of photographs; the others are read whole, into arrays.
 FOLDER_FORMATS = ("places365", "pass")
+# The user's own arrays, in dataset.file.
+OWN_FORMAT = "npz"
 
+
+_Value = TypeVar("_Value")
 
 # What is too large for any sensible use, and would take a machine's memory or days before it failed.
 _IMAGES = 10**8
@@ -73,18 +77,19 @@ class Source:
     Only for folders of photographs (places365, pass): seed draws the training sample or the order; mean_bgr is taken
     off the pixels; images_per_class is the most that places365 draws; part_stride is where pass starts each part.
     made_from: the folder of a sample from which small synthetic files of this format are first made in `directory`.
+    An npz of the user's own (dataset.file) is looked for nowhere: it has no directory, and as many images as it has.
     check: whether files of the kind real must have the digests of `published` (published), or may be others (none).
     With other numbers of images than published, nothing is compared: such files are no whole data set.
     """
 
-    format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass"))
+    format: str = _value(choices=("idx", "cifar10", "cifar100", "places365", "pass", "npz"))
     kind: str = _value(choices=("real", "sample", "synthetic"))
-    directory: str = _value(text="path")
+    directory: str | None = _value(text="path")
     system_directory: str | None = _value(None, text="path")
     keras_name: str | None = _value(None, choices=("mnist", "fashion_mnist", "cifar10", "cifar100"))
     made_from: str | None = _value(None, text="path")
-    train_images: int = _count(_IMAGES)
-    test_images: int = _count(_IMAGES)
+    train_images: int | None = _count(_IMAGES)
+    test_images: int | None = _count(_IMAGES)
     check: str = _value("published", choices=("published", "none"))
     published: PublishedFiles = field(default_factory=PublishedFiles)
     by_hand: list[ByHand] = _value_list()
@@ -106,11 +111,16 @@ class Preprocess:
 
 @dataclass
 class Dataset:
-    """A data set. Its test images are run in `parts`: of part_images each (the last may be smaller), or even ones."""
+    """A data set. Its test images are run in `parts`: of part_images each (the last may be smaller), or even ones.
+
+    file: an npz of the user's own (source.format=npz). Only then may classes and image_shape be null: those of the
+    user's network.
+    """
 
     name: str = _value(text="name")
-    classes: int = _value(ge=2, le=10**5)
-    image_shape: list[int] = _value(each={"ge": 1, "le": 10**4}, shortest=3, longest=3)
+    file: str | None = _value(None, text="path")
+    classes: int | None = _value(ge=2, le=10**5)
+    image_shape: list[int] | None = _value(each={"ge": 1, "le": 10**4}, shortest=3, longest=3)
     source: Source = field(default_factory=Source)
     preprocess: Preprocess = field(default_factory=Preprocess)
     parts: int = _count(10**4)
@@ -119,10 +129,13 @@ class Dataset:
 
 @dataclass
 class Model:
-    """A network family and its sizes; `width` scales the units of every hidden layer."""
+    """A network family and its sizes; `width` scales the units of every hidden layer.
+
+    custom: the network in weights.file, as it is; it has sizes of its own.
+    """
 
     name: str = _value(text="label")
-    family: str = _value(choices=("fc", "lenet5", "vgg"))
+    family: str = _value(choices=("fc", "lenet5", "vgg", "resnet", "mobilenet", "inception", "allconv", "custom"))
     width: float = _value(gt=0, le=4)
     blocks: list[list[int]] = _value_list(longest=_LAYERS, each={"ge": 1, "le": _UNITS})
     dense: list[int] = _value_list(longest=_LAYERS, ge=1, le=_UNITS)
@@ -352,6 +365,12 @@ class Experiment:
     tracking: Tracking = field(default_factory=Tracking)
     # In the slice of a stage: the values that must have shaped the files that it reads (config.shaping.job_slice).
     expected: dict[str, Any] = field(default_factory=dict)
+
+
+def known(value: _Value | None) -> _Value:
+    """A value that only a data set of the user's own may leave open, of another data set (`validate` sees to it)."""
+    assert value is not None
+    return value
 
 
 def schema_keys(schema: type, prefix: str = "") -> Iterator[str]:

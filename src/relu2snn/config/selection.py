@@ -17,7 +17,7 @@ from relu2snn.config.options import read_options
 from relu2snn.config.outputs import require_place
 from relu2snn.config.paths import FIGURES, Paths
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
-from relu2snn.config.slices import stage_slice
+from relu2snn.config.slices import data_stages, stage_slice
 from relu2snn.errors import UserError
 
 
@@ -172,7 +172,8 @@ def named(config: Experiment, key: str) -> list[str]:
 
     Such a file is told by its content, which is in the names of all folders that depend on it, wherever it stands.
     """
-    return [] if key in config.run.files else [str(OmegaConf.select(cast(DictConfig, config), key))]
+    file = OmegaConf.select(cast(DictConfig, config), key)
+    return [] if file is None or key in config.run.files else [str(file)]
 
 
 def select(
@@ -224,7 +225,7 @@ def select(
 def _same_dataset(config: Experiment, other: Experiment) -> None:
     """Configs that share a prepared data set must describe it alike; names of conf/dataset/ always do."""
     # Only photographs are prepared part by part.
-    stages = ("data", "photographs") if config.dataset.source.format in FOLDER_FORMATS else ("data",)
+    stages = ("data", "photographs") if config.dataset.source.format in FOLDER_FORMATS else data_stages(config)
     if any(stage_slice(config, stage) != stage_slice(other, stage) for stage in stages):
         raise UserError(
             f"dataset.name={config.dataset.name}: {config.name} and {other.name} describe it differently; "

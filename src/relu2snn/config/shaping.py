@@ -7,20 +7,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.changes import flatten
 from relu2snn.config.schema import Experiment
-from relu2snn.config.slices import STAGES, stage_slice
+from relu2snn.config.slices import STAGES, data_stages, stage_slice
 
 PLACES = re.compile(
-    r"weights\.(?!source$|kind$)|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)(\.|$)"
+    r"weights\.(?!source$|kind$)|dataset\.file$|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)(\.|$)"
 )
 """Where files stand makes no other run; what they are does, and is told by their digests."""
 
 # Nor do batches (but training's), what is shown, and where.
 _NO_MATTER = re.compile(r"(outputs|suite|run|expected|tracking|published|figures)(\.|$)|(phase1|phase2)\.batch$")
-
-_PHOTOGRAPHS = {
-    "places365": ("places365_sample", "places365_labels", "places365_part", "photographs"),
-    "pass": ("pass_order", "pass_part", "photographs"),
-}
 
 
 def shaping(experiment: Experiment, stage: str) -> dict[str, Any]:
@@ -51,7 +46,7 @@ def job_slice(experiment: Experiment, stage: str) -> dict[str, Any]:
 
 def _before(experiment: Experiment, stage: str) -> tuple[str, ...]:
     """The stages whose files a stage reads, or that have made what those were made of."""
-    dataset = _PHOTOGRAPHS.get(experiment.dataset.source.format, ("data",))
+    dataset = data_stages(experiment)
     if stage in dataset:
         return dataset[: dataset.index(stage)]
     trained = experiment.weights.source == "train" and experiment.weights.file is None

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
+from relu2snn.config.families import is_graph, lay_out
 from relu2snn.config.schema import Model
 from relu2snn.errors import UserError
 
@@ -11,8 +13,7 @@ _MOST_WEIGHTS = 10**9
 _MOST_VALUES = 10**8
 """Outputs of one layer for one image; VGG16's largest layer has 3.2 million at 224 x 224."""
 
-LENET5_FILTERS = (6, 16, 120)
-LENET5_DENSE = 84
+Shape = list[int]
 
 
 def scaled_units(size: int, width: float) -> int:
@@ -20,56 +21,91 @@ def scaled_units(size: int, width: float) -> int:
     return max(1, round(size * width))
 
 
-def check_sizes(model: Model, image_shape: Sequence[int], classes: int) -> None:
-    """Raise UserError for sizes that the family ignores or cannot have, too small images and too large networks."""
+def check_sizes(model: Model, image_shape: Sequence[int] | None, classes: int | None) -> None:
+    """Raise UserError for sizes that the family ignores or cannot have, too small images and too large networks.
+
+    A network of the user's own (family custom) has sizes of its own, and says nothing here.
+    """
+    if model.family == "custom":
+        return
     _check_family(model)
-    walk = _Walk(model, list(image_shape))
-    if model.family == "lenet5":
-        first, second, third = LENET5_FILTERS
-        walk.convolution(first, 5, "same")
-        walk.pool()
-        walk.convolution(second, 5, "valid")
-        walk.pool()
-        walk.convolution(third, 5, "valid")
-        walk.dense(LENET5_DENSE)
-    for filters in model.blocks:
-        for count in filters:
-            walk.convolution(count, 3, "same")
-        walk.pool()
-    for units in model.dense:
-        walk.dense(units)
-    walk.output(classes)
+    if image_shape is None or classes is None:
+        key = "dataset.classes" if image_shape else "dataset.image_shape"
+        raise UserError(
+            f"{key}=null: model={model.name} is built for images of a known size; set both, as in "
+            "dataset.image_shape=[28,28,1] dataset.classes=10, or give your own network to experiments=custom"
+        )
+    shape = list(image_shape)
+    lay_out(_Walk(model, shape), model, shape, classes)
 
 
 class _Walk:
-    """Follows the shape of an image through the layers, and counts weights."""
+    """Follows the shape (h, w, c) or (n,) of an image through the layers, and counts weights."""
 
-    def __init__(self, model: Model, image_shape: list[int]) -> None:
+    def __init__(self, model: Model, image_shape: Shape) -> None:
         self._model = model
         self._image_shape = image_shape
-        self._shape = list(image_shape)
         self._weights = 0
 
-    def convolution(self, filters: int, kernel: int, padding: str) -> None:
+    def convolution(
+        self,
+        x: Shape,
+        filters: int,
+        kernel: int,
+        *,
+        padding: str = "same",
+        strides: int = 1,
+        relu: bool = True,
+        most: float | None = None,
+    ) -> Shape:
         if padding == "valid":
-            self._require_side(kernel, f"the {kernel}x{kernel} convolution")
-            self._shape[:2] = [side - kernel + 1 for side in self._shape[:2]]
+            self._require_side(x, kernel, f"the {kernel}x{kernel} convolution")
         units = scaled_units(filters, self._model.width)
-        self._add(kernel * kernel * self._shape[2] * units, [*self._shape[:2], units])
+        return self._layer(kernel * kernel * x[2] * units, [*_sides(x, kernel, strides, padding), units])
 
-    def pool(self) -> None:
-        self._require_side(2, "the 2x2 max pool")
-        self._shape[:2] = [side // 2 for side in self._shape[:2]]
+    def depthwise(self, x: Shape, kernel: int, *, strides: int, most: float | None) -> Shape:
+        return self._layer(kernel * kernel * x[2], [*_sides(x, kernel, strides, "same"), x[2]])
 
-    def dense(self, units: int) -> None:
-        self.output(scaled_units(units, self._model.width))
+    def dense(self, x: Shape, units: int) -> Shape:
+        return self.dense_output(x, scaled_units(units, self._model.width))
 
-    def output(self, units: int) -> None:
-        self._add(prod(self._shape) * units, [units])
+    def relu(self, x: Shape) -> Shape:
+        return x
 
-    def _add(self, weights: int, shape: list[int]) -> None:
+    def max_pool(self, x: Shape, size: int = 2, *, padding: str = "valid") -> Shape:
+        if padding == "valid":
+            self._require_side(x, size, f"the {size}x{size} max pool")
+        return [*_sides(x, size, 2, padding), x[2]]
+
+    def average_pool(self, x: Shape, size: int) -> Shape:
+        return x
+
+    def global_average_pool(self, x: Shape) -> Shape:
+        return x[2:]
+
+    def flatten(self, x: Shape) -> Shape:
+        return [prod(x)]
+
+    def add(self, parts: Sequence[Shape]) -> Shape:
+        return parts[0]
+
+    def concatenate(self, parts: Sequence[Shape]) -> Shape:
+        return self._layer(0, [*parts[0][:2], sum(part[2] for part in parts)])
+
+    def drop(self, x: Shape, where: str) -> Shape:
+        return x
+
+    def dense_output(self, x: Shape, classes: int) -> Shape:
+        return self._layer(prod(x) * classes, [classes])
+
+    def pooled_output(self, x: Shape, classes: int) -> Shape:
+        return self.global_average_pool(self._layer(x[2] * classes, [*x[:2], classes]))
+
+    def channels(self, x: Shape) -> int:
+        return x[2]
+
+    def _layer(self, weights: int, shape: Shape) -> Shape:
         self._weights += weights
-        self._shape = shape
         for count, most, what in (
             (self._weights, _MOST_WEIGHTS, "weights"),
             (prod(shape), _MOST_VALUES, "values in one layer for each image"),
@@ -80,9 +116,10 @@ class _Walk:
                     f"dataset.image_shape={self._image_shape}: the network would have {count:,} {what} or more, and "
                     f"{most:,} are the most; choose a smaller model.width, fewer units or smaller images"
                 )
+        return shape
 
-    def _require_side(self, side: int, layer: str) -> None:
-        height, width = self._shape[:2]
+    def _require_side(self, x: Shape, side: int, layer: str) -> None:
+        height, width = x[:2]
         if min(height, width) < side:
             raise UserError(
                 f"model={self._model.name}, dataset.image_shape={self._image_shape}: the image is too small for this "
@@ -90,17 +127,26 @@ class _Walk:
             )
 
 
+def _sides(x: Shape, kernel: int, strides: int, padding: str) -> Shape:
+    lost = kernel - 1 if padding == "valid" else 0
+    return [-(-(side - lost) // strides) for side in x[:2]]
+
+
 def _check_family(model: Model) -> None:
-    blocks = [list(filters) for filters in model.blocks]
+    blocks: list[Any] = [list(filters) for filters in model.blocks]
     dense = list(model.dense)
-    if blocks and model.family != "vgg":
+    if blocks and model.family in ("fc", "lenet5"):
         raise UserError(f"model.blocks={blocks}: {model.family} has no blocks; leave it empty or take a VGG model")
     if dense and model.family == "lenet5":
         raise UserError(f"model.dense={dense}: LeNet5's sizes are fixed; leave it empty or scale them by model.width")
+    if dense and is_graph(model):
+        raise UserError(f"model.dense={dense}: {model.family} has no hidden dense layer; leave it empty")
     if model.family == "fc" and not dense:
         raise UserError("model.dense=[]: fc needs a hidden layer; give its units, as in model.dense=[600]")
-    if model.family == "vgg" and not blocks:
-        raise UserError("model.blocks=[]: vgg needs convolutions; give their filters, as in model.blocks=[[64,64]]")
+    if not blocks and (model.family == "vgg" or is_graph(model)):
+        raise UserError(
+            f"model.blocks=[]: {model.family} needs convolutions; give their filters, as in model.blocks=[[64,64]]"
+        )
     if any(min(filters, default=0) < 1 for filters in blocks):
         raise UserError(f"model.blocks={blocks}: every block needs a convolution, every convolution a filter")
     if min(dense, default=1) < 1:

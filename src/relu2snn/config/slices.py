@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from relu2snn.config.schema import Experiment, Source, Weights
+from relu2snn.config.schema import OWN_FORMAT, Experiment, Source, Weights
 from relu2snn.config.validate import check_ranges
 from relu2snn.errors import UserError
 
@@ -28,6 +28,21 @@ _SWEPT = ("run.dataset", "run.train", "run.weights", "run.phase1", "run.points",
 
 STAGES: dict[str, tuple[str, ...]] = {
     "data": (*_DATASET, "dataset.classes", "dataset.image_shape", *_SOURCE),
+    # What its images must be like is what the network takes.
+    "custom_data": (
+        *_DATASET,
+        *_PARTS,
+        "dataset.file",
+        "dataset.classes",
+        "dataset.image_shape",
+        "dataset.preprocess",
+        "dataset.source.format",
+        "dataset.source.kind",
+        "dataset.source.train_images",
+        "dataset.source.test_images",
+        "model.family",
+        "weights.file",
+    ),
     "places365_sample": (
         *_DATASET,
         "dataset.source.directory",
@@ -126,6 +141,18 @@ STAGES: dict[str, tuple[str, ...]] = {
     "sweep_results": _IDENTITY,
     "report_sweeps": _IDENTITY,
 }
+
+
+_PREPARING = {
+    OWN_FORMAT: ("custom_data",),
+    "places365": ("places365_sample", "places365_labels", "places365_part", "photographs"),
+    "pass": ("pass_order", "pass_part", "photographs"),
+}
+
+
+def data_stages(config: Experiment) -> tuple[str, ...]:
+    """The stages that prepare the images of `config`, in their order; the last of them leaves source.json."""
+    return _PREPARING.get(config.dataset.source.format, ("data",))
 
 
 def stage_slice(experiment: Experiment, stage: str) -> dict[str, Any]:

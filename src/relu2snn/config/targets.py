@@ -42,6 +42,7 @@ _PARTS: dict[str, Callable[[Paths, Experiment, int | None], list[str]]] = {
 
 _WRITTEN: dict[str, Callable[[Paths, Experiment], str]] = {
     "data": lambda paths, config: paths.dataset,
+    "custom_data": lambda paths, config: paths.dataset,
     "places365_sample": lambda paths, config: f"{paths.dataset}/train.tsv",
     "places365_labels": lambda paths, config: f"{paths.dataset}/test.tsv",
     "places365_image": lambda paths, config: paths.container,

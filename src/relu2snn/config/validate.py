@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Phase2
+from relu2snn.config.schema import FOLDER_FORMATS, OWN_FORMAT, Experiment, Phase2
 from relu2snn.config.sizes import check_sizes
 from relu2snn.config.texts import plain_path, text_problem
 from relu2snn.errors import UserError, shown
@@ -130,6 +130,7 @@ def _check_together(config: Any) -> None:
             f"tracking.register=true: tracking.models={list(config.tracking.models)} leaves out the spiking network, "
             "which is what is registered; add spiking"
         )
+    _check_own(config.dataset)
     _check_parts(config.name, config.dataset)
     if config.dataset.source.format in FOLDER_FORMATS:
         _check_folders(config)
@@ -139,8 +140,33 @@ def _check_together(config: Any) -> None:
     check_sizes(config.model, config.dataset.image_shape, config.dataset.classes)
 
 
+def _check_own(dataset: Any) -> None:
+    """What only the user's own images have, and what only they may leave open."""
+    source = dataset.source
+    if source.format == OWN_FORMAT:
+        return
+    if dataset.file is not None:
+        raise UserError(
+            f"dataset.file={dataset.file}: dataset.source.format={source.format} reads no file of yours; add "
+            "dataset=custom, or take experiments=custom"
+        )
+    for key, value in (
+        ("classes", dataset.classes),
+        ("image_shape", dataset.image_shape),
+        *((f"source.{name}", source[name]) for name in ("directory", "train_images", "test_images")),
+    ):
+        if value is None:
+            raise UserError(f"dataset.{key}: no value, but dataset.source.format={source.format} needs one")
+
+
 def _check_parts(experiment: str, dataset: Any) -> None:
     size, images = dataset.part_images, dataset.source.test_images
+    if images is None:
+        if size is not None:
+            raise UserError(
+                f"dataset.part_images={size}: dataset.source.test_images is not set; set it, or dataset.parts alone"
+            )
+        return
     if dataset.parts > images:
         raise UserError(
             f"dataset.parts={dataset.parts}: more than dataset.source.test_images={images}; each needs an image"
@@ -174,7 +200,7 @@ def _check_folders(config: Any) -> None:
             f"dataset.source.part_stride={source.part_stride}: parts of dataset.part_images={dataset.part_images} "
             "would share images; make it at least as large"
         )
-    if config.weights.source == "train":
+    if config.weights.source == "train" and config.model.family != "custom":
         raise UserError(
             f"weights.source=train: dataset.source.format={source.format} has no labelled training images; "
             "choose caffe or imagenet, or drop trained weights in"

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.changes import changed_values, flatten, number_text, override_text
 from relu2snn.config.schema import Experiment, Run, schema_keys
-from relu2snn.config.slices import STAGES
+from relu2snn.config.slices import STAGES, data_stages
 from relu2snn.errors import UserError
 
 BASE = "base"
@@ -25,21 +25,17 @@ LONGEST = 100
 FILES_VARIABLE = "RELU2SNN_FILES"
 
 _GROUPS = ("phase2", "phase1", "train", "model", "weights", "dataset", "figures", "sweep")
-_FILES = ("weights.file", "weights.caffemodel", "weights.prototxt")
+_FILES = ("dataset.file", "weights.file", "weights.caffemodel", "weights.prototxt")
 # Capitals are left out, since some file systems do not tell them apart.
 _PLAIN = re.compile(r"(?!null$|true$|false$)[a-z0-9._+-]{1,40}")
 _DIGITS = 8
 _TOKEN = "sha256:"
-_PHOTOGRAPHS = {
-    "places365": ("places365_sample", "places365_labels", "places365_part", "photographs"),
-    "pass": ("pass_order", "pass_part", "photographs"),
-}
 _ORDER = {key: number for number, key in enumerate(schema_keys(Experiment))}
 
 
 def stages_of(config: Experiment) -> dict[str, tuple[str, ...]]:
     """The stages that the files of each folder depend on, by the folder's name in `Run`."""
-    dataset = _PHOTOGRAPHS.get(config.dataset.source.format, ("data",))
+    dataset = data_stages(config)
     made = {"train": ("train", *dataset), "caffe": ("places365_weights",), "imagenet": ()}
     given = config.weights.file is not None
     weights = ("weights", *(() if given else made[config.weights.source]))

@@ -15,36 +15,44 @@ from relu2snn.errors import UserError, reading
 from relu2snn.files import atomic_path
 from relu2snn.made import Job, load_json
 
+_IMAGES = ("train_images", "test_images")
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _AGAIN = "run the data stage again"
 
 
 @dataclass(frozen=True)
 class ArraySet:
-    """A whole data set: images uint8 (n, h, w, c), labels int64 (n,), and where they came from.
+    """A whole data set: images (n, h, w, c), labels int64 (n,) or None, and where they came from.
 
+    Images are uint8, but for those of a user's own, which may be of any type of numbers and have any axes after n.
     published: "as published" where their digests are those that are published, else why they were not compared.
     """
 
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
+    train_images: NDArray[Any]
+    train_labels: NDArray[np.int64] | None
+    test_images: NDArray[Any]
+    test_labels: NDArray[np.int64] | None
     origin: str
     files: list[str]
     published: str = "made here"
 
 
-def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet, *, job: Job) -> None:
+def prepare(
+    folder: str | Path, name: str, kind: str, arrays: ArraySet, *, classes: int | None = None, job: Job
+) -> None:
     """Write `arrays` into `folder` as .npy files, and source.json, which says that they are complete.
 
-    source.json has the stamp of `job`, and the digest of every array.
+    source.json has the stamp of `job`, and the digest of every array; where no configuration knows the classes, it has
+    them too, and the shape of an image.
     """
     folder = Path(folder)
     # Were the old one left, a run that is killed half-way would leave it beside new arrays.
     (folder / "source.json").unlink(missing_ok=True)
     digests = {}
     for key in _ARRAYS:
+        if getattr(arrays, key) is None:
+            (folder / f"{key}.npy").unlink(missing_ok=True)
+            continue
         array = np.ascontiguousarray(getattr(arrays, key))
         digests[key] = array_digest(array)
         with atomic_path(folder / f"{key}.npy") as temporary:
@@ -59,6 +67,7 @@ def prepare(folder: str | Path, name: str, kind: str, arrays: ArraySet, *, job: 
             "published": arrays.published,
             "train_images": len(arrays.train_images),
             "test_images": len(arrays.test_images),
+            **({"classes": classes, "image_shape": arrays.test_images.shape[1:]} if classes else {}),
             "arrays": digests,
             "digest": _digest_of(digests),
         },
@@ -80,31 +89,30 @@ class ArrayDataset(Dataset):
                 raise ValueError("no kind of data")
             self.digest: str = source["digest"]
             digests = source["arrays"]
-            if set(digests) != set(_ARRAYS) or _digest_of(digests) != self.digest:
+            if not set(_IMAGES) <= set(digests) <= set(_ARRAYS) or _digest_of(digests) != self.digest:
                 raise ValueError("its digests do not belong together")
-        self._arrays = {key: open_array(Path(folder) / f"{key}.npy", digests[key]) for key in _ARRAYS}
+        self._arrays = {key: open_array(Path(folder) / f"{key}.npy", digests[key]) for key in digests}
         for split in ("train", "test"):
-            images, labels = self._arrays[f"{split}_images"], self._arrays[f"{split}_labels"]
-            if images.ndim != 4 or labels.shape != images.shape[:1]:
-                raise UserError(f"{folder}: {split} images {images.shape}, labels {labels.shape}; {_AGAIN}")
+            images, labels = self._arrays[f"{split}_images"], self._arrays.get(f"{split}_labels")
+            if images.ndim < 2 or (labels is not None and labels.shape != images.shape[:1]):
+                found = "" if labels is None else f", labels {labels.shape}"
+                raise UserError(f"{folder}: {split} images {images.shape}{found}; {_AGAIN}")
 
     def count(self, split: Split) -> int:
         """Number of images."""
         return len(self._arrays[f"{split}_images"])
 
-    def images(self, split: Split) -> NDArray[np.uint8]:
+    def images(self, split: Split) -> NDArray[Any]:
         """Raw pixels, memory-mapped, (n, h, w, c)."""
-        images: NDArray[np.uint8] = self._arrays[f"{split}_images"]
-        return images
+        return self._arrays[f"{split}_images"]
 
-    def pixels(self, split: Split, start: int, stop: int) -> NDArray[np.uint8]:
+    def pixels(self, split: Split, start: int, stop: int) -> NDArray[Any]:
         """The raw pixels of the images `start` to `stop`."""
         return self.images(split)[start:stop]
 
-    def labels(self, split: Split) -> NDArray[np.int64]:
-        """Class of every image, memory-mapped, (n,)."""
-        labels: NDArray[np.int64] = self._arrays[f"{split}_labels"]
-        return labels
+    def labels(self, split: Split) -> NDArray[np.int64] | None:
+        """Class of every image, memory-mapped, (n,); None when the data set has no labels."""
+        return self._arrays.get(f"{split}_labels")
 
 
 def open_array(path: Path, digest: str) -> NDArray[Any]:
@@ -118,4 +126,4 @@ def open_array(path: Path, digest: str) -> NDArray[Any]:
 
 def _digest_of(digests: Mapping[str, str]) -> str:
     """One digest of a whole data set, which depends on its arrays only."""
-    return hashlib.sha256("".join(digests[key] for key in _ARRAYS).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{digests[key]}" for key in _ARRAYS if key in digests).encode()).hexdigest()

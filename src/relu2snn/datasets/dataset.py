@@ -16,6 +16,8 @@ Split = Literal["train", "test"]
 KINDS = ("real", "sample", "synthetic")
 
 _TOLERANCE = 1e-9
+# Roundings of a division or two.
+_STEPS = 4
 
 
 class Dataset(ABC):
@@ -50,17 +52,17 @@ class Dataset(ABC):
 
         Pixels become (pixel - mean) / std, in float64. Labels are None when the data set has none.
 
-        Raises UserError when one lies outside [preprocess.low, preprocess.high], the range [p, q] of the paper,
-        by more than 1e-9.
+        Raises UserError as `preprocessed` does.
         """
         end = self.count(split) if stop is None else min(stop, self.count(split))
         labels = self.labels(split)
         for first in range(start, end, batch):
             last = min(first + batch, end)
             pixels = self.pixels(split, first, last)
-            values = (pixels.astype(np.float64) - preprocess.mean) / preprocess.std
-            _check_range(values, preprocess, split, first)
-            yield values, None if labels is None else np.array(labels[first:last])
+            yield (
+                preprocessed(pixels, preprocess, split, first),
+                None if labels is None else np.array(labels[first:last]),
+            )
 
 
 def part_range(count: int, part: int, parts: int, size: int | None = None) -> tuple[int, int]:
@@ -80,12 +82,24 @@ def part_range(count: int, part: int, parts: int, size: int | None = None) -> tu
     return part * size, min((part + 1) * size, count)
 
 
-def _check_range(values: NDArray[np.float64], preprocess: Preprocess, split: str, first: int) -> None:
+def preprocessed(pixels: NDArray[Any], preprocess: Preprocess, split: str, first: int) -> NDArray[np.float64]:
+    """(pixel - mean) / std in float64, of images from number `first` on, which messages name.
+
+    Raises UserError when a value lies outside [preprocess.low, preprocess.high], the range [p, q] of the paper, by more
+    than 1e-9 or what its own type rounds by; less is put to the bound.
+    """
+    values = (pixels.astype(np.float64) - preprocess.mean) / preprocess.std
     low, high = preprocess.low, preprocess.high
     lowest, highest = values.min(), values.max()
-    if lowest >= low - _TOLERANCE and highest <= high + _TOLERANCE:
-        return
-    value = lowest if lowest < low - _TOLERANCE else highest
+    if lowest >= low and highest <= high:
+        return values
+    tolerance = _TOLERANCE
+    if pixels.dtype.kind == "f":
+        # Normalised by the user, in fewer digits.
+        tolerance = max(tolerance, _STEPS * float(np.finfo(pixels.dtype).eps) * max(abs(low), abs(high)))
+    if lowest >= low - tolerance and highest <= high + tolerance:
+        return np.clip(values, low, high)
+    value = lowest if lowest < low - tolerance else highest
     image = first + int(np.argwhere(values == value)[0][0])
     raise UserError(
         f"{split} image {image}: a preprocessed pixel is {value:.10g}, outside the range from "

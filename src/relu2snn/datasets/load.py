@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from relu2snn.config.schema import Source
+from relu2snn.config.schema import Source, known
 from relu2snn.datasets.arrays import ArraySet
 from relu2snn.datasets.cifar import LAYOUTS, locate_cifar, read_cifar
 from relu2snn.datasets.expected import Expected
@@ -33,13 +33,14 @@ def load_arrays(source: Source, name: str, image_shape: Sequence[int], classes: 
     Raises UserError when no source has it, a file is damaged or not as published, the download fails, or the images
     or labels are not those that the config describes.
     """
+    train_images, test_images = known(source.train_images), known(source.test_images)
     if source.made_from:
-        make_files(source.directory, source.format, source.made_from, source.train_images, source.test_images)
+        make_files(known(source.directory), source.format, source.made_from, train_images, test_images)
     located = locate(source)
     digests = digests_of(source)
     where = _where(source, located)
-    train = Expected("train", source.train_images, image_shape, classes)
-    test = Expected("test", source.test_images, image_shape, classes)
+    train = Expected("train", train_images, image_shape, classes)
+    test = Expected("test", test_images, image_shape, classes)
     wanted = (train.check_images, train.check_labels, test.check_images, test.check_labels)
     checks = [partial(check, place) for check, place in zip(wanted, where, strict=True)]
     raw = _read(source, name, located, digests, checks)
@@ -86,7 +87,7 @@ def _read(
     if source.format in LAYOUTS:
         if len(files) == 1:
             require_file(files[0], digests)
-        counts = source.train_images, source.test_images
+        counts = known(source.train_images), known(source.test_images)
         return read_cifar(files, source.format, counts=counts, digests=digests)
     if len(files) == 1:
         return read_npz(files[0], dict(zip(NPZ_KEYS, checks, strict=True)))

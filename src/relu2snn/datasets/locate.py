@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from relu2snn.config.schema import FOLDER_FORMATS, Source
+from relu2snn.config.schema import FOLDER_FORMATS, OWN_FORMAT, Source, known
 from relu2snn.datasets.cifar import LAYOUTS, locate_cifar
 from relu2snn.errors import UserError
 
 ARRAY_FORMATS = ("idx", *LAYOUTS)
-SUPPORTED_FORMATS = (*ARRAY_FORMATS, *FOLDER_FORMATS)
+SUPPORTED_FORMATS = (*ARRAY_FORMATS, OWN_FORMAT, *FOLDER_FORMATS)
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -27,13 +27,15 @@ class Located:
 
 
 def source_files(source: Source) -> list[str]:
-    """The files that loading `source` would read now; empty for a download, folders of photographs, or files made here.
+    """The files that loading `source` would read now.
+
+    None for a download, folders of photographs, files made here, and a file of the user's, which dataset.file names.
 
     Only looks at names, so it is light enough for every start of the workflow.
 
     Raises UserError for a format without a reader, a partly filled folder, and when there is nothing to load.
     """
-    if source.format in FOLDER_FORMATS or source.made_from:
+    if source.format in (*FOLDER_FORMATS, OWN_FORMAT) or source.made_from:
         return []
     return [str(path) for path in locate(source).files]
 
@@ -55,12 +57,12 @@ def locate(source: Source) -> Located:
             f"dataset.source.format={source.format}: folders of photographs are prepared part by part; "
             f"run the stages of pipeline/{source.format}.smk, or snakemake"
         )
-    if source.format not in SUPPORTED_FORMATS:
+    if source.format not in ARRAY_FORMATS:
         raise UserError(
             f"dataset.source.format={source.format}: this version has no reader for it, "
             f"only for {', '.join(SUPPORTED_FORMATS)}; choose another experiment"
         )
-    places = [(source.directory, f"folder {source.directory}")]
+    places = [(known(source.directory), f"folder {source.directory}")]
     if source.system_directory is not None:
         places.append((source.system_directory, f"system package in {source.system_directory}"))
     for folder, origin in places:

@@ -33,6 +33,12 @@ def read_npz(path: Path, checks: Mapping[str, Check]) -> list[NDArray[Any]]:
         return [_read(archive, members[key], check) for key, check in checks.items()]
 
 
+def npz_names(path: Path) -> list[str]:
+    """The names of the arrays in an .npz, in its order; raises UserError when it is missing or damaged."""
+    with reading(path, ".npz of numbers", "save it again, with numpy.savez"), zipfile.ZipFile(path) as archive:
+        return list(_members(archive))
+
+
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The arrays by name; the suffix .npy does not count."""
     members: dict[str, zipfile.ZipInfo] = {}

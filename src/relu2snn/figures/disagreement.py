@@ -78,5 +78,14 @@ def _show(figure: Any, pictures: NDArray[Any], titles: list[str]) -> None:
     for axes in panels:
         axes.set_axis_off()
     for axes, picture, title in zip(panels, pictures, titles, strict=False):
-        axes.imshow(picture if picture.shape[-1] in (3, 4) else picture.mean(axis=-1), cmap="gray")
+        axes.imshow(_flat(picture), cmap="gray")
         axes.set_title(title, fontsize=5, pad=1.5)
+
+
+def _flat(picture: NDArray[Any]) -> NDArray[Any]:
+    """What can be shown of a picture: rows and columns, in colour if it has any; a vector is one row."""
+    if picture.ndim == 3 and picture.shape[-1] in (3, 4):
+        return picture
+    if picture.ndim < 3:
+        return np.atleast_2d(picture)
+    return picture.mean(axis=tuple(range(2, picture.ndim)))  # type: ignore[no-any-return]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from relu2snn.graph.geometry import Indices, Margin, Shape, Window, receptive_fields
-from relu2snn.graph.linear import Array, Diagonal, LinearMap, Ops, Shift, chain, floats, merged
+from relu2snn.graph.linear import Array, LinearMap, Ops, floats, merged
+from relu2snn.graph.maps import Diagonal, Shift, chain
 
 
 class Convolution(LinearMap):
@@ -29,15 +30,18 @@ class Convolution(LinearMap):
         self._matrix = self.kernel.reshape(kernel.shape[-2:]) if window.sizes == (1,) * window.rank else None
 
     def apply(self, x: Any, ops: Ops) -> Any:
-        if self._matrix is not None and self.window == _pointwise(self.window.rank) and self.groups == 1:
+        if self._matrix is not None and self._is_dense():
             return ops.matmul(x, self._matrix)
         return ops.conv(x, self.kernel, self.window, self.groups)
 
     def respond(self, x: Any, kernel: Any, ops: Ops) -> Any:
-        """What the map makes of x with another kernel of this one's shape."""
-        if not self.window.rank:
-            return ops.matmul(x, kernel)
+        """What the map makes of x with another kernel of this one's shape, a tensor of the backend."""
+        if self._is_dense():
+            return ops.matmul(x, ops.reshape(kernel, self.outputs[-1:]))
         return ops.conv(x, kernel, self.window, self.groups)
+
+    def _is_dense(self) -> bool:
+        return self.window == _pointwise(self.window.rank) and self.groups == 1
 
     def part(self, sign: int) -> LinearMap | None:
         kernel = np.maximum(sign * self.kernel, 0)

@@ -8,9 +8,11 @@ import numpy as np
 
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Margin, Shape, Window
-from relu2snn.graph.linear import Chain, Diagonal, LinearMap, Selection, Shift, Sum
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum
 
-_LARGEST = 1 << 28
+# Values of one tensor for one image: VGG16 has 3.2 million at 224 x 224. A side of a kernel or a stride is no larger.
+_LARGEST = 1 << 26
 _DEEPEST = 32
 
 
@@ -86,8 +88,27 @@ def slots(text: Mapping[str, Any], depth: int = 0) -> list[Slot]:
 def restore(text: Mapping[str, Any], arrays: Iterator[Any]) -> LinearMap:
     """The map that `describe` has described; takes its arrays from the front of `arrays`.
 
-    Raises ValueError when the description contradicts itself or the arrays.
+    Raises ValueError when the description contradicts itself or the arrays, or makes a tensor larger than any network's
+    on the way.
     """
+    found = _restored(text, arrays)
+    if math.prod(found.outputs) > _LARGEST:
+        raise ValueError(f"a map to {found.outputs}, more than {_LARGEST} elements")
+    return found
+
+
+def require_room(window: Window, inputs: Shape) -> None:
+    """Raise ValueError for a window over tensors of shape `inputs` that needs more room around them than any network's.
+
+    Its places may be few where it moves by large steps.
+    """
+    laid = ((side - 1) * step + 1 for side, step in zip(inputs[:-1], window.spread, strict=True))
+    sides = [side + max(a, 0) + max(b, 0) for side, (a, b) in zip(laid, window.margins, strict=True)]
+    if math.prod(sides) * inputs[-1] > _LARGEST:
+        raise ValueError(f"a window with margins {window.margins} around {inputs}, more than {_LARGEST} elements")
+
+
+def _restored(text: Mapping[str, Any], arrays: Iterator[Any]) -> LinearMap:
     match text.get("kind"):
         case "reshape":
             inputs, outputs = _shape(text, "inputs"), _shape(text, "outputs")
@@ -109,7 +130,11 @@ def restore(text: Mapping[str, Any], arrays: Iterator[Any]) -> LinearMap:
             window = Window(sizes, strides, dilation, _margins(text), spread)
             if len({len(each) for each in (sizes, strides, dilation, spread, window.margins)}) > 1:
                 raise ValueError(f"a window of {sizes} with strides {strides}, margins {window.margins}")
-            found = Convolution(_shape(text, "inputs"), next(arrays), window, groups=_natural(text, "groups"))
+            inputs = _shape(text, "inputs")
+            if len(inputs) != window.rank + 1:
+                raise ValueError(f"a window of {sizes} over {inputs}")
+            require_room(window, inputs)
+            found = Convolution(inputs, next(arrays), window, groups=_natural(text, "groups"))
             if min(found.outputs) < 1:
                 raise ValueError(f"a window of {sizes} has no place in {found.inputs}")
             return found

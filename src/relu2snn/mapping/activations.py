@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from relu2snn.mapping.forms import RELU, Array, Term
+from relu2snn.mapping.form import RELU, Array, Term
 
 Sum = tuple[tuple[Term, ...], float]
 """Terms and a constant: Σ coefficient · ReLU(sign z + offset) + constant."""
@@ -52,6 +52,7 @@ LINEAR: Mapping[str, Callable[..., Sum]] = {
     # Of Keras 3 and TensorFlow's ops: relu6(z + 3) / 6.
     "hard_sigmoid": lambda: (clipped(-3.0, 3.0, factor=1 / 6)[0], 0.0),
     "hard_tanh": lambda: clipped(-1.0, 1.0),
+    "sparse_sigmoid": lambda: (clipped(-1.0, 1.0, factor=0.5)[0], 0.0),
     "soft_shrink": lambda threshold=0.5: shrunk(threshold),
 }
 """By name: what each piecewise-linear function is, from its options."""
@@ -61,6 +62,7 @@ def function_name(function: Any) -> str:
     """The name of an activation function of Keras or TensorFlow; "" for anybody else's."""
     if function is None:
         return "linear"
+    # Not those of Keras 2 (tf_keras), whose hard_sigmoid is another.
     module = str(getattr(function, "__module__", ""))
-    known = module.partition(".")[0] in ("keras", "tensorflow", "tf_keras")
+    known = module.partition(".")[0] in ("keras", "tensorflow")
     return str(getattr(function, "__name__", "")).removesuffix("_v2") if known else ""

@@ -4,13 +4,12 @@ from typing import Any
 
 import keras
 
-from relu2snn.mapping.images import batches
+from relu2snn.mapping.images import source_batches
 from relu2snn.mapping.measure import measure, measure_bounds
 from relu2snn.mapping.published import to_spiking
 from relu2snn.mapping.read_keras import read_keras
 from relu2snn.mapping.relu_model import relu_model
 from relu2snn.mapping.scaling import bounded_sums
-from relu2snn.mapping.verify import _shapes
 from relu2snn.spiking.model import SpikingModel, spiking_model
 
 
@@ -31,7 +30,8 @@ def convert(
 
     model: a Keras model (functional or Sequential, nested or not) of affine layers, max and average pooling and
     piecewise-linear activations; docs/layers.md lists them. calibration: images (n, *shape) as the model takes them,
-    with values in [low, high], by name of several inputs; they set the layer maxima. low, high: numbers, or one a
+    with values in [low, high], or what gives batches of them (a generator, a tf.data.Dataset), by name of several
+    inputs; they set the layer maxima. low, high: numbers, or one a
     channel, or by name of several inputs. zeta: margin of the windows. lower, upper: bounds of the input weight sums.
     batch: how many images are measured at once. window: "margin" (published) takes (1 + zeta) times the layer maxima,
     "certified" (1 + zeta) times the largest bound `b_i + Σ_j W⁺_ij x_j`, which proves every neuron on the calibration
@@ -52,6 +52,6 @@ def convert(
         raise ValueError(f'precision={precision!r}: must be "float64" or "float32"')
     network = bounded_sums(read_keras(model, low, high), lower, upper)
     scaled = relu_model(network)
-    images = batches(calibration, batch, _shapes(model), low, high)
+    images = source_batches(calibration, network.sources, batch=batch)
     maxima = measure(scaled, images).maxima if window == "margin" else measure_bounds(scaled, images)
     return spiking_model(to_spiking(network, maxima, zeta=zeta, precision=precision))

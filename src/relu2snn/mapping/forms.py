@@ -5,60 +5,28 @@ spike-coded tensors; a pool makes an extremum where it commutes with what stands
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.geometry import Shape, Window
-from relu2snn.graph.linear import Diagonal, LinearMap, Selection, Shift, add, chain
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Diagonal, Selection, Shift, add, chain
 from relu2snn.graph.nodes import Extremum, Network, Node, Population, Readout, Segment, Source, made, used
+from relu2snn.mapping.form import RELU, Array, Flags, Form, Pool, Term, applied, is_relu, never_negative, shared_bias
 
-Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 _OPS = NumpyOps()
 
 
-class Term(NamedTuple):
-    """coefficient · ReLU(sign z + offset): what a piecewise-linear activation is a sum of."""
+FAN_IN = 8
+"""How many tensors a sum or a concatenation takes through weights of their own before it is relayed.
 
-    coefficient: Array
-    sign: int = 1
-    offset: float = 0.0
-
-
-RELU = (Term(np.ones(())),)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """An extremum that is still to be taken of a form: `shape` is what it gives."""
-
-    window: Window
-    minimum: Flags
-    shape: Shape
-
-
-@dataclass(frozen=True)
-class Form:
-    """u = Σ_s L_s x_s + bias, and perhaps a pool of it; `label` is the user's layer that its neurons are named after.
-
-    bias () or (channels,) or of the shape before the pool.
-    """
-
-    inner: Shape
-    maps: Mapping[str, LinearMap]
-    bias: Array
-    label: str
-    pool: Pool | None = None
-
-    @property
-    def shape(self) -> Shape:
-        """Without the batch."""
-        return self.pool.shape if self.pool else self.inner
+A join that is not relayed costs no neuron and no time, but each layer that follows computes the sums of all its inputs
+again: in a dense block of n layers n² / 2 convolutions instead of n. Relays cost two neurons for each element and a
+window, once for every FAN_IN inputs.
+"""
 
 
 @dataclass(frozen=True)
@@ -73,8 +41,12 @@ class _Origin:
 
 @dataclass
 class Builder:
-    """Makes the network while a reader walks through the user's; forms in, forms out."""
+    """Makes the network while a reader walks through the user's; forms in, forms out.
 
+    reserved: names of the user's layers, which no other tensor is given.
+    """
+
+    reserved: frozenset[str] = frozenset()
     nodes: list[Node] = field(default_factory=list)
     _origins: dict[str, _Origin] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -97,7 +69,7 @@ class Builder:
             moved = form.bias * map_.factors + shift
             return replace(form, maps=maps, bias=moved, label=label, pool=replace(form.pool, minimum=minimum))
         form = self.settled(form)
-        moved = shift if not form.bias.any() else _applied(map_, form.bias, form.inner) + shift
+        moved = shift if not form.bias.any() else applied(map_, form.bias, form.inner) + shift
         return Form(map_.outputs, {name: chain(each, map_) for name, each in form.maps.items()}, moved, label)
 
     def total(self, forms: Sequence[Form], coefficients: Sequence[float], label: str) -> Form:
@@ -113,7 +85,8 @@ class Builder:
                 map_ = map_ if factor == 1 else chain(map_, Diagonal(shape, np.asarray(factor)))
                 maps[name] = add(maps[name], map_) if name in maps else map_
         bias = sum((form.bias * factor for form, factor in zip(parts, coefficients, strict=True)), np.zeros(()))
-        return Form(shape, maps, bias, label)
+        found = Form(shape, maps, bias, label)
+        return self.relayed(found) if sum(map_.terms() > 1 for map_ in maps.values()) > FAN_IN else found
 
     def widened(self, form: Form, shape: Shape) -> Form:
         """A form repeated along the axes that it lacks or has once, to `shape`."""
@@ -142,7 +115,7 @@ class Builder:
         terms = [term for term in terms if np.any(term.coefficient)]
         if any(np.ndim(term.coefficient) > 1 for term in terms):
             form = self.settled(form)
-        if _is_relu(terms) and not np.any(constant) and not form.pool and _never_negative(form):
+        if is_relu(terms) and not np.any(constant) and not form.pool and never_negative(form):
             return form
         if not form.maps:
             z = np.broadcast_to(form.bias, form.inner)
@@ -199,10 +172,13 @@ class Builder:
 
     def settled(self, form: Form) -> Form:
         """A form without a pool to be taken: relays u = ReLU(u) − ReLU(−u) carry what a pool does not commute with."""
-        if form.pool is None:
-            return form
+        return form if form.pool is None else self.relayed(form)
+
+    def relayed(self, form: Form) -> Form:
+        """The same by relays: two neurons that fire for u and −u, of which what follows takes the difference."""
         relays = (Term(np.ones(())), Term(-np.ones(()), sign=-1))
-        return self.activated(form, relays, name=self._free(f"{form.label}_relay"), label=form.label)
+        name = self._free(f"{form.label}_relay")
+        return self.activated(replace(form, label=name), relays, name=name, label=form.label)
 
     def readout(self, form: Form, name: str, activation: str = "linear") -> None:
         """Make a form an output of the network."""
@@ -210,7 +186,7 @@ class Builder:
         if not form.maps:
             raise ValueError(f"the output {name!r} does not depend on the images")
         self.nodes.append(
-            Readout(self._unique(name), form.shape, dict(form.maps), _shared(form.bias, form.shape), activation)
+            Readout(self._unique(name), form.shape, dict(form.maps), shared_bias(form.bias, form.shape), activation)
         )
 
     def network(self) -> Network:
@@ -229,10 +205,10 @@ class Builder:
         name = self._unique(name)
         populations = []
         for number, term in enumerate(terms):
-            tensor = name if not number else self._unique(f"{name}_{number + 1}")
+            tensor = name if not number else self._unique(f"{name}_part{number + 1}")
             populations.append(Population(tensor, term.sign, np.asarray(term.offset, np.float64)))
             self._origins[tensor] = _Origin(name, term.sign, populations[-1].offset)
-        bias = _shared(form.bias, form.inner)
+        bias = shared_bias(form.bias, form.inner)
         self.nodes.append(Segment(name, form.inner, dict(form.maps), bias, tuple(populations)))
         return [each.name for each in populations]
 
@@ -289,7 +265,7 @@ class Builder:
 
     def _free(self, name: str) -> str:
         found, count = name, 1
-        while found in self._names:
+        while found in self._names or (count > 1 and found in self.reserved):
             count += 1
             found = f"{name}_{count}"
         return found
@@ -298,26 +274,3 @@ class Builder:
         found = self._free(name)
         self._names.add(found)
         return found
-
-
-def _is_relu(terms: Sequence[Term]) -> bool:
-    return len(terms) == 1 and bool(np.all(terms[0].coefficient == 1)) and terms[0][1:] == (1, 0.0)
-
-
-def _never_negative(form: Form) -> bool:
-    return bool((form.bias >= 0).all()) and all(each.is_nonnegative() for each in form.maps.values())
-
-
-def _applied(map_: LinearMap, bias: Array, shape: Shape) -> Array:
-    if isinstance(map_, Diagonal):
-        return np.asarray(bias * map_.factors)
-    result: Array = map_.apply(np.broadcast_to(bias, shape)[None], _OPS)[0]
-    return result
-
-
-def _shared(bias: Array, shape: Shape) -> Array:
-    """A bias (channels,) where it is the same at every position, else a map."""
-    if bias.ndim < 2:
-        return np.broadcast_to(bias, shape[-1:])
-    rows = np.broadcast_to(bias, shape).reshape(-1, shape[-1])
-    return rows[0] if (rows == rows[0]).all() else rows.reshape(shape)

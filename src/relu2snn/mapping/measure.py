@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.graph.convolution import Convolution
-from relu2snn.graph.linear import Chain, LinearMap, Selection
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Selection
 from relu2snn.graph.nodes import Segment
 from relu2snn.mapping.relu_layers import NodeLayer
 from relu2snn.mapping.relu_model import relu_network, values_model
@@ -40,13 +41,14 @@ class Measurement:
         self.neurons = np.array([int(np.prod(node.shape)) for node, _ in populations.values()], np.int64)
         self._names = [tensor.name for tensor in model.inputs]
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(input_signature=[_images(model)])
         def step(images: list[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
             found = probe(images, training=False)
             values = [found["values"][name] for name in self.layers]
             return found["outputs"], [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
 
-        self._step = step
+        # Traced here, since TensorFlow warns of functions traced again where each network has its own.
+        self._step = step.get_concrete_function()
 
     def add(self, images: Any) -> Any:
         """Take a batch of images (b, *shape) in, or of several inputs by name; returns the logits (b, classes).
@@ -89,7 +91,7 @@ def measure(model: keras.Model, batches: Iterable[Any]) -> Measurement:
 def measure_bounds(model: keras.Model, batches: Iterable[Any]) -> dict[str, float]:
     """The largest b_i + Σ_j W⁺_ij x_j of each hidden layer, by name, in one pass over batches.
 
-    Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (method: "Certificate").
+    Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (see docs/method.md).
     model: what `relu_model` makes of a network. Raises ValueError for a pixel that is not finite, naming the image by
     its number in this pass.
     """
@@ -107,7 +109,7 @@ def measure_bounds(model: keras.Model, batches: Iterable[Any]) -> dict[str, floa
     probe = keras.Model(model.inputs, {name: tensors[name] for name in needed})
     names = [tensor.name for tensor in model.inputs]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=[_images(model)])
     def step(images: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         found = probe(images, training=False)
         return {
@@ -116,14 +118,19 @@ def measure_bounds(model: keras.Model, batches: Iterable[Any]) -> dict[str, floa
             for each in node.populations
         }
 
+    traced = step.get_concrete_function()
     largest = dict.fromkeys(network.populations, 0.0)
     seen = 0
     for images in batches:
         check_images(images, seen)
         seen += len(next(iter(images.values())) if isinstance(images, Mapping) else images)
-        found = step(in_order(images, names))
+        found = traced(in_order(images, names))
         largest = {name: max(value, float(found[name])) for name, value in largest.items()}
     return largest
+
+
+def _images(model: keras.Model) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec(tensor.shape, tf.float64) for tensor in model.inputs]
 
 
 def in_order(images: Any, names: list[str]) -> list[tf.Tensor]:

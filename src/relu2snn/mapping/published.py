@@ -107,7 +107,9 @@ def _segment(
         )
     sums = input_sums(node.maps, node.shape[-1])
     _check(node, precision, weights=sums, bias=node.bias)
-    populations = tuple(_neurons(node, each, sums, before, window) for each in node.populations)
+    populations = tuple(
+        _neurons(node, each, sums, before, window, maximum=float(maxima[each.name])) for each in node.populations
+    )
     for each in populations:
         _check(node, precision, **{"kernel J": each.gain * sums, "threshold": each.threshold})
     maps = {tensors.get(name, name): map_ for name, map_ in node.maps.items()}
@@ -132,7 +134,7 @@ def _check(node: Segment | Readout, precision: str, **values: Array) -> None:
         raise ValueError(f"layer {node.name!r}: {name} has numbers that are not finite in {precision}")
 
 
-def _neurons(node: Segment, each: Population, sums: Array, before: float, window: float) -> Neurons:
+def _neurons(node: Segment, each: Population, sums: Array, before: float, window: float, *, maximum: float) -> Neurons:
     own = each.sign * sums
     if (own >= 1).any():
         raise ValueError(f"layer {node.name!r}: S_i = {own.max()} must be less than 1; scale the network first")
@@ -145,4 +147,5 @@ def _neurons(node: Segment, each: Population, sums: Array, before: float, window
         drive=np.ones_like(own),
         sign=each.sign,
         scale=np.broadcast_to(each.scale, own.shape),
+        maximum=maximum,
     )

@@ -10,7 +10,14 @@ import tensorflow as tf
 from relu2snn.graph.nodes import Extremum, Population, Readout, Segment, Source
 from relu2snn.spiking.backend import TensorFlowOps, view
 from relu2snn.spiking.checks import name
-from relu2snn.spiking.mapped import MappedLayer, checked_maps, checked_window, describe_window
+from relu2snn.spiking.mapped import (
+    MappedLayer,
+    checked_items,
+    checked_maps,
+    checked_ranges,
+    checked_window,
+    describe_window,
+)
 
 
 class NodeLayer(MappedLayer):
@@ -32,7 +39,8 @@ class UnitRangeRescaling(NodeLayer):
 
     def __init__(self, low: Any, high: Any, image: str, **options: Any) -> None:
         super().__init__(**options)
-        self.low, self.high, self.image = low, high, name("image", image)
+        self.low, self.high = checked_ranges(low, high, self.sides[-1])
+        self.image = name("image", image)
 
     def node(self) -> Source:
         low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
@@ -71,10 +79,8 @@ class ReluSegment(NodeLayer):
                 "sign": -1 if each.get("sign") == -1 else 1,
                 "offset_map": bool(each.get("offset_map", False)),
             }
-            for each in populations
+            for each in checked_items("populations", populations)
         ]
-        if not self.populations:
-            raise ValueError("no population: a segment needs one")
         self.bias_map = bool(bias_map)
 
     def build(self, *_: Any) -> None:

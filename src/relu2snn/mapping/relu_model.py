@@ -7,7 +7,15 @@ import numpy as np
 
 from relu2snn.graph.nodes import Extremum, Network, Node, Readout, Segment, Source
 from relu2snn.mapping.relu_layers import AffineReadout, ExtremumPooling, NodeLayer, ReluSegment, UnitRangeRescaling
-from relu2snn.spiking.mapped import Part, assembled, describe_maps, describe_window, layers_of, nodes_of
+from relu2snn.spiking.mapped import (
+    Part,
+    assembled,
+    check_outputs,
+    describe_maps,
+    describe_window,
+    layers_of,
+    nodes_of,
+)
 
 
 def relu_model(network: Network, *, dtype: str = "float64") -> keras.Model:
@@ -25,7 +33,9 @@ def relu_network(model: keras.Model) -> Network:
     """
     if not layers_of(model, NodeLayer):
         raise ValueError(f"model {model.name!r} is no preprocessed ReLU network")
-    return Network(nodes_of(model, NodeLayer))
+    nodes = nodes_of(model, NodeLayer)
+    check_outputs(model, AffineReadout)
+    return Network(nodes)
 
 
 def values_model(model: keras.Model) -> keras.Model:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.mapping.images import batches
+from relu2snn.mapping.images import source_batches
 from relu2snn.mapping.original import logits_model
 from relu2snn.mapping.read_keras import read_keras
 from relu2snn.mapping.same import difference
@@ -125,22 +125,23 @@ def verify(model: keras.Model, spiking: keras.Model, images: Any, *, batch: int 
     """
     _check_arguments(model, spiking)
     network = network_of(spiking)
-    low = {node.image: node.low for node in network.encoders}
-    high = {node.image: node.high for node in network.encoders}
-    names = [tensor.name for tensor in model.inputs]
-    if len(names) == 1:
-        low, high = ({name: next(iter(each.values())) for name in _layer_names(model)} for each in (low, high))
+    names = [tensor._keras_history[0].name for tensor in model.inputs]
+    low, high = (
+        {name: getattr(node, limit) for name, node in zip(names, network.encoders, strict=True)}
+        for limit in ("low", "high")
+    )
     read = read_keras(model, low, high)
     run = SpikingRun(spiking)
-    other = difference(read, network)
+    other, sources = difference(read, network), read.sources
+    # Of a large network it holds copies of its weights.
     del read
     compared = _Outputs(network)
     original = logits_model(model)
-    for number, chunk in enumerate(batches(images, batch, _shapes(model))):
-        given = [chunk[name] for name in _layer_names(model)] if isinstance(chunk, dict) else chunk
-        expected = original(given, training=False)
+    for number, chunk in enumerate(source_batches(images, sources, batch=batch, anywhere=True)):
+        given = [chunk[source.name] for source in sources]
+        expected = original(given if len(given) > 1 else given[0], training=False)
         several = expected if isinstance(expected, list | tuple) else [expected]
-        compared.add(run, chunk, [np.asarray(each) for each in several], number, batch, model.output_names)
+        compared.add(run, given, [np.asarray(each) for each in several], number, batch, model.output_names)
     return compared.verification(run, other, network)
 
 
@@ -198,17 +199,6 @@ class _Outputs:
             layers=tuple(Layer(*row) for row in zip(*columns, *others, strict=True)),
             latency=network.latency,
         )
-
-
-def _layer_names(model: keras.Model) -> list[str]:
-    """The names of a model's inputs, as its images are given by."""
-    return [tensor._keras_history[0].name for tensor in model.inputs]
-
-
-def _shapes(model: keras.Model) -> Any:
-    """The shape of the images without the batch, or those of each input by name."""
-    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in zip(_layer_names(model), model.inputs, strict=True)}
-    return next(iter(shapes.values())) if len(shapes) == 1 else shapes
 
 
 def _check_arguments(model: Any, spiking: Any) -> None:

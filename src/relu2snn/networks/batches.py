@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.config.schema import Augmentation, Preprocess
+from relu2snn.errors import UserError
 
 _TEST_BATCH = 256
 
@@ -18,9 +19,9 @@ class LabelledImages(Protocol):
 
     def count(self, split: Literal["train", "test"]) -> int: ...
 
-    def images(self, split: Literal["train", "test"]) -> NDArray[np.uint8]: ...
+    def images(self, split: Literal["train", "test"]) -> NDArray[Any]: ...
 
-    def labels(self, split: Literal["train", "test"]) -> NDArray[np.int64]: ...
+    def labels(self, split: Literal["train", "test"]) -> NDArray[np.int64] | None: ...
 
 
 class Batches:
@@ -60,10 +61,12 @@ class Batches:
 
     def _read(self, split: Literal["train", "test"], order: NDArray[np.int64], batch: int) -> Any:
         images, labels = self._dataset.images(split), self._dataset.labels(split)
+        if labels is None:
+            raise UserError(f"the {split} images have no labels to train with; add them, or give trained weights")
         shape = images.shape[1:]
 
         def gather(rows: Any) -> Any:
-            return tf.numpy_function(lambda rows: (images[rows], labels[rows]), [rows], (tf.uint8, tf.int64))
+            return tf.numpy_function(lambda rows: (images[rows], labels[rows]), [rows], (images.dtype, tf.int64))
 
         def preprocess(images: Any, labels: Any) -> Any:
             pixels = tf.cast(tf.ensure_shape(images, (None, *shape)), tf.float32)

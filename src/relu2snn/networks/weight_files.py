@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from relu2snn.errors import UserError, one_line, reading
 from relu2snn.saved.hdf5 import Group, read_hdf5
+from relu2snn.saved.keras_files import layer_places
+from relu2snn.saved.legacy_files import attribute_names, saved_arrays
 
 # The layers of a network that have weights, in order: name in the file, and kernel and bias, or the gamma, beta,
 # moving mean and moving variance of a batch normalisation.
@@ -67,27 +69,17 @@ def _flat(model: keras.Model) -> Iterator[Any]:
 
 
 def _read_legacy(group: Group) -> SavedLayers:
-    layers = [(name, group.group(name)) for name in _names(group, "layer_names")]
-    saved = [(name, [layer.array(key) for key in _names(layer, "weight_names")]) for name, layer in layers]
+    saved = [(name, saved_arrays(group, name)) for name in attribute_names(group, "layer_names")]
     return [(name, arrays) for name, arrays in saved if arrays]
 
 
-def _names(group: Group, attribute: str) -> list[str]:
-    """An attribute of names, which Keras splits into attribute0, attribute1, … when there are many."""
-    chunks = [attribute] if attribute in group.names else []
-    while f"{attribute}{len(chunks)}" in group.names:
-        chunks.append(f"{attribute}{len(chunks)}")
-    if not chunks:
-        raise ValueError(f"no attribute {attribute}")
-    return [name for chunk in chunks for name in group.names[chunk]]
-
-
 def _read_layers(group: Group, model: keras.Model) -> SavedLayers:
-    """Keras 3 keeps no order of all layers, but numbers those of each class, just as `build` names them."""
+    """Keras 3 keeps no order of all layers, but numbers those of each class in the order of the model."""
     saved = {}
     for name in group.members:
         layer = group.group(name)
         if "vars" in layer.members and (variables := layer.group("vars")).members:
             saved[name] = [variables.array(str(index)) for index in range(len(variables.members))]
-    ordered = [(layer.name, saved.pop(layer.name, [])) for layer in model.layers if layer.weights]
+    places = [(place.rpartition("/")[2], layer) for place, layer in layer_places(model) if layer.weights]
+    ordered = [(place, saved.pop(place, [])) for place, _ in places]
     return ordered + list(saved.items())

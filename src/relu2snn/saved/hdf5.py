@@ -23,7 +23,10 @@ _WALL, _WALL_SPEED = 60, 1 << 22
 
 @dataclass
 class Group:
-    """A group: its attributes that hold names (layer_names, weight_names), and what is in it, in the file's order."""
+    """A group: its attributes that hold names (layer_names, weight_names) or a network (model_config), and its members.
+
+    These are in the file's order.
+    """
 
     names: dict[str, list[str]] = field(default_factory=dict)
     members: dict[str, Union["Group", NDArray[Any]]] = field(default_factory=dict)

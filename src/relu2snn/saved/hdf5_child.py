@@ -1,8 +1,8 @@
 """The child in which HDF5 is parsed: `hdf5.read_hdf5` runs this file, which writes what it finds to its output.
 
-Each object of the file is a line of JSON: {"path", "names"} for a group, names being its attributes that hold names,
-and {"path", "dtype", "shape"}, then the bytes, for an array. {"end"} is the last line, {"error"} one that says why
-there are no more. It imports nothing of the package, and only what it needs: a child starts for each file.
+Each object of the file is a line of JSON: {"path", "names"} for a group, names being its attributes that hold names, or
+a network, and {"path", "dtype", "shape"}, then the bytes, for an array. {"end"} is the last line, {"error"} one that
+says why there are no more. It imports nothing of the package, and only what it needs: a child starts for each file.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-_NAMES = re.compile(r"(layer_names|weight_names)\d*")
+_NAMES = re.compile(r"(layer_names|weight_names)\d*|model_config")
 _DEPTH, _OBJECTS, _NAME_BYTES = 32, 100_000, 1 << 24
 # A file of weights does not get much smaller by compression; one that does declares more than it has.
 _EXPANSION, _SMALL = 20, 1 << 20

@@ -4,6 +4,7 @@ Only `relu2snn.saved.hdf5` reads their weights, so what hangs or crashes HDF5 en
 """
 
 import json
+import math
 import re
 import zipfile
 from collections import Counter
@@ -43,8 +44,8 @@ def load_model(path: str | Path, way_out: str) -> keras.Model:
         with zipfile.ZipFile(path) as archive:
             config = member(archive, _CONFIG, _CONFIG_BYTES)
             start, size = stored(archive, _WEIGHTS)
-        _require_size(config, size)
-        model = _deserialize(config)
+        require_size(config, size)
+        model = deserialize(config)
         _fill(model, hdf5_items(path, skip=("optimizer",), start=start, size=size))
     require_finite(model, path, way_out)
     return model
@@ -107,7 +108,7 @@ def _fill(model: keras.Model, items: Iterable[tuple[str, Any]]) -> dict[str, NDA
 
     Raises ValueError or KeyError for arrays that are not the layers' own.
     """
-    layers = {f"{place}/vars": layer for place, layer in _layers(model, "") if layer.weights}
+    layers = {f"{place}/vars": layer for place, layer in layer_places(model) if layer.weights}
     arrays: dict[str, dict[str, NDArray[Any]]] = {above: {} for above in layers}
     others = {}
     for place, item in items:
@@ -128,7 +129,7 @@ def _fill(model: keras.Model, items: Iterable[tuple[str, Any]]) -> dict[str, NDA
     return others
 
 
-def _layers(model: keras.Model, above: str) -> Iterator[tuple[str, Any]]:
+def layer_places(model: keras.Model, above: str = "") -> Iterator[tuple[str, Any]]:
     """The layers of a model and of models in it, with their places in a file: Keras numbers those of each class."""
     used: Counter[str] = Counter()
     for layer in model.layers:
@@ -138,19 +139,27 @@ def _layers(model: keras.Model, above: str) -> Iterator[tuple[str, Any]]:
         used[name] += 1
         place = f"{above}layers/{name}_{number}" if number else f"{above}layers/{name}"
         if isinstance(layer, keras.Model):
-            yield from _layers(layer, f"{place}/")
+            yield from layer_places(layer, f"{place}/")
         else:
             yield place, layer
 
 
-def _deserialize(text: bytes) -> keras.Model:
+def _model_of(config: dict[str, Any]) -> Any:
+    return keras.saving.deserialize_keras_object(config, safe_mode=True)
+
+
+def deserialize(text: bytes, model_of: Callable[[dict[str, Any]], Any] = _model_of) -> keras.Model:
+    """The model of a description in JSON, its weights not yet set; `model_of` is Keras' function of such descriptions.
+
+    Raises ValueError for one that Keras cannot build, or that may run code.
+    """
     config = json.loads(text)
     if not isinstance(config, dict):
         raise ValueError(f"{_CONFIG} is no description of a model")
     config["compile_config"] = None
     _require_harmless(config)
     try:
-        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        model = model_of(config)
     except Exception as error:
         # Keras shows the whole config before it says what is wrong.
         reason = str(error).rpartition("Exception encountered: ")[2] or type(error).__name__
@@ -178,21 +187,21 @@ def _require_harmless(config: Any) -> None:
                 raise ValueError(f"it names {module}.{named}, which is no layer of Keras")
 
 
-def _require_size(config: bytes, size: int) -> None:
+def require_size(config: bytes, size: int, model_of: Callable[[dict[str, Any]], Any] = _model_of) -> None:
     """Raise ValueError for a model larger than its `size` bytes of weights: Keras allocates what a config declares."""
     with keras.StatelessScope(initialize_variables=False):
-        model = _deserialize(config)
-    declared = sum(int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize for each in model.weights)
+        model = deserialize(config, model_of)
+    declared = sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in model.weights)
     if declared > size:
         raise ValueError(f"it declares weights of {declared} bytes, but has {size}")
-    for _, layer in _layers(model, ""):
+    for _, layer in layer_places(model):
         for output in keras.tree.flatten(layer.output):
-            values = int(np.prod([side or 1 for side in output.shape[1:]]))
+            values = math.prod(side or 1 for side in output.shape[1:])
             if values > _LARGEST_LAYER:
                 raise ValueError(f"layer {layer.name} declares {values} values for an image")
 
 
 def _bytes(variables: Any) -> int:
     """What an HDF5 file of these variables takes at most."""
-    numbers: list[int] = [int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize for each in variables]
+    numbers: list[int] = [math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in variables]
     return _FILE_BYTES + _ARRAY_BYTES * len(numbers) + sum(numbers)

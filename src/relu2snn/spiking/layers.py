@@ -15,7 +15,14 @@ import tensorflow as tf
 from relu2snn.spiking.backend import TensorFlowOps, view
 from relu2snn.spiking.checks import finite, increasing, name, natural
 from relu2snn.spiking.engine import fire
-from relu2snn.spiking.mapped import MappedLayer, checked_maps, checked_window, describe_window
+from relu2snn.spiking.mapped import (
+    MappedLayer,
+    checked_items,
+    checked_maps,
+    checked_ranges,
+    checked_window,
+    describe_window,
+)
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNode, inputs_of
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
 from relu2snn.spiking.prepared import Prepared
@@ -91,10 +98,7 @@ class SpikeEncoder(SpikingLayer):
 
     def __init__(self, low: Any, high: Any, image: str, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.low, self.high = (_range(each) for each in (low, high))
-        bottoms, tops = np.broadcast_arrays(*(np.atleast_1d(each) for each in (self.low, self.high)))
-        for bottom, top in zip(bottoms.tolist(), tops.tolist(), strict=True):
-            increasing(low=bottom, high=top)
+        self.low, self.high = checked_ranges(low, high, self.sides[-1])
         self.image, self.seed = name("image", image), natural("seed", seed, least=0)
 
     def node(self) -> Encoder:
@@ -113,8 +117,9 @@ class SpikingNeurons(SpikingLayer):
 
     t_start is when the longest of the inputs' windows would have begun, t_min when the last of them ends and the
     neurons' own begins, t_max the end of that; times are absolute. maps: by tensor the
-    description of its map L; J = gain · L. populations: name, sign, seed of each; its weights are gain, total Σ_j J_ij,
-    threshold ϑ, drive α, and scale, what a lead has to be divided by to be a value of the user's network.
+    description of its map L; J = gain · L. populations: name, sign, seed of each, and the layer maximum that its window
+    was made from; its weights are gain, total Σ_j J_ij, threshold ϑ, drive α, and scale, what a lead has to be divided
+    by to be a value of the user's network.
     """
 
     def __init__(
@@ -134,11 +139,10 @@ class SpikingNeurons(SpikingLayer):
                 "sign": -1 if each.get("sign") == -1 else 1,
                 "seed": natural("seed", each.get("seed", 0), least=0),
                 "threshold_map": bool(each.get("threshold_map", False)),
+                "maximum": None if each.get("maximum") is None else finite("maximum", each["maximum"]),
             }
-            for each in populations
+            for each in checked_items("populations", populations)
         ]
-        if not self.populations:
-            raise ValueError("no population: a layer needs one")
         self.t_start, self.t_min, self.t_max = increasing(t_start=t_start, t_min=t_min, t_max=t_max)
 
     def build(self, *_: Any) -> None:
@@ -160,7 +164,13 @@ class SpikingNeurons(SpikingLayer):
 
     def node(self) -> Firing:
         populations = tuple(
-            Neurons(each["name"], sign=each["sign"], seed=each["seed"], **{key: view(w) for key, w in weights.items()})
+            Neurons(
+                each["name"],
+                sign=each["sign"],
+                seed=each["seed"],
+                maximum=each["maximum"],
+                **{key: view(weight) for key, weight in weights.items()},
+            )
             for each, weights in zip(self.populations, self._neurons, strict=True)
         )
         maps = self.maps_now(self.maps)
@@ -256,9 +266,3 @@ class PotentialReadout(SpikingLayer):
     def get_config(self) -> dict[str, Any]:
         own = {"maps": self.maps, "bias_map": self.bias_map, "activation": self.activation}
         return {**super().get_config(), **own, "t_start": self.t_start, "t_min": self.t_min}
-
-
-def _range(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [finite("low or high", each) for each in value]
-    return finite("low or high", value)

@@ -1,8 +1,7 @@
 """The spiking network as a Keras model: predicted with, saved, loaded and summarised as any other."""
 
-import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -10,7 +9,15 @@ import tensorflow as tf
 
 from relu2snn.spiking.backend import view
 from relu2snn.spiking.layers import PotentialReadout, SpikeEncoder, SpikePooling, SpikingLayer, SpikingNeurons
-from relu2snn.spiking.mapped import Part, assembled, describe_maps, describe_window, layers_of, nodes_of
+from relu2snn.spiking.mapped import (
+    Part,
+    assembled,
+    check_outputs,
+    describe_maps,
+    describe_window,
+    layers_of,
+    nodes_of,
+)
 from relu2snn.spiking.nodes import (
     Earliest,
     Encoder,
@@ -18,6 +25,7 @@ from relu2snn.spiking.nodes import (
     Potential,
     SpikingNetwork,
     SpikingNode,
+    check_times,
     neurons_in,
 )
 from relu2snn.spiking.perturb import perturbed
@@ -31,7 +39,8 @@ class SpikingModel(keras.Model):
     """A network of neurons that spike at most once: images in, the potentials of its read-outs out.
 
     A softmax (or log_softmax) at the end of the user's network is left out: what is read are the logits. A sigmoid or
-    tanh is applied. `predict` is the exact simulation; `relu2snn.spiking.SpikingRun` gives its evidence, too.
+    tanh is applied. `predict` is the exact simulation, of images that Keras rounds to float32 there; calling the model
+    does not round. `relu2snn.spiking.SpikingRun` gives its evidence, too.
 
     Example:
         spiking = relu2snn.convert(model, calibration)
@@ -46,8 +55,11 @@ class SpikingModel(keras.Model):
         Raises ValueError when the layers contradict each other.
         """
         layers = _spiking_layers(self)
+        nodes = tuple(nodes_of(self, SpikingLayer))
+        check_outputs(self, PotentialReadout)
+        check_times(nodes)
         return SpikingNetwork(
-            tuple(nodes_of(self, SpikingLayer)),
+            nodes,
             noise=max(layer.noise for layer in layers),
             precision=str(layers[0].compute_dtype),
         )
@@ -56,6 +68,15 @@ class SpikingModel(keras.Model):
     def windows(self) -> dict[str, tuple[float, float]]:
         """[t_min, t_max] of every spiking layer, by name, in units of the input window."""
         return self.network.windows
+
+    @property
+    def layer_maxima(self) -> dict[str, float]:
+        """The X of each spiking layer, by name, that its window was made from at conversion: B = (1 + ζ) X.
+
+        Those of the published windows are the largest ReLU outputs, those of certified ones the largest bounds.
+        """
+        known = {name: each.maximum for name, (_, each) in self.network.populations.items()}
+        return {name: each for name, each in known.items() if each is not None}
 
     @property
     def latency(self) -> float:
@@ -89,15 +110,16 @@ class SpikingModel(keras.Model):
                 layer.seed = node.seed
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        network = self.network
+        simulation = self._ready()
+        network = simulation.network
         given = images_by_name(network, inputs)
         kind = tf.as_dtype(network.precision)
         if tf.executing_eagerly() and not any(isinstance(each, keras.KerasTensor) for each in given.values()):
-            outputs = [tf.constant(each) for each in self._potentials(given)]
+            outputs = [tf.constant(each) for each in _potentials(simulation, given)]
         else:
             names, tensors = list(given), [tf.convert_to_tensor(each) for each in given.values()]
             outputs = tf.numpy_function(
-                lambda *arrays: self._potentials(dict(zip(names, arrays, strict=True))),
+                lambda *arrays: _potentials(self._ready(), dict(zip(names, arrays, strict=True))),
                 tensors,
                 [kind for _ in network.potentials],
             )
@@ -137,26 +159,29 @@ class SpikingModel(keras.Model):
         foot = f"{total:,} neurons that spike at most once; latency {network.latency:.6g}; {network.precision}"
         write("\n".join([head, lines[0], "-" * max(map(len, lines)), *lines[1:], foot]))
 
-    def _potentials(self, images: Mapping[str, Any]) -> list[Any]:
-        cache = self.__dict__.get("_cached")
-        marks = _marks(self)
+    def _ready(self) -> Simulation:
+        """The simulation of the network as it is now, made when that has changed."""
+        cache, marks = self.__dict__.get("_cached"), _marks(self)
         if cache is None or cache.marks != marks:
             cache = _Cached(marks, self.simulation())
             self.__dict__["_cached"] = cache
-        arrays = {name: np.asarray(each) for name, each in images.items()}
-        found = cache.simulation(arrays).potentials
-        return [found[node.name] for node in cache.simulation.network.potentials]
+        found: Simulation = cache.simulation
+        return found
 
     def __getstate__(self) -> Any:
         return {key: value for key, value in super().__getstate__().items() if key != "_cached"}
 
 
-class _Cached:
+class _Cached(NamedTuple):
     """A simulation and what the weights were when it was made; it holds their memory, so that marks stay theirs."""
 
-    def __init__(self, marks: Any, simulation: Simulation) -> None:
-        self.marks, self.simulation = marks, simulation
-        self.lock = threading.Lock()
+    marks: Any
+    simulation: Simulation
+
+
+def _potentials(simulation: Simulation, images: Mapping[str, Any]) -> list[Any]:
+    found = simulation({name: np.asarray(each) for name, each in images.items()}).potentials
+    return [found[node.name] for node in simulation.network.potentials]
 
 
 _KINDS = {Encoder: "encoder", Firing: "spiking", Earliest: "earliest spike", Potential: "read-out"}
@@ -208,7 +233,13 @@ def _part(node: SpikingNode, place: int, network: SpikingNetwork) -> Part:
     populations = []
     for each in node.populations:
         populations.append(
-            {"name": each.name, "sign": each.sign, "seed": each.seed, "threshold_map": each.threshold.ndim > 1}
+            {
+                "name": each.name,
+                "sign": each.sign,
+                "seed": each.seed,
+                "threshold_map": each.threshold.ndim > 1,
+                "maximum": each.maximum,
+            }
         )
         arrays += [each.gain, each.total, each.threshold, each.drive, each.scale]
     times = {"t_start": node.t_start, "t_min": node.t_min, "t_max": node.t_max}

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.spiking.backend import view
 from relu2snn.spiking.model import SpikingModel
 from relu2snn.spiking.nodes import SpikingNetwork, neurons_in
 
@@ -36,7 +37,7 @@ def check_weights(model: keras.Model) -> None:
     """Raise ValueError for a weight that is not finite, naming the layer, the variable and the number."""
     for layer in model.layers:
         for variable in layer.weights:
-            value = keras.ops.convert_to_numpy(variable)
+            value = view(variable)
             if not np.isfinite(value).all():
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
                 raise ValueError(

@@ -6,7 +6,7 @@ whose window ends before a segment's t_min is delayed until then, and its leads 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from relu2snn.graph.geometry import Shape, Window
 from relu2snn.graph.linear import LinearMap
 
 Array = NDArray[np.float64]
+
+# Times are added up from layer to layer in float64.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Neurons:
     `name` is that of the tensor of their leads. J = gain · L with the segment's maps L; total Σ_j J_ij over all inputs,
     clock inputs at lead 0 too, which are not among the maps; gain, total and drive α (channels,); threshold ϑ
     (channels,) or a map of the segment's shape. sign: that of every gain. scale (channels,): a lead is that times the
-    value which the user's own network has there. seed: of the noise on their spike times.
+    value which the user's own network has there. seed: of the noise on their spike times. maximum: the layer maximum X
+    that their window was made from, where it is known.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Neurons:
     sign: int
     scale: Array
     seed: int = 0
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -202,3 +207,15 @@ def inputs_of(node: SpikingNode) -> tuple[str, ...]:
 def neurons_in(shape: Shape) -> int:
     """How many neurons a population of this shape has."""
     return math.prod(shape)
+
+
+def check_times(nodes: Iterable[SpikingNode]) -> None:
+    """Raise ValueError, naming the node, where one has its t_min before the windows of its inputs have ended."""
+    ends: dict[str, float] = {}
+    for node in nodes:
+        for name in inputs_of(node):
+            # A pool's window is that of its inputs.
+            end = node.t_max if isinstance(node, Earliest) else node.t_min
+            if ends[name] > end * (1 + _ROUNDING):
+                raise ValueError(f"layer {node.name!r}: it begins at {end}, but {name!r} spikes until {ends[name]}")
+        ends |= {name: node.t_max for name in tensors_of(node) if not isinstance(node, Potential)}

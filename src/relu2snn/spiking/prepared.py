@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Shape
-from relu2snn.graph.linear import Chain, LinearMap, Selection
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Selection
 from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.certificate import Constants, derive, negative_kernel, sums_of
 from relu2snn.spiking.nodes import Firing

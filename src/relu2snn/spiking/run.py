@@ -103,7 +103,7 @@ class SpikingRun:
         with self._lock:
             if not count:
                 return _only({name: np.zeros((0, *shape)) for name, shape in self._outputs.items()})
-            extremes = {name: _extremes(each) for name, each in given.items()}
+            extremes = {node.image: _extremes(given[node.image], node) for node in self._encoders}
             if not all(np.isfinite(each).all() for pair in extremes.values() for each in pair):
                 check_images(given, self.images)
             outcome = self._simulation(given)
@@ -203,9 +203,13 @@ def early_reason(layers: list[str], early: list[int], total: int) -> str:
     return f"{total} spikes came before their window: {where}"
 
 
-def _extremes(images: Floats) -> tuple[Floats, Floats]:
-    """The smallest and the largest value of each image and channel, (b, channels)."""
-    rows = images.reshape(len(images), -1, images.shape[-1])
+def _extremes(images: Floats, node: Encoder) -> tuple[Floats, Floats]:
+    """The smallest and the largest value of each image, (b, 1), or of its channels where these have ranges."""
+    channels = images.shape[-1] if node.low.size * node.high.size > 1 else 1
+    if channels == 1:
+        rows = images.reshape(len(images), -1)
+        return rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
+    rows = images.reshape(len(images), -1, channels)
     return rows.min(axis=1), rows.max(axis=1)
 
 

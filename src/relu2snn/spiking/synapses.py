@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Indices, Shape, Window, receptive_fields
-from relu2snn.graph.linear import Chain, Diagonal, LinearMap, Selection, Shift, Sum
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum
 from relu2snn.spiking.nodes import Firing, Neurons
 
 Array = NDArray[np.float64]

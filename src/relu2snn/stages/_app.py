@@ -88,7 +88,7 @@ def _read_command_line(stage: str) -> tuple[Experiment, int | None]:
     else:
         with composing(f"--slice {shown(given.slice)}"):
             # Only these read a file that an override names; others say where it was.
-            values = unmasked(json.loads(given.slice), check=stage in ("weights", "places365_weights"))
+            values = unmasked(json.loads(given.slice), check=stage in ("custom_data", "weights", "places365_weights"))
             config = checked_slice(values, stage)
     # The last part of photographs is that of the calibration images.
     if given.part is not None and given.part > (last := config.dataset.parts - (stage == "phase2")):

@@ -1,6 +1,7 @@
 """What result files say of the configuration that made them."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from relu2snn.config import Experiment
 
@@ -19,3 +20,13 @@ def described(config: Experiment, sweep: bool = False) -> dict[str, Any]:
         "variant": run.sweep if sweep else run.phase2,
         "run": {stage: getattr(run, stage) for stage in stages},
     }
+
+
+def sizes(config: Experiment, data: Mapping[str, Any]) -> tuple[int, list[int]]:
+    """The number of classes, and the shape of an image: the configuration's, or, where it has none, the network's.
+
+    data: source.json of the images, which has the latter for a network of the user's own.
+    """
+    dataset = config.dataset
+    classes = dataset.classes if dataset.classes is not None else data["classes"]
+    return classes, list(cast(Any, dataset.image_shape if dataset.image_shape is not None else data["image_shape"]))

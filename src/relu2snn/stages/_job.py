@@ -12,7 +12,7 @@ from relu2snn.datasets import Dataset, open_dataset
 from relu2snn.files import digest_of, require_file
 from relu2snn.made import Job, require
 
-DATA_STAGES = ("data", "photographs")
+DATA_STAGES = ("data", "custom_data", "photographs")
 """The stages that leave a prepared data set."""
 
 

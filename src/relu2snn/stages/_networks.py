@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, model_files
-from relu2snn.config.schema import FOLDER_FORMATS
+from relu2snn.config.schema import FOLDER_FORMATS, OWN_FORMAT
 from relu2snn.files import require_file
 from relu2snn.made import Job
+from relu2snn.stages._described import sizes
 from relu2snn.stages._job import open_data
 from relu2snn.tracking import Model
 
@@ -23,6 +24,7 @@ def networks(
     config: Experiment,
     work: Job,
     paths: Paths,
+    data: Mapping[str, Any],
     phase1: Mapping[str, Any],
     phase2: Mapping[str, Any],
     tags: Mapping[str, str],
@@ -61,11 +63,11 @@ def networks(
                 loader=_LOADER,
                 settings={"mean": preprocess.mean, "std": preprocess.std, "batch": batches[network]},
                 example=example,
-                classes=config.dataset.classes,
+                classes=sizes(config, data)[0],
                 tags={
                     **{key: tags[key] for key in ("suite", "experiment", "data", "weights", "variant", "exact")},
                     "network": network,
-                    "input": _input(config),
+                    "input": _input(config, sizes(config, data)[1], example.dtype),
                 },
                 metrics=metrics[network],
                 registered=f"relu2snn-{config.suite.name}-{config.name}" if registered else None,
@@ -74,9 +76,11 @@ def networks(
     return found
 
 
-def _input(config: Experiment) -> str:
+def _input(config: Experiment, image_shape: list[int], dtype: np.dtype[Any]) -> str:
     """What the pixels that a model takes are."""
-    shape = " x ".join(map(str, config.dataset.image_shape))
+    shape = " x ".join(map(str, image_shape))
+    if config.dataset.source.format == OWN_FORMAT:
+        return f"images of {shape} as in dataset.file, {dtype}"
     if config.dataset.source.format not in FOLDER_FORMATS:
         return f"pixels of images of {shape}, 0 to 255, uint8"
     means = ", ".join(map(str, config.dataset.source.mean_bgr))

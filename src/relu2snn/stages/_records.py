@@ -6,6 +6,7 @@ from typing import Any
 
 from relu2snn.config import FIGURES, Experiment, Paths, stage_slice
 from relu2snn.made import Job, load_npz
+from relu2snn.stages._described import sizes
 from relu2snn.stages._job import check_files
 from relu2snn.stages._networks import networks
 from relu2snn.stages._note import experiment_note
@@ -84,7 +85,7 @@ class Results:
                 run_id, self._phase1, self._phase2, self._data, self._command, pictures
             ),
             data=[self._images("train", "training" if self._trained else "calibration"), self._images("test", "test")],
-            models=networks(self._config, self._work, self._paths, self._phase1, self._phase2, self._tags),
+            models=networks(self._config, self._work, self._paths, self._data, self._phase1, self._phase2, self._tags),
         )
 
     def children(self) -> dict[str, Record]:
@@ -151,13 +152,14 @@ class Results:
             context,
             self._data["origin"].removeprefix("folder "),
             self._data[f"{split}_images"],
-            list(self._config.dataset.image_shape),
+            sizes(self._config, self._data)[1],
         )
 
     def _params(self) -> dict[str, Any]:
         """What a list of runs is filtered by; config.yaml has the rest."""
         values = self._values
-        dataset = {key: values["dataset"][key] for key in ("name", "classes", "image_shape")}
+        classes, image_shape = sizes(self._config, self._data)
+        dataset = {"name": values["dataset"]["name"], "classes": classes, "image_shape": image_shape}
         source = {key: values["dataset"]["source"][key] for key in ("kind", "train_images", "test_images")}
         return {
             "experiment": values["name"],

@@ -1,6 +1,7 @@
 """Data: find or download a data set, check it, and write it as arrays that later stages map into memory."""
 
 from relu2snn.config import Experiment, Paths
+from relu2snn.config.schema import known
 from relu2snn.datasets import load_arrays, prepare
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
@@ -9,7 +10,7 @@ from relu2snn.stages._job import job
 def run(config: Experiment, part: int | None) -> None:
     """Write the prepared data set of `config` into outputs/<suite>/datasets/<name>/."""
     dataset = config.dataset
-    arrays = load_arrays(dataset.source, dataset.name, dataset.image_shape, dataset.classes)
+    arrays = load_arrays(dataset.source, dataset.name, known(dataset.image_shape), known(dataset.classes))
     folder = Paths.of(config).dataset
     prepare(folder, dataset.name, dataset.source.kind, arrays, job=job(config, "data"))
     print(

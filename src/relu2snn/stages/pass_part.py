@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
+from relu2snn.config.schema import known
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import read_manifest, write_manifest
 from relu2snn.datasets.pass_images import take
@@ -29,13 +30,15 @@ def choose(config: Experiment, part: int) -> None:
     calibration = part == dataset.parts
     start = part * source.part_stride
     stop = len(order) if calibration else min(start + source.part_stride, len(order))
-    count = source.train_images
+    count = known(source.train_images)
     if not calibration:
-        first, last = part_range(source.test_images, part, dataset.parts, dataset.part_images)
+        first, last = part_range(known(source.test_images), part, dataset.parts, dataset.part_images)
         count = last - first
     title = f"{dataset.name}, {'calibration images' if calibration else f'part {part}'}"
     candidates = progress(order[start:stop], max(0, stop - start), title, "image")
-    taken = take(source.directory, candidates, count, f"{title}: positions {start} to {stop - 1} of {folder}/order.tsv")
+    taken = take(
+        known(source.directory), candidates, count, f"{title}: positions {start} to {stop - 1} of {folder}/order.tsv"
+    )
     target = part_file(folder, part, ".tsv")
     write_manifest(target, taken.manifest, work, part=part)
     skipped = {"unreadable": taken.unreadable, "not_rgb": taken.not_rgb}

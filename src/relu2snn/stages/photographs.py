@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
+from relu2snn.config.schema import known
 from relu2snn.datasets import prepare_photographs
 from relu2snn.datasets.manifest import read_manifest
 from relu2snn.stages._app import stage_app
@@ -19,7 +20,11 @@ def run(config: Experiment, part: int | None) -> None:
     # Parts of Places365 are preprocessed; those of PASS are too many to store.
     decode = None
     if source.format == "pass":
-        decode = {"root": source.directory, "size": list(dataset.image_shape[:2]), "mean_bgr": list(source.mean_bgr)}
+        decode = {
+            "root": source.directory,
+            "size": list(known(dataset.image_shape)[:2]),
+            "mean_bgr": list(source.mean_bgr),
+        }
     origin = f"folder {source.directory}"
     found = prepare_photographs(folder, dataset.name, source.kind, origin, dataset.parts, labels, decode, job=work)
     print(f"{dataset.name}: {found['train_images']} calibration and {found['test_images']} test images, in {folder}")

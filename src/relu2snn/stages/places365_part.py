@@ -4,6 +4,7 @@ from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.places import engine_of
+from relu2snn.config.schema import known
 from relu2snn.containers import run_script
 from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
@@ -33,8 +34,8 @@ def preprocess(config: Experiment, part: int) -> None:
     target = part_file(folder, part, ".npy")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.with_suffix(".json").unlink(missing_ok=True)
-    root = Path(dataset.source.directory)
-    height, width, _ = dataset.image_shape
+    root = Path(known(dataset.source.directory))
+    height, width, _ = known(dataset.image_shape)
     # The container may write into this folder and nowhere else.
     with temporary_folder(target) as work:
         write_manifest(work / "list.tsv", Manifest(chosen))

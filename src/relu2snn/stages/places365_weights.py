@@ -4,6 +4,7 @@ from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.places import engine_of
+from relu2snn.config.schema import known
 from relu2snn.containers import run_script
 from relu2snn.files import temporary_folder
 from relu2snn.stages._app import stage_app
@@ -14,7 +15,7 @@ def run(config: Experiment, part: int | None) -> None:
     paths = Paths.of(config)
     target = Path(paths.weights, f"{config.weights.stem}.npz")
     prototxt, caffemodel = Path(str(config.weights.prototxt)), Path(str(config.weights.caffemodel))
-    height, width, _ = config.dataset.image_shape
+    height, width, _ = known(config.dataset.image_shape)
     with temporary_folder(target) as folder:
         output = folder / target.name
         files = [f"--prototxt={prototxt}", f"--caffemodel={caffemodel}", f"--output={output}"]

@@ -5,6 +5,7 @@ import json
 import os
 
 from relu2snn.config import Experiment, Paths, stage_slice
+from relu2snn.config.schema import known
 from relu2snn.datasets import ArrayDataset
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import DATA_STAGES, job
@@ -29,8 +30,8 @@ def run(config: Experiment, part: int | None) -> None:
         config.train,
         dataset,
         config.dataset.preprocess,
-        config.dataset.image_shape,
-        config.dataset.classes,
+        known(config.dataset.image_shape),
+        known(config.dataset.classes),
         paths.train,
         key=hashlib.sha256(settings.encode()).hexdigest()[:16],
         job=work,

@@ -20,7 +20,9 @@ def run(config: Experiment, part: int | None) -> None:
     given = find_weights(weights)
     kind, file = weights.kind, given
     work = job(config, "weights")
-    if given:
+    if config.model.family == "custom":
+        digest, origin = _take(config, given, target, work), str(given)
+    elif given:
         _convert(config, given, target, work)
         digest, origin = digest_of(given), str(given)
     elif weights.source == "imagenet":
@@ -38,6 +40,21 @@ def run(config: Experiment, part: int | None) -> None:
         kind, digest, origin = "trained", work.copy_model(trained, target, "train"), str(trained)
     work.write_json(folder / "source.json", {"kind": kind, "file": str(file) if file else None, "sha256": digest})
     print(f"{config.name}: {kind} weights from {origin}")
+
+
+def _take(config: Experiment, given: Path | None, target: Path, work: Job) -> str:
+    """Take the user's own network as it is; returns the SHA-256 of its file."""
+    if given is None:
+        raise UserError("weights.file is not set; name your own network, as in weights.file=my.keras")
+    import relu2snn.stages._tensorflow  # noqa: F401
+
+    # isort: split
+    from relu2snn.networks.own import load_own, require_sizes
+
+    model = load_own(given)
+    require_sizes(model, given, config.dataset.image_shape, config.dataset.classes)
+    work.write_model(target, model)
+    return digest_of(given)
 
 
 def _convert(config: Experiment, source: Path | None, target: Path, work: Job) -> str:
