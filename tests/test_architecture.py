@@ -105,7 +105,7 @@ def names_in(tree: ast.AST) -> set[str]:
 
 LIBRARY = [path for path in FILES if part(path) in ("graph", "mapping", "spiking")]
 # Of Keras only what any layer or model is made with: not the kinds that a user's network has.
-ANY_LAYER = {"Layer", "InputLayer"}
+ANY_LAYER = {"Layer", "Input", "InputLayer"}
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -11,7 +11,7 @@ import pytest
 from networks import conv_network, dense_network
 
 from relu2snn.graph.convolution import Convolution
-from relu2snn.graph.linear import Chain
+from relu2snn.graph.maps import Chain
 from relu2snn.graph.nodes import Network, Segment
 from relu2snn.mapping import (
     bounded_sums,

@@ -24,6 +24,7 @@ def compare_values(
     names = [tensor.name for tensor in model.inputs]
     comparison = Comparison(network_of(spiking).populations, images, points, seed)
     for batch in batches:
-        found = values(in_order(batch, names), training=False)
+        given = in_order(batch, names)
+        found = values(given[0] if len(given) == 1 else given, training=False)
         comparison.add({name: np.asarray(value) for name, value in found.items()}, recorder.leads(batch))
     return comparison.result()
