@@ -65,8 +65,8 @@ OTHERS: dict[str, Callable[[Any, Any, np.ndarray], Any]] = {
     "verify": lambda model, spiking, images: verify(model, spiking, images[:4]),
     "raster": lambda _, spiking, images: raster(spiking, images[0]),
     "recorder": lambda _, spiking, images: SpikeRecorder(spiking).leads(images[:3]),
-    "histogram": lambda _, spiking, images: spike_histogram(spiking, [images[:3]], next(iter(spiking.windows))),
-    "potentials": lambda _, spiking, images: membrane_potentials(spiking, images[0], list(spiking.windows)[1]),
+    "histogram": lambda _, spiking, images: spike_histogram(spiking, [images[:3]], layer=next(iter(spiking.windows))),
+    "potentials": lambda _, spiking, images: membrane_potentials(spiking, images[0], layer=list(spiking.windows)[1]),
     "output": lambda _, spiking, images: output_potentials(spiking, images[0]),
     "perturb": lambda _, spiking, images: spiking.perturb(99, alpha_noise=0.3),
 }
