@@ -328,7 +328,12 @@ def test_the_stated_rounding_bounds_the_true_one_for_windows_of_every_length(mod
             assert exact.dtype == np.longdouble
             error = float(np.abs(leads[node.name] - np.maximum(exact, 0)).max())
             place = run.layers.index(node.name)
-            assert error <= run.rounding[place] * leads[node.name].max(), (zeta, node.name)
+            peak = leads[node.name].max()
+            if peak:
+                assert error <= run.rounding[place] * peak, (zeta, node.name)
+            else:
+                # It has no share of a value to be: all of them may be lost, and that is said.
+                assert run.rounding[place] > 1 or not error, (zeta, node.name)
         verdicts.append(run.exact)
     assert verdicts[0]
     assert not any(verdicts[-3:])
