@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from relu2snn.graph.convolution import Convolution, average_pool, dense, transposed
 from relu2snn.graph.geometry import Window
-from relu2snn.graph.linear import Diagonal, LinearMap, Selection, Shift, add, chain
+from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Diagonal, Selection, Shift, add, chain
 from relu2snn.graph.nodes import Extremum, Network, Population, Readout, Segment, Source
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 import oracle
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from random_graphs import Graph, flat, random_graph, scaled_matrices, values_of
@@ -66,7 +66,13 @@ def compare(seed: int, size: int, zeta: float, noise: float, alpha_noise: float,
     """Assert that every value, spike and potential of a random graph is the oracle's; returns what there was."""
     draw = np.random.default_rng(seed)
     drawn = random_graph(draw, size)
-    network = bounded_sums(Network(drawn.nodes))
+    try:
+        network = bounded_sums(Network(drawn.nodes))
+    except ValueError as error:
+        # max(x, ReLU(2 x)) has a sum of 2, however its tensors are scaled.
+        if "feed each other" not in str(error):
+            raise
+        reject()
     graph = scaled_matrices(drawn, network)
     images = {each.name: draw.uniform(each.low, each.high, (2, *each.shape)) for each in network.sources}
     values = [values_of(graph, {name: each[k] for name, each in images.items()}) for k in range(2)]

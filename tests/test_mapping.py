@@ -111,8 +111,8 @@ def test_scaling_brings_every_hidden_sum_into_the_bounds_and_leaves_the_output_l
         assert sums.min() >= -0.5 - 1e-12
         assert sums.max() <= 0.3 + 1e-12
     # A neuron inside the bounds keeps its parameters; only the first layer has no scaled inputs.
-    first, sums = convolutions(scaled)[0], sums_of(before[0])
-    inside = (sums >= -0.5) & (sums <= 0.3)
+    first, sums = convolutions(bounded_sums(network, -2.0, 0.3))[0], sums_of(before[0])
+    inside = (sums >= -2.0) & (sums <= 0.3)
     assert 0 < inside.sum() < inside.size
     (new,), (old,) = first.maps.values(), before[0].maps.values()
     np.testing.assert_array_equal(new.kernel[..., inside], old.kernel[..., inside])

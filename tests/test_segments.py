@@ -18,6 +18,8 @@ from relu2snn.spiking.simulation import Simulation
 Array = NDArray[np.float64]
 NAMES = [*CHAINS, *(graph.__name__ for graph in GRAPHS)]
 OPS = NumpyOps()
+QUIET = ("cropping3d", "no hidden layer")
+"""Networks whose neurons are too few to spike early."""
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +105,5 @@ def test_every_spike_is_that_of_brute_force(known: dict[str, Network], name: str
                 t_min, t_max = windows[each]
                 early += int((times[each] < t_min - 1e-9 * (t_max - t_min)).sum())
         assert sum(each.early for each in outcome.evidence.values()) == early
-        EARLY[name, zeta] = early
-
-
-EARLY: dict[tuple[str, float], int] = {}
-
-
-def test_there_are_early_spikes_in_what_is_compared() -> None:
-    found = [name for name, zeta in EARLY if zeta == -0.8 and EARLY[name, zeta]]
-    assert len(found) > len({name for name, _ in EARLY}) // 2
+        # A comparison without them would say nothing about the first-crossing rule.
+        assert early > 0 or zeta > -0.8 or name in QUIET

@@ -170,13 +170,17 @@ def test_networks_of_other_layers_are_another_network() -> None:
     model = dense_network(3, sizes=(9, 7))
     spiking = converted(model)
     for sizes in ((9,), (9, 7, 7)):
-        found = differs(dense_network(3, sizes=sizes), spiking)
+        found = differs(dense_network(3, sizes=sizes), spiking) or ""
         assert "are not those that the ReLU network's would become" in found
     assert not verify(dense_network(3, sizes=(9,)), spiking, images(model)).exact
     spiking = converted(conv_network(3, "after"))
     for options in ({"dilation": (2, 2)}, {"kernel": (3, 2)}, {"strides": (2, 2)}, {"pool_padding": "valid"}):
-        found = differs(conv_network(3, "after", **options), spiking)
+        found = differs(conv_network(3, "after", **options), spiking) or ""
         assert "in the ReLU network" in found
+        if "dilation" in options:
+            assert "'dilation': [1, 1]" in found
+            assert "'dilation': [2, 2]" in found
+            assert "strides" not in found
     assert "low is" in (difference(read_keras(conv_network(3, "after"), LOW - 1, HIGH), spiking.network) or "")
 
 

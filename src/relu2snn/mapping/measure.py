@@ -32,8 +32,10 @@ class Measurement:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        probe = keras.Model(model.inputs, {"outputs": model.outputs, "values": values_model(model).output})
         populations = relu_network(model).populations
+        # Of a network without hidden layers Keras would refuse the model of their values.
+        known = values_model(model).output if populations else {}
+        probe = keras.Model(model.inputs, {"outputs": model.outputs, "values": known})
         self.layers = list(populations)
         self.images = 0
         self.layer_maxima: Array = np.zeros(len(self.layers))

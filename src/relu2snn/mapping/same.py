@@ -148,8 +148,8 @@ def _maps_differ(node: Any, found: Any, names: Mapping[str, str], precision: str
     for name, own, other in zip(node.maps, node.maps.values(), found.maps.values(), strict=True):
         (text, arrays), (other_text, others) = describe(own), describe(other)
         if text != other_text:
-            own_text = _short(text)
-            return f"layer {found.name!r}: its connections are {_short(other_text)}, and {own_text} in the ReLU network"
+            shown, wanted_text = _short(other_text, text), _short(text, other_text)
+            return f"layer {found.name!r}: its connections are {shown}, and {wanted_text} in the ReLU network"
         for number, (wanted, weights) in enumerate(zip(arrays, others, strict=True)):
             place = _first_difference(wanted, weights, 64 * _unit(precision))
             if place is not None:
@@ -177,8 +177,9 @@ def _first_difference(wanted: Any, found: Any, error: float) -> tuple[int, ...] 
     return None
 
 
-def _short(text: Mapping[str, Any]) -> str:
-    shown = str({key: value for key, value in text.items() if key != "parts"} if "parts" not in text else text)
+def _short(text: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What of a description is not the same in another, cut short."""
+    shown = str({key: value for key, value in text.items() if value != other.get(key)})
     return shown if len(shown) < 160 else shown[:160] + "…"
 
 

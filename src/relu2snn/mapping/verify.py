@@ -137,11 +137,12 @@ def verify(model: keras.Model, spiking: keras.Model, images: Any, *, batch: int 
     del read
     compared = _Outputs(network)
     original = logits_model(model)
+    ends = [tensor._keras_history[0].name for tensor in model.outputs]
     for number, chunk in enumerate(source_batches(images, sources, batch=batch, anywhere=True)):
         given = [chunk[source.name] for source in sources]
         expected = original(given if len(given) > 1 else given[0], training=False)
         several = expected if isinstance(expected, list | tuple) else [expected]
-        compared.add(run, given, [np.asarray(each) for each in several], number, batch, model.output_names)
+        compared.add(run, given, [np.asarray(each) for each in several], number, batch, ends)
     return compared.verification(run, other, network)
 
 

@@ -209,8 +209,8 @@ def _extremes(images: Floats, node: Encoder) -> tuple[Floats, Floats]:
     if channels == 1:
         rows = images.reshape(len(images), -1)
         return rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
-    rows = images.reshape(len(images), -1, channels)
-    return rows.min(axis=1), rows.max(axis=1)
+    columns = images.reshape(len(images), -1, channels)
+    return columns.min(axis=1), columns.max(axis=1)
 
 
 def _only(values: dict[str, Any]) -> Any:
