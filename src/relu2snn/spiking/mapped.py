@@ -205,7 +205,7 @@ def describe_window(window: Window) -> dict[str, Any]:
 
 def checked_ranges(low: Any, high: Any, channels: int) -> tuple[Any, Any]:
     """low and high, numbers or lists of one a channel; raises ValueError unless low is less than high everywhere."""
-    found = []
+    found: list[Any] = []
     for label, value in (("low", low), ("high", high)):
         if isinstance(value, list | tuple):
             if len(value) != channels:
