@@ -43,7 +43,6 @@ class Neuron:
     drive: float = 1.0
     before: float = 1.0
     window: float = 4.0
-    precision: str = "float64"
 
     @property
     def segment(self) -> Prepared:
@@ -53,7 +52,7 @@ class Neuron:
         one = np.ones(1)
         neurons = Neurons("n", gain * one, self.total * one, self.threshold * one, self.drive * one, 1, one)
         node = Firing("n", (1,), maps, (neurons,), self.before, self.window, 4.0)
-        return Prepared(node, {name: map_.inputs for name, map_ in maps.items()}, TensorFlowOps(self.precision))
+        return Prepared(node, {name: map_.inputs for name, map_ in maps.items()}, TensorFlowOps("float64"))
 
     @property
     def late(self) -> float:
@@ -114,12 +113,17 @@ def tooth_of(neuron: Neuron, low: float, high: float) -> tuple[float, float]:
 
 
 @settings(max_examples=25)
-@given(largest=sizes, share=shares, rise=sizes, positive=sizes)
+@given(largest=sizes, share=shares, rise=sizes, positive=st.floats(3e3, 9e3))
 def test_the_slack_is_needed_in_full(largest: float, share: float, rise: float, positive: float) -> None:
-    """V(0) = V(M), one negative input between: V there is the chord and all of the slack."""
+    """V(0) = V(M), one negative input between: V there is the chord and all of the slack.
+
+    Weights are large beside α, since the bound has α D for V(M) = α (D − M), and the window is long, since it has at
+    least 0 for the closed form.
+    """
     neuron = one_tooth(largest, 0.0, 1.0, share, rise, positive)
     peak, slack = tooth_of(neuron, 0.0, 1.0)
-    assert_needed(neuron.below(peak, 0.005 * slack), "scale")
+    neuron = replace(neuron, window=1.5 * slack / rise)
+    assert_needed(neuron.below(peak, 0.003 * slack), "scale")
 
 
 @settings(max_examples=25)
@@ -156,20 +160,26 @@ def test_a_negative_drive_is_highest_where_it_begins(before: float, drive: float
 
 
 @settings(max_examples=25)
-@given(before=sizes, late=sizes, weight=st.floats(6.0, 50.0), rise=sizes)
+@given(before=sizes, late=sizes, weight=st.floats(5.0, 9.0), rise=sizes)
 def test_the_drive_goes_on_until_late_inputs_come(before: float, late: float, weight: float, rise: float) -> None:
-    """All inputs are late, and the drive alone has brought V to ϑ before: 1 % less of its α L would not."""
+    """All inputs are late, and the drive alone has brought V to ϑ before.
+
+    M is at least L, so that V(0) and the slack would say it, too, if `pull` did not.
+    """
     small = 0.0005 * late
-    weights = np.array([-weight / late, rise - 1 + weight / late])
+    weights = np.array([-weight, rise - 1 + weight])
     leads = np.array([small - late, -late])
     neuron = Neuron({"x": weights}, {"x": leads}, rise - 1, 0.0, before=before, window=before + late + 2)
     neuron = replace(neuron, threshold=before + late * (1 - 0.002))
     assert neuron.potential(0.0) < neuron.threshold
-    assert_needed(neuron, "pull")
+    segment = neuron.segment
+    truth = neuron.lead(segment, certify=False)
+    assert truth == pytest.approx(neuron.window - 0.998 * late)
+    assert neuron.lead(segment, certify=True) == pytest.approx(truth, abs=1e-9)
 
 
 @settings(max_examples=25)
-@given(largest=st.floats(0.5, 2.0), clock=st.floats(1.0, 4.0), total=st.floats(-0.8, -0.2))
+@given(largest=st.floats(0.5, 2.0), clock=st.floats(4e2, 2e3), total=st.floats(-0.8, -0.2))
 def test_what_a_clock_adds_while_inputs_are_late_is_missed_by_no_percent(
     largest: float, clock: float, total: float
 ) -> None:
@@ -182,44 +192,11 @@ def test_what_a_clock_adds_while_inputs_are_late_is_missed_by_no_percent(
     last = total + negative - first
     weights = {"x": np.array([first]), "y": np.array([last])}
     leads = {"x": np.array([largest]), "y": np.array([-late])}
-    neuron = Neuron(weights, leads, total, 0.0, before=1.2 * largest, window=6.0)
+    neuron = Neuron(weights, leads, total, 0.0, before=1.2 * largest)
+    neuron = replace(neuron, window=1.5 * negative * late / (1 + total))
     assert neuron.potential(0.0) == pytest.approx(neuron.potential(end))
     peak = neuron.potential(late)
     assert_needed(neuron.below(peak, 0.003 * negative * late), "missing")
-
-
-@settings(max_examples=150)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_rounding_of_float32_proves_nothing_that_is_not_so(seed: int) -> None:
-    """V is level at ϑ from the largest lead on: by how little it is above decides between B and B + M."""
-    draw = np.random.default_rng(seed)
-    count = int(draw.integers(1, 30))
-    largest, excess = draw.uniform(0.3, 3), draw.uniform(0, 1e-6)
-    # Inputs at the largest lead take the drive away; pairs that cancel are there to be rounded.
-    weights = np.concatenate([[-1.0], draw.normal(0, 3, count)])
-    leads = np.full(count + 1, np.float32(largest), float)
-    weights[0] = -1.0 - weights[1:].sum()
-    rise = draw.uniform(0.2, 2)
-    both = {"x": np.append(weights, rise)}, {"x": np.append(leads, 0.0)}
-    neuron = Neuron(*both, rise - 1, 0.0, before=1.5 * largest, precision="float32")
-    neuron = replace(neuron, threshold=neuron.potential(0.0) * (1 - excess))
-    segment = neuron.segment
-    truth = neuron.lead(segment, certify=False)
-    assert neuron.lead(segment, certify=True) == pytest.approx(truth, abs=1e-4)
-
-
-def test_without_its_share_rounding_of_float32_would_prove_what_is_not_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test above can fail."""
-    derive = Prepared.update
-
-    def careless(self: Prepared, node: Any) -> bool:
-        anew = derive(self, node)
-        self.constants = [each._replace(rounding=0 * each.rounding) for each in self.constants]
-        return anew
-
-    monkeypatch.setattr(Prepared, "update", careless)
-    with pytest.raises(AssertionError):
-        test_rounding_of_float32_proves_nothing_that_is_not_so()
 
 
 WIDE = [(bins.TWO, 1), (bins.SIX, 4), (bins.SIX, 5)]
