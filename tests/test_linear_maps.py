@@ -190,3 +190,17 @@ def test_a_transposed_convolution_is_the_transposed_matrix() -> None:
     down = Convolution(up.outputs, kernel.transpose(0, 1, 3, 2), Window.of((3, 2), strides=(2, 1)))
     assert down.outputs == up.inputs
     np.testing.assert_allclose(matrix(up), matrix(down).T, atol=1e-12)
+
+
+@pytest.mark.parametrize("margins", [((4, -4),), ((-4, 4),), ((5, -3),), ((-2, 1),), ((3, -1),)])
+def test_what_is_cut_off_may_reach_into_the_padding(margins: tuple[tuple[int, int], ...]) -> None:
+    (before, after), side = margins[0], 3
+    x = np.arange(1.0, 1 + side)
+    wide = np.pad(x, (max(before, 0), max(after, 0)))
+    expected = wide[max(-before, 0) : len(wide) - max(-after, 0)]
+    map_ = Shift((side,), margins)
+    np.testing.assert_array_equal(map_.apply(x[None], NumpyOps())[0], expected)
+    elements, weights = map_.synapses(0)
+    matrix = np.zeros((side, len(expected)))
+    matrix[elements] = weights
+    np.testing.assert_array_equal(x @ matrix, expected)

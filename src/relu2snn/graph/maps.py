@@ -1,6 +1,5 @@
 """The linear maps that are no convolutions: elements chosen, shifted, scaled; and maps chained and added."""
 
-import math
 from functools import cached_property
 from typing import Any
 
@@ -81,16 +80,18 @@ class Shift(Selection):
 
     @cached_property
     def index(self) -> Indices:
-        kept = tuple(
-            slice(max(-before, 0), side - max(-after, 0))
-            for side, (before, after) in zip(self.inputs, self.margins, strict=True)
-        )
-        index = np.arange(math.prod(self.inputs)).reshape(self.inputs)[kept]
-        widths = [(max(before, 0), max(after, 0)) for before, after in self.margins]
-        found: Indices = np.pad(index, widths, constant_values=-1).reshape(-1)
+        found = np.zeros((1,), np.int64)
+        for side, (before, after) in zip(self.inputs, self.margins, strict=True):
+            cell = np.arange(side + before + after) - before
+            axis = np.where((cell >= 0) & (cell < side), cell, -1)
+            missing = (found[:, None] < 0) | (axis < 0)
+            found = np.where(missing, -1, found[:, None] * side + axis).reshape(-1)
         return found
 
     def apply(self, x: Any, ops: Ops) -> Any:
+        if any(min(margin) < -side for margin, side in zip(self.margins, self.inputs, strict=True)):
+            # What is cut off on one side reaches into the padding of the other.
+            return ops.take(x, self.index, self.outputs)
         return ops.shift(x, self.margins)
 
     def scaled(self, inputs: Array, outputs: Array) -> LinearMap:
