@@ -161,8 +161,10 @@ def test_files_of_weights_give_the_same_predictions(tmp_path: Path, name: str, s
     load_weights(model, path)
     images = random.random((5, *SHAPE), dtype=np.float32)
     expected = np.asarray(trained(images, training=False))
-    assert np.ptp(expected, axis=0).max() > 1e-3
-    np.testing.assert_allclose(np.asarray(model(images, training=False)), expected, atol=1e-5)
+    # Random statistics leave little of what tells the images apart, but much more than rounding.
+    differ = np.ptp(expected, axis=0).max()
+    assert differ > 1e-6
+    np.testing.assert_allclose(np.asarray(model(images, training=False)), expected, rtol=0, atol=min(1e-5, differ / 20))
 
 
 @pytest.mark.parametrize("name", ROWS)
