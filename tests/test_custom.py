@@ -274,7 +274,8 @@ def test_a_whole_model_of_keras2_computes_what_it_did(tmp_path: Path) -> None:
     saved = np.load(tmp_path / "keras2.npz")
     assert np.ptp(saved["y"], axis=0).max() > 0.01
     np.testing.assert_allclose(np.asarray(model(saved["x_test"], training=False)), saved["y"], atol=1e-5)
-    given = {"weights.file": f"{tmp_path}/keras2.h5", "dataset.file": f"{tmp_path}/keras2.npz"}
+    np.savez(tmp_path / "images.npz", x_test=saved["x_test"])
+    given = {"weights.file": f"{tmp_path}/keras2.h5", "dataset.file": f"{tmp_path}/images.npz"}
     data, config = prepared(tmp_path, given)
     assert data.count("test") == 20
     weights.run(from_slice(job_slice(config, "weights")), None)
