@@ -191,7 +191,8 @@ class Killing(ArrayDataset):
 
 class Rows:
     def __init__(self, images, epoch):
-        self.images, self.epoch, self.shape, self.batches = images, epoch, images.shape, 0
+        self.images, self.epoch, self.batches = images, epoch, 0
+        self.shape, self.dtype = images.shape, images.dtype
     def __getitem__(self, rows):
         self.batches += 1
         if (self.epoch, self.batches) == (3, 4):
