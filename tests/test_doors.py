@@ -464,7 +464,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "layer 'dot' (Dot): a product of two tensors is not piecewise linear",
     ),
     "Lambda": (
-        lambda: chain(L.Lambda(lambda x: x, name="mine"), L.Dense(2)),
+        lambda: chain(L.Lambda(lambda x: x, output_shape=lambda shape: shape, name="mine"), L.Dense(2)),
         "layer 'mine' (Lambda): what it computes cannot be read; replace it by layers of Keras",
     ),
     "LayerNormalization": (

@@ -31,7 +31,8 @@ def spoil(path: str) -> str:
     """Put a number that is none into the last layer of a network with weights, its stamp and digests all right."""
     model, stamp = load_model(path, ""), read_stamp(path)
     layer = [each for each in model.layers if each.weights][-1]
-    layer.kernel.assign(np.full(layer.kernel.shape, np.inf))
+    kernel = next(weight for weight in layer.weights if weight.name == "kernel")
+    kernel.assign(np.full(kernel.shape, np.inf))
     save_model(
         model, path, describe=lambda folder, found: stamped(found, replace(stamp, content=members_digest(folder)))
     )
