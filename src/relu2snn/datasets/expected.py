@@ -28,7 +28,7 @@ class Expected:
         found = (*shape[1:], 1) if len(shape) == 3 else shape[1:]
         if found != tuple(self.image_shape):
             raise UserError(
-                f"{where}: images of {_size(found)}, but dataset.image_shape is {_size(self.image_shape)} "
+                f"{where}: images of {size_text(found)}, but dataset.image_shape is {size_text(self.image_shape)} "
                 "(height x width x channels); use the right files, or override dataset.image_shape"
             )
         key = f"dataset.source.{self.split}_images"
@@ -62,5 +62,6 @@ class Expected:
         return labels.astype(np.int64)
 
 
-def _size(shape: Sequence[int]) -> str:
+def size_text(shape: Sequence[int]) -> str:
+    """A shape as people write it: 28 x 28 x 1."""
     return " x ".join(map(str, shape))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from relu2snn.config.schema import Preprocess
 from relu2snn.datasets.arrays import ArraySet
 from relu2snn.datasets.dataset import preprocessed
+from relu2snn.datasets.expected import size_text
 from relu2snn.datasets.npz import npz_names, read_npz
 from relu2snn.errors import UserError, printable, shown
 
@@ -110,10 +111,10 @@ def _check(where: str, key: str, shape: Shape, dtype: np.dtype[Any], wanted: Wan
         return
     expected = tuple(wanted.image_shape)
     if shape[1:] != expected and (*shape[1:], 1) != expected:
-        found = _size(shape[1:]) if len(shape) > 1 else "single numbers"
+        found = size_text(shape[1:]) if len(shape) > 1 else "single numbers"
         raise UserError(
-            f"{where}: of shape {shape}, so an image is {found}, but {wanted.by} takes {_size(expected)}; give images "
-            "of this shape, the number of images first"
+            f"{where}: of shape {shape}, so an image is {found}, but {wanted.by} takes {size_text(expected)}; give "
+            "images of this shape, the number of images first"
         )
     if not shape[0]:
         raise UserError(f"{where}: has no images; give at least one")
@@ -144,7 +145,3 @@ def _labels(where: str, labels: NDArray[Any], images: str, count: int, wanted: W
             f"{wanted.by}; count them from 0"
         )
     return flat.astype(np.int64)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

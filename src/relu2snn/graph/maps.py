@@ -152,6 +152,11 @@ class Chain(LinearMap):
         self.first, self.second = first, second
         self.inputs, self.outputs = first.inputs, second.outputs
 
+    @property
+    def begins_with_reshape(self) -> bool:
+        """Whether the first map only gives the tensor another shape, as a Flatten does."""
+        return isinstance(self.first, Selection) and self.first.index is None
+
     def apply(self, x: Any, ops: Ops) -> Any:
         return self.second.apply(self.first.apply(x, ops), ops)
 

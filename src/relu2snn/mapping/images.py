@@ -14,6 +14,7 @@ import numpy as np
 
 from relu2snn.graph.nodes import Array, Source
 from relu2snn.mapping.pieces import pieces
+from relu2snn.spiking.network import check_images
 
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 """The share of the larger of |low| and |high| by which a pixel may lie outside [low, high] and is clipped.
@@ -80,7 +81,7 @@ def _checked(
         for source in sources:
             place = f"batch {number}, image" if len(sources) == 1 else f"batch {number}, input {source.name!r}, image"
             chunk = _numbers(piece[source.name])
-            _check_finite(chunk, start, place)
+            check_images(chunk, start, place)
             chunk = clipped(chunk, source.low, source.high)
             if not anywhere:
                 _check_range(chunk, source, start, place)
@@ -96,16 +97,6 @@ def _numbers(chunk: Any) -> Array:
     if not np.can_cast(found.dtype, np.float64, "same_kind"):
         raise TypeError(f"images of type {found.dtype}: every pixel must be a number")
     return found.astype(np.float64, copy=False)
-
-
-def _check_finite(images: Array, first: int, place: str) -> None:
-    if np.isfinite(images).all():
-        return
-    image, *pixel = (int(i) for i in np.argwhere(~np.isfinite(images))[0])
-    where = tuple(pixel)
-    raise ValueError(
-        f"{place} {first + image} is {images[(image, *where)]} at {where}; every pixel must be a finite number"
-    )
 
 
 def _check_range(images: Array, source: Source, start: int, place: str) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.linear import LinearMap
-from relu2snn.graph.maps import Chain, Selection
+from relu2snn.graph.maps import Chain
 from relu2snn.graph.nodes import Segment
 from relu2snn.mapping.relu_layers import NodeLayer
 from relu2snn.mapping.relu_model import relu_network, values_model
@@ -150,7 +150,7 @@ def _bound(node: Segment, sign: int, tensors: Mapping[str, Any], ops: TensorFlow
 
 
 def _positive(map_: LinearMap, sign: int, x: Any, ops: TensorFlowOps) -> Any:
-    if isinstance(map_, Chain) and isinstance(map_.first, Selection) and map_.first.index is None:
+    if isinstance(map_, Chain) and map_.begins_with_reshape:
         return _positive(map_.second, sign, map_.first.apply(x, ops), ops)
     if isinstance(map_, Convolution):
         # Positive weights are taken from the network's own in each step: held, they would be as large as it is.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from relu2snn.graph.nodes import Extremum, Population, Readout, Segment, Source
-from relu2snn.spiking.backend import TensorFlowOps, view
+from relu2snn.spiking.backend import TensorFlowOps, unit_range, view
 from relu2snn.spiking.checks import name
 from relu2snn.spiking.mapped import (
     MappedLayer,
@@ -50,8 +50,8 @@ class UnitRangeRescaling(NodeLayer):
         return [self.image]
 
     def call(self, images: Any) -> Any:
-        low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
-        return (images - low.astype(self.compute_dtype)) / (high - low).astype(self.compute_dtype)
+        node = self.node()
+        return unit_range(images, node.low, node.high)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "low": self.low, "high": self.high, "image": self.image}
@@ -92,9 +92,6 @@ class ReluSegment(NodeLayer):
             offset = self.add(f"offset{suffix}", self.sides if each["offset_map"] else self.sides[-1:])
             self._offsets.append((offset, self.add(f"scale{suffix}", self.sides[-1:])))
         self.built = True
-
-    def tensors_in(self) -> list[str]:
-        return [each["tensor"] for each in self.maps]
 
     def node(self) -> Segment:
         populations = tuple(
@@ -142,10 +139,7 @@ class ExtremumPooling(NodeLayer):
 
     def call(self, *tensors: Any) -> Any:
         node, ops = self.node(), TensorFlowOps(self.compute_dtype)
-        found = [ops.extremum(each, node.window, node.minimum) for each in tensors]
-        if len(found) == 1:
-            return found[0]
-        return tf.where(node.minimum, tf.reduce_min(found, axis=0), tf.reduce_max(found, axis=0))
+        return ops.extremes(tensors, node.window, node.minimum)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -171,9 +165,6 @@ class AffineReadout(NodeLayer):
         self.add_maps(self.maps)
         self.bias = self.add("bias", self.sides if self.bias_map else self.sides[-1:])
         self.built = True
-
-    def tensors_in(self) -> list[str]:
-        return [each["tensor"] for each in self.maps]
 
     def node(self) -> Readout:
         return Readout(self.name, self.sides, self.maps_now(self.maps), view(self.bias), self.activation)

@@ -22,7 +22,7 @@ from relu2snn.graph.linear import LinearMap
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, Source
 from relu2snn.graph.saved import describe
 from relu2snn.mapping.scaling import scaled
-from relu2snn.spiking.certificate import sums_of
+from relu2snn.spiking.certificate import sums_of, unit_roundoff
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork
 from relu2snn.spiking.rounding import Rounding
 
@@ -129,17 +129,13 @@ def _differs(node: Any, found: Any, names: Mapping[str, str], precision: str, or
     if isinstance(node, Readout):
         if node.activation != found.activation:
             return f"layer {found.name!r}: {found.activation} instead of {node.activation} at the end"
-        error = 64 * _unit(precision) * np.abs(node.bias)
+        error = 64 * unit_roundoff(precision) * np.abs(node.bias)
         return _biases_differ(found.name, node.bias, found.bias, error, np.ones(node.shape[-1]))
     return _neurons_differ(node, found, precision)
 
 
 def _names(network: Any) -> str:
     return ", ".join(node.name for node in network)
-
-
-def _unit(precision: str) -> float:
-    return 2.0**-53 if precision == "float64" else 2.0**-24
 
 
 def _maps_differ(node: Any, found: Any, names: Mapping[str, str], precision: str, original: Any) -> str | None:
@@ -151,7 +147,7 @@ def _maps_differ(node: Any, found: Any, names: Mapping[str, str], precision: str
             shown, wanted_text = _short(other_text, text), _short(text, other_text)
             return f"layer {found.name!r}: its connections are {shown}, and {wanted_text} in the ReLU network"
         for number, (wanted, weights) in enumerate(zip(arrays, others, strict=True)):
-            place = _first_difference(wanted, weights, 64 * _unit(precision))
+            place = _first_difference(wanted, weights, 64 * unit_roundoff(precision))
             if place is not None:
                 # In the units of the ReLU network, where its map has not been taken apart to be scaled.
                 unscaled_text, unscaled = describe(original.maps[name])
@@ -188,7 +184,7 @@ def _neurons_differ(node: Segment, found: Firing, precision: str) -> str | None:
     for own, neurons in zip(node.populations, found.populations, strict=True):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slope = np.asarray(neurons.gain, np.float64) / (1 + np.asarray(neurons.total, np.float64))
-        wrong = ~(np.abs(slope - neurons.sign) <= 64 * _unit(precision) * (1 + np.abs(neurons.total)))
+        wrong = ~(np.abs(slope - neurons.sign) <= 64 * unit_roundoff(precision) * (1 + np.abs(neurons.total)))
         if wrong.any():
             unit = int(np.argmax(wrong))
             return (
@@ -197,7 +193,7 @@ def _neurons_differ(node: Segment, found: Firing, precision: str) -> str | None:
             )
         rounding = Rounding.of(found, neurons, sums, precision=precision)
         bias = own.sign * node.bias + own.offset
-        error = 2 * rounding.fixed + 64 * _unit(precision) * np.abs(bias)
+        error = 2 * rounding.fixed + 64 * unit_roundoff(precision) * np.abs(bias)
         text = _biases_differ(neurons.name, bias, rounding.bias, error, np.asarray(neurons.scale))
         if text is not None:
             return text

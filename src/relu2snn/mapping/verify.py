@@ -15,6 +15,7 @@ from relu2snn.spiking.model import SpikingModel
 from relu2snn.spiking.network import network_of
 from relu2snn.spiking.nodes import SpikingNetwork
 from relu2snn.spiking.run import SpikingRun
+from relu2snn.spiking.tables import aligned
 
 Array = NDArray[np.float64]
 
@@ -107,8 +108,7 @@ class Verification:
                     f"{each.spikes / pairs:.2%}",
                 )
             )
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        return ["  " + "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return [f"  {line}" for line in aligned(rows)]
 
 
 def verify(model: keras.Model, spiking: keras.Model, images: Any, *, batch: int = 64) -> Verification:

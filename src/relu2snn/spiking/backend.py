@@ -1,6 +1,6 @@
 """What a device has to offer for the passes of the simulation: TensorFlow's operations on linear maps."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,10 +90,22 @@ class TensorFlowOps:
         found = _largest(x, window)
         return found if sign is None else found * sign
 
+    def extremes(self, tensors: Sequence[Any], window: Window, minimum: NDArray[np.bool_]) -> Any:
+        """The same over several tensors: the largest of theirs, the smallest in channels where `minimum`."""
+        found = [self.extremum(each, window, minimum) for each in tensors]
+        if len(found) == 1:
+            return found[0]
+        return tf.where(tf.constant(minimum), tf.reduce_min(found, axis=0), tf.reduce_max(found, axis=0))
+
     def total(self, maps: Mapping[str, LinearMap], tensors: Mapping[str, Any]) -> Any:
         """Σ_s L_s x_s."""
         parts = [map_.apply(tensors[name], self) for name, map_ in maps.items()]
         return tf.add_n(parts) if len(parts) > 1 else parts[0]
+
+
+def unit_range(images: Any, low: Array, high: Array) -> Any:
+    """Images (batch, *shape) with values in [low, high] brought to [0, 1]; low and high () or (channels,)."""
+    return (images - tf.constant(low, images.dtype)) / tf.constant(high - low, images.dtype)
 
 
 def view(held: Any) -> NDArray[Any]:

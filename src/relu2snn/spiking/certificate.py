@@ -86,6 +86,11 @@ def sums_of(node: Firing) -> Sums:
     return Sums(up + down, {1: down, -1: up}, sum(map_.terms() for map_ in node.maps.values()))
 
 
+def unit_roundoff(precision: str) -> float:
+    """The largest relative error of one rounding, in "float64" or "float32"."""
+    return 2.0**-24 if precision == "float32" else 2.0**-53
+
+
 def growth(terms: int) -> float:
     """1 + γ': what a float32 sum of products without a sign has to be multiplied by to be an upper bound."""
     relative = (terms + 2) * 2.0**-24
@@ -110,7 +115,7 @@ def derive(node: Firing, neurons: Neurons, sums: Sums, *, precision: str, padded
         np.abs(factor - neurons.sign) <= 2.0 ** (-50 if precision == "float64" else -21), neurons.sign, factor
     )
     size = strength * sums.size
-    unit = 2.0**-24 if precision == "float32" else 2.0**-53
+    unit = unit_roundoff(precision)
     # Rounded up: to bfloat16 where that is the type, of the weights and of the sum, 2⁻⁹ each.
     margin = 1 + (2.0**-7 if slack_type == tf.bfloat16 else 2.0**-20)
     floor = node.window - (threshold - np.maximum(drive, 0) * node.before) * inverse

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from relu2snn.spiking.backend import TensorFlowOps, view
+from relu2snn.spiking.backend import TensorFlowOps, unit_range, view
 from relu2snn.spiking.checks import finite, increasing, name, natural
 from relu2snn.spiking.engine import fire
 from relu2snn.spiking.mapped import (
@@ -26,7 +26,7 @@ from relu2snn.spiking.mapped import (
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNode, inputs_of
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
 from relu2snn.spiking.prepared import Prepared
-from relu2snn.spiking.simulation import earliest, encode, read
+from relu2snn.spiking.simulation import earliest, read
 
 _NEURONS = ("gain", "total", "threshold", "drive", "scale")
 
@@ -66,7 +66,7 @@ class SpikingLayer(MappedLayer):
         leads = {each: tf.constant(array, ops.dtype) for each, array in zip(inputs_of(node), arrays, strict=False)}
         match node:
             case Encoder():
-                found = [encode(node, tf.constant(arrays[0], ops.dtype))]
+                found = [unit_range(tf.constant(arrays[0], ops.dtype), node.low, node.high)]
                 seeds = [node.seed]
             case Earliest():
                 return [np.asarray(earliest(node, leads, ops))]
@@ -155,9 +155,6 @@ class SpikingNeurons(SpikingLayer):
                 sides["threshold"] = self.sides
             self._neurons.append({key: self.add(f"{key}{suffix}", sides[key]) for key in _NEURONS})
         self.built = True
-
-    def tensors_in(self) -> list[str]:
-        return [each["tensor"] for each in self.maps]
 
     def tensors_out(self) -> list[str]:
         return [each["name"] for each in self.populations]
@@ -253,9 +250,6 @@ class PotentialReadout(SpikingLayer):
         self.add_maps(self.maps)
         self.bias = self.add("bias", self.sides if self.bias_map else self.sides[-1:])
         self.built = True
-
-    def tensors_in(self) -> list[str]:
-        return [each["tensor"] for each in self.maps]
 
     def node(self) -> Potential:
         return Potential(

@@ -26,14 +26,15 @@ class MappedLayer(keras.layers.Layer):
         self.place, self.sides = natural("place", place, least=0), shape("sides", sides)
         self._arrays: list[Any] = []
         self.made: list[Any] = []
+        self.maps: list[dict[str, Any]] = []
 
     def node(self) -> Any:
         """The node as it is now; its arrays are views of the layer's weights."""
         raise NotImplementedError
 
     def tensors_in(self) -> list[str]:
-        """The names of the tensors that the layer takes; of the images none."""
-        return []
+        """The names of the tensors that the layer takes, those of its maps; of the images none."""
+        return [each["tensor"] for each in self.maps]
 
     def tensors_out(self) -> list[str]:
         """The names of the tensors that the layer gives."""

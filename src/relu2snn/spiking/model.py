@@ -29,7 +29,8 @@ from relu2snn.spiking.nodes import (
     neurons_in,
 )
 from relu2snn.spiking.perturb import perturbed
-from relu2snn.spiking.simulation import Simulation, images_by_name, names_of
+from relu2snn.spiking.simulation import Simulation, images_by_name
+from relu2snn.spiking.tables import aligned
 
 _ENDS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh}
 
@@ -89,12 +90,14 @@ class SpikingModel(keras.Model):
         held = [tf.convert_to_tensor(each) for layer in _spiking_layers(self) for each in layer.weights]
         return Simulation(network, tensors=held, **options)
 
-    def spike_times(self, images: Any) -> dict[str, Any]:
-        """Absolute spike times of the encoders and of every spiking layer, by name, (batch, *shape)."""
-        network = self.network
-        ends = {node.name: node.t_max for node in network.encoders} | {k: v[1] for k, v in network.windows.items()}
-        leads = self.simulation(keep=names_of(network))(images).leads
-        return {name: end - leads[name] for name, end in ends.items()}
+    def spike_times(self, images: Any, **options: Any) -> dict[str, Any]:
+        """Absolute spike times of the encoders and of every spiking layer, by name, (batch, *shape).
+
+        options: part and certify, as of `Simulation`.
+        """
+        spans = self.network.spans
+        leads = self.simulation(keep=spans, **options)(images).leads
+        return {name: end - leads[name] for name, (_, end) in spans.items()}
 
     def perturb(self, seed: int, *, alpha_noise: float = 0.0) -> None:
         """Draw the perturbations of `seed` in place of those it has; see `relu2snn.spiking.perturbed`.
@@ -152,8 +155,7 @@ class SpikingModel(keras.Model):
             neurons = neurons_in(node.shape) * (len(node.populations) if isinstance(node, Firing) else 1)
             count = "" if isinstance(node, Earliest) else f"{neurons:,}"
             rows.append((node.name, _KINDS[type(node)], str(node.shape), count, f"{start:.6g}", end))
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = aligned(rows)
         total = sum(neurons_in(node.shape) * len(node.populations) for node in network.firing)
         head = f'Spiking network "{self.name}", times in units of the input window'
         foot = f"{total:,} neurons that spike at most once; latency {network.latency:.6g}; {network.precision}"
@@ -188,15 +190,13 @@ _KINDS = {Encoder: "encoder", Firing: "spiking", Earliest: "earliest spike", Pot
 
 
 def _marks(model: keras.Model) -> list[Any]:
-    """What changes when weights or seeds do: where the numbers lie, whose memory the simulation keeps from reuse."""
+    """What changes when weights or seeds do: of weights where they lie, in memory that the simulation keeps."""
     layers = _spiking_layers(model)
     places = [view(each).ctypes.data for layer in layers for each in layer.weights]
     seeds = [layer.seed for layer in layers if isinstance(layer, SpikeEncoder)]
-    return [
-        places,
-        seeds,
-        [each["seed"] for layer in layers if isinstance(layer, SpikingNeurons) for each in layer.populations],
-    ]
+    firing = [layer for layer in layers if isinstance(layer, SpikingNeurons)]
+    seeds += [each["seed"] for layer in firing for each in layer.populations]
+    return [places, seeds]
 
 
 def _spiking_layers(model: keras.Model) -> list[Any]:

@@ -164,6 +164,11 @@ class SpikingNetwork:
         return {name: (node.t_min, node.t_max) for name, (node, _) in self.populations.items()}
 
     @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """[t_min, t_max] of what spikes, the encoders and then every population, by name."""
+        return {node.name: (node.t_min, node.t_max) for node in self.encoders} | self.windows
+
+    @property
     def latency(self) -> float:
         """When the last output is read, in units of the input window: the longest path."""
         return max(node.t_min for node in self.potentials)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Shape
 from relu2snn.graph.linear import LinearMap
-from relu2snn.graph.maps import Chain, Selection
+from relu2snn.graph.maps import Chain
 from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.certificate import Constants, derive, negative_kernel, sums_of
 from relu2snn.spiking.nodes import Firing
@@ -50,7 +50,7 @@ def plain_of(node: Firing, ops: TensorFlowOps) -> Plain | None:
     if len(node.maps) != 1:
         return None
     map_ = next(iter(node.maps.values()))
-    if isinstance(map_, Chain) and isinstance(map_.first, Selection) and map_.first.index is None:
+    if isinstance(map_, Chain) and map_.begins_with_reshape:
         map_ = map_.second
     if not isinstance(map_, Convolution) or map_.groups > 1 or map_.window.rank not in (0, 2):
         return None
@@ -82,7 +82,7 @@ class Prepared:
     def update(self, node: Firing) -> bool:
         """Take the same segment with other drives or thresholds; returns whether the graph has to be made anew."""
         self.node = node
-        precision = "float32" if self._ops.dtype == tf.float32 else "float64"
+        precision = self._ops.dtype.name
         padded = self.plain is not None
         self.constants: list[Constants] = [
             derive(node, each, self._sums, precision=precision, padded=padded) for each in node.populations

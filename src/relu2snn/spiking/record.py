@@ -21,10 +21,8 @@ class SpikeRecorder:
     """
 
     def __init__(self, model: Any) -> None:
-        network = network_of(model)
-        encoders = {node.name: (node.t_min, node.t_max) for node in network.encoders}
-        self.windows = {**encoders, **network.windows}
-        self._simulation = model.simulation(keep=list(self.windows))
+        self.windows = network_of(model).spans
+        self._simulation = model.simulation(keep=self.windows)
 
     def leads(self, images: Any) -> dict[str, Floats]:
         """Leads of images (b, *shape) by layer name, in the shapes of the layers' outputs."""

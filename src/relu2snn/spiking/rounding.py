@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relu2snn.spiking.certificate import Sums
+from relu2snn.spiking.certificate import Sums, unit_roundoff
 from relu2snn.spiking.events import Floats
 from relu2snn.spiking.nodes import Firing, Neurons
 
@@ -57,7 +57,7 @@ class Rounding:
         """The bound of a population whose maps have these sums, for α = 1."""
         threshold, total = np.asarray(neurons.threshold, np.float64), np.asarray(neurons.total, np.float64)
         strength = np.abs(np.asarray(neurons.gain, np.float64))
-        unit, wide = (2.0**-24 if precision == "float32" else 2.0**-53), 2.0**-53
+        unit, wide = unit_roundoff(precision), unit_roundoff("float64")
         before, window, inputs = node.before, node.window, sums.terms
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             gain = np.where(1 + total > 0, 1 / (1 + total), np.inf)

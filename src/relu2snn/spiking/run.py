@@ -12,7 +12,7 @@ from relu2snn.spiking.evidence import Evidence
 from relu2snn.spiking.network import check_images, check_weights, network_of
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork, inputs_of
 from relu2snn.spiking.rounding import LIMITS
-from relu2snn.spiking.simulation import images_by_name, names_of
+from relu2snn.spiking.simulation import images_by_name
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -32,11 +32,8 @@ def spike_times(model: Any, images: Any, *, certify: bool = True, part: int = 0)
     network = network_of(model)
     check_weights(model)
     check_images(images_by_name(network, images))
-    ends = {node.name: node.t_max for node in network.encoders} | {
-        name: end for name, (_, end) in network.windows.items()
-    }
-    leads = model.simulation(part=part, certify=certify, keep=names_of(network))(images).leads
-    return {name: end - leads[name] for name, end in ends.items()}
+    found: dict[str, Floats] = model.spike_times(images, part=part, certify=certify)
+    return found
 
 
 class SpikingRun:

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from relu2snn.spiking.backend import TensorFlowOps
+from relu2snn.spiking.backend import TensorFlowOps, unit_range
 from relu2snn.spiking.bounds import Blocks
 from relu2snn.spiking.engine import evidence_of, fire, simulate
 from relu2snn.spiking.evidence import Evidence
-from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork, SpikingNode
+from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
 from relu2snn.spiking.prepared import Prepared
 from relu2snn.spiking.rounding import Rounding
@@ -83,10 +83,11 @@ class Simulation:
     def start(self, network: SpikingNetwork, part: int = 0) -> None:
         """Begin anew with the noise of `part`, and with `network`: the same with other perturbations."""
         with self.lock:
-            noisy, self.network = bool(self.network.noise), network
-            anew = {self._segments[node.name].update(node) for node in network.firing}
-            if True in anew or noisy != bool(network.noise):
-                self._make_graph(network)
+            if network is not self.network:
+                noise, self.network = self.network.noise, network
+                anew = {self._segments[node.name].update(node) for node in network.firing}
+                if True in anew or bool(noise) != bool(network.noise):
+                    self._make_graph(network)
             self._states = {name: noise_state(seed, part) for name, seed in _seeds(network).items()}
             self._batch = 0
             self._blocks = {node.name: Blocks() for node in self._with_blocks(network)}
@@ -160,25 +161,16 @@ class Simulation:
         }
 
     def _encode(self, node: Encoder, images: Any, seeds: Any) -> Any:
-        values = encode(node, images)
+        values = unit_range(images, node.low, node.high)
         if node.name not in seeds:
             return values
         # No pixel spikes before the images begin.
         return tf.minimum(disturb(values, self.network.noise, seeds[node.name]), 1.0)
 
 
-def encode(node: Encoder, images: Any) -> Any:
-    """The leads of images (batch, *shape), before any noise."""
-    low, high = np.asarray(node.low, np.float64), np.asarray(node.high, np.float64)
-    return (images - tf.constant(low, images.dtype)) / tf.constant(high - low, images.dtype)
-
-
 def earliest(node: Earliest, leads: Mapping[str, Any], ops: TensorFlowOps) -> Any:
     """The leads of the earliest, or latest, spike of each pool."""
-    found = [ops.extremum(leads[name], node.window, node.latest) for name in node.tensors]
-    if len(found) == 1:
-        return found[0]
-    return tf.where(tf.constant(node.latest), tf.reduce_min(found, axis=0), tf.reduce_max(found, axis=0))
+    return ops.extremes([leads[name] for name in node.tensors], node.window, node.latest)
 
 
 def read(node: Potential, leads: Mapping[str, Any], ops: TensorFlowOps) -> Any:
@@ -212,15 +204,3 @@ def _seeds(network: SpikingNetwork) -> dict[str, int]:
         return {}
     seeds = {node.name: node.seed for node in network.encoders}
     return seeds | {name: neurons.seed for name, (_, neurons) in network.populations.items()}
-
-
-def names_of(network: SpikingNetwork) -> list[str]:
-    """The tensors of leads of encoders and populations, in order."""
-    found: list[str] = []
-    node: SpikingNode
-    for node in network:
-        if isinstance(node, Encoder):
-            found.append(node.name)
-        elif isinstance(node, Firing):
-            found += [each.name for each in node.populations]
-    return found

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Indices, Shape, Window, receptive_fields
 from relu2snn.graph.linear import LinearMap
-from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum
+from relu2snn.graph.maps import Chain, Diagonal, Shift, Sum
 from relu2snn.spiking.nodes import Firing, Neurons
 
 Array = NDArray[np.float64]
@@ -84,7 +84,7 @@ def _ungrouped(map_: Convolution) -> Convolution | None:
 
 
 def _chained(map_: Chain) -> Convolution | None:
-    if isinstance(map_.first, Selection) and map_.first.index is None:
+    if map_.begins_with_reshape:
         # What has another shape only has its elements in the same order, where one position sees all of them.
         second = written_out(map_.second)
         return second if second is not None and second.window.rank == 0 else None
