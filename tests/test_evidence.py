@@ -99,6 +99,20 @@ def test_a_perturbation_takes_effect_at_the_next_start() -> None:
     np.testing.assert_array_equal(second, SpikingRun(spiking).logits(images))
 
 
+def test_noise_of_another_size_is_that_of_the_next_start() -> None:
+    _, spiking, images = network_of(dense_network(1, "after"), noise=0.01)
+    run = SpikingRun(spiking)
+    first, plain = run.logits(images), np.asarray(spiking(images))
+    for layer in spiking.layers:
+        if getattr(layer, "noise", 0):
+            layer.noise = 0.2
+    run.start()
+    wider = run.logits(images)
+    assert np.abs(wider - first).max() > 0.01
+    np.testing.assert_array_equal(wider, SpikingRun(spiking).logits(images))
+    assert np.abs(np.asarray(spiking(images)) - plain).max() > 0.01
+
+
 @pytest.mark.parametrize("name", ["kernel", "gain", "total", "threshold", "drive", "bias"])
 def test_weights_changed_under_a_run_are_those_of_the_next_start(name: str) -> None:
     _, spiking, images = network_of(dense_network(1, "after"))

@@ -190,13 +190,13 @@ _KINDS = {Encoder: "encoder", Firing: "spiking", Earliest: "earliest spike", Pot
 
 
 def _marks(model: keras.Model) -> list[Any]:
-    """What changes when weights or seeds do: of weights where they lie, in memory that the simulation keeps."""
+    """What changes when weights, seeds or noise do: of weights where they lie, in memory that the simulation keeps."""
     layers = _spiking_layers(model)
     places = [view(each).ctypes.data for layer in layers for each in layer.weights]
     seeds = [layer.seed for layer in layers if isinstance(layer, SpikeEncoder)]
     firing = [layer for layer in layers if isinstance(layer, SpikingNeurons)]
     seeds += [each["seed"] for layer in firing for each in layer.populations]
-    return [places, seeds]
+    return [places, seeds, [layer.noise for layer in layers]]
 
 
 def _spiking_layers(model: keras.Model) -> list[Any]:

@@ -86,7 +86,8 @@ class Simulation:
             if network is not self.network:
                 noise, self.network = self.network.noise, network
                 anew = {self._segments[node.name].update(node) for node in network.firing}
-                if True in anew or bool(noise) != bool(network.noise):
+                # The graph holds how large the noise is.
+                if True in anew or noise != network.noise:
                     self._make_graph(network)
             self._states = {name: noise_state(seed, part) for name, seed in _seeds(network).items()}
             self._batch = 0
