@@ -57,7 +57,9 @@ def main() -> None:
         print(f"relu2snn ui: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        pass
+        # The server has ended. Threads that still answer a page are not waited for, and none can make this an error.
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _free_port(text: str) -> int:

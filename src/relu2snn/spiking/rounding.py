@@ -23,6 +23,7 @@ float32 it is 4e−4 to 2e−3 at ζ = 0.5, 2e−2 at 1e3 and above 7 at 1e6, wh
 """
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 
 import numpy as np
 
@@ -36,6 +37,8 @@ LIMITS = {"float64": 1e-3, "float32": 0.05}
 It is a bound, which true errors stay three orders below: a VGG16 of random weights whose images lie in [−200, 200] has
 one of 5e−5 where its values differ by 1e−10, and is exact; with windows of 1e12 maxima no network is.
 """
+
+_THREE_DIGITS_UP = Context(prec=3, rounding=ROUND_CEILING)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ class Rounding:
         return float(np.max(self.fixed + self.slope * largest))
 
     def relative(self, largest: float, peak: float) -> float:
-        """The same as a share of the layer's largest value `peak`; of what is summed where the layer is silent."""
+        """The same as a share of the layer's largest value `peak`; of what is summed where the layer is silent.
+
+        Three digits of it, rounded up: the last ones of `largest` and `peak` depend on how sums were split over cores.
+        """
         summed = float(np.max(self.size * largest + np.abs(self.bias)))
         share = self.absolute(largest) / (peak or summed or self.window)
-        return share if np.isfinite(share) else np.inf
+        return float(_THREE_DIGITS_UP.create_decimal(share)) if np.isfinite(share) else np.inf
