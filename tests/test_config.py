@@ -204,7 +204,8 @@ def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
     }
 
     def slices(*overrides: str) -> dict[str, dict]:
-        values = {stage: stage_slice(experiment(overrides=overrides), stage) for stage in STAGES}
+        config = experiment(overrides=overrides)
+        values = {stage: stage_slice(config, stage) for stage in STAGES}
         # The folders are named by what stages depend on.
         return {stage: {key: each[key] for key in each if key != "run"} for stage, each in values.items()}
 

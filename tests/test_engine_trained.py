@@ -32,7 +32,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[Network, dict[str, float], 
     assert history.history["accuracy"][-1] > 0.5
     network = scaled_network(model, 0.0, 1.0)
     maxima = measure(relu_model(network), np.array_split(images[:1000], 10)).maxima
-    return network, maxima, read_idx(SAMPLE / "t10k-images-idx3-ubyte.gz", 3)[:60, ..., None] / 255.0
+    return network, maxima, read_idx(SAMPLE / "t10k-images-idx3-ubyte.gz", 3)[:24, ..., None] / 255.0
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01])
@@ -43,8 +43,8 @@ def test_every_spike_and_every_prediction_is_that_of_the_events(trained: Any, ze
     found = []
     for certify in (True, False):
         run = SpikingRun(spiking, certify=certify)
-        logits = np.concatenate([run.logits(batch) for batch in np.array_split(images, 3)])
-        found.append((spike_times(spiking, images[:20], certify=certify), logits, run))
+        logits = np.concatenate([run.logits(batch) for batch in np.array_split(images, 2)])
+        found.append((spike_times(spiking, images[:8], certify=certify), logits, run))
     (times, logits, fast), (expected_times, expected, _) = found
     for name, spikes in expected_times.items():
         np.testing.assert_allclose(times[name], spikes, rtol=0, atol=1e-9, err_msg=name)

@@ -334,16 +334,34 @@ def test_what_is_not_closed_says_how_to_quote_it(text: str) -> None:
 TEXTS = st.text(st.sampled_from("ab=,'\"# äñ日()[];:&|<>*?!@%+~^./-"), min_size=1, max_size=12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=150, deadline=None)
+@given(path=TEXTS, name=TEXTS)
+def test_hydra_reads_what_is_typed_as_it_was_meant(path: str, name: str) -> None:
+    """Texts with signs of Hydra, the shell and other scripts, alone and in a list, as the table shows them."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from relu2snn.config.changes import override_text
+    from relu2snn.config.overrides import hydra_overrides
+    from relu2snn.config.texts import text_problem
+
+    assume(text_problem("path", path) is None and text_problem("file", name) is None)
+    # Two quotes with nothing between them are an empty text, and three question marks are no value.
+    assume(path.strip("'\"") and name.strip("'\"") and "???" not in path + name)
+    values = {"weights.root": path, "weights.other_names": [name, "a, b.h5"]}
+    words = split_overrides(" ".join(f"{key}={override_text(value)}" for key, value in values.items()))
+    read = [OverridesParser.create().parse_override(each).value() for each in hydra_overrides(words, {})]
+    assert read == list(values.values())
+
+
+@settings(max_examples=6, deadline=None)
 @given(path=TEXTS, name=TEXTS)
 def test_what_a_run_says_to_type_gives_its_values_again(path: str, name: str) -> None:
-    """Texts with signs of Hydra, the shell and other scripts, alone and in a list, as the table shows them."""
     from relu2snn.config.changes import override_text
     from relu2snn.config.texts import text_problem
 
     assume(text_problem("path", path) is None and text_problem("file", name) is None)
-    # Two quotes with nothing between them are an empty text.
-    assume(path.strip("'\"") and name.strip("'\""))
+    # Two quotes with nothing between them are an empty text, and three question marks are no value.
+    assume(path.strip("'\"") and name.strip("'\"") and "???" not in path + name)
     values = {"weights.root": path, "weights.other_names": [name, "a, b.h5"]}
     typed = " ".join(f"{key}={override_text(value)}" for key, value in values.items())
     config = experiment(*split_overrides(typed))

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from relu2snn.config.overrides import hydra_overrides, quoted
 from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking
 from relu2snn.config.texts import text_problem
+from relu2snn.config.typed import typed
 from relu2snn.config.validate import check_ranges, plain_values
 from relu2snn.config.variants import name_run
 from relu2snn.errors import UserError, one_line, printable, shown
@@ -148,7 +149,7 @@ def _compose(conf: Path, overrides: tuple[str, ...]) -> Experiment:
 
 
 def _typed(config: Any) -> Experiment:
-    return cast(Experiment, OmegaConf.merge(OmegaConf.structured(Experiment), plain_values(config)))
+    return typed(plain_values(config))
 
 
 def _with_dataset(standard: Experiment, name: str) -> Experiment | None:
@@ -199,7 +200,7 @@ def _check_file(file: Path) -> None:
         values.pop("defaults", None)
         group = file.parent.name
         whole = file.parent == CONF or group == "experiment"
-        OmegaConf.merge(OmegaConf.structured(Experiment), values if whole else {group: values})
+        typed(values if whole else {group: values})
 
 
 def _shown_path(path: Path) -> str:

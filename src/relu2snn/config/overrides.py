@@ -11,13 +11,14 @@ import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.schema import Experiment
+from relu2snn.config.typed import typed
 from relu2snn.errors import UserError, one_line, printable, shown
 
 LONGEST = 4_000
@@ -109,7 +110,7 @@ def _parsed_problem(key: str, text: str) -> str | None:
         if override.is_sweep_override():
             return _together(text) or "give one value, key=value, without '+', '~' or a list of choices"
         # The value may be whatever Hydra's grammar makes of the text, such as a number of thousands of digits.
-        OmegaConf.update(OmegaConf.structured(Experiment), key, override.value())
+        OmegaConf.update(cast(DictConfig, typed({})), key, override.value())
     except HydraException as error:
         reason = one_line(error.__cause__ or error)
         why = "" if reason == "None" else f" ({reason})"

@@ -6,6 +6,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.schema import OWN_FORMAT, Experiment, Source, Weights
+from relu2snn.config.typed import typed
 from relu2snn.config.validate import check_ranges
 from relu2snn.errors import UserError
 
@@ -169,8 +170,7 @@ def stage_slice(experiment: Experiment, stage: str) -> dict[str, Any]:
 
 def from_slice(values: dict[str, Any]) -> Experiment:
     """A typed config that holds only the values of a slice; reading any other raises MissingMandatoryValue."""
-    schema = OmegaConf.structured(Experiment)
-    return cast(Experiment, OmegaConf.merge(schema, values))
+    return typed(values)
 
 
 def checked_slice(values: Any, stage: str) -> Experiment:

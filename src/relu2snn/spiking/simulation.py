@@ -72,8 +72,9 @@ class Simulation:
         seeds = {name: tf.TensorSpec((2,), tf.int32) for name in _seeds(network)}
         coarse = {node.name: tf.TensorSpec((), tf.bool) for node in self._with_blocks(network)}
         step = tf.function(self._graph, input_signature=[images, seeds, coarse], autograph=False)
-        # Traced here, since TensorFlow warns of functions traced again where each network has its own.
-        self._step = step.get_concrete_function()
+        # Traced here, since TensorFlow warns of functions traced again where each network has its own; not where a user
+        # looks for a fault with TensorFlow's functions run eagerly.
+        self._step = step if tf.config.functions_run_eagerly() else step.get_concrete_function()
 
     def _with_blocks(self, network: SpikingNetwork) -> list[Firing]:
         """Segments whose slack can be summed for blocks: a dense layer has no positions, of which to make them."""
