@@ -15,7 +15,7 @@ override COUNT := $(value COUNT)
 override SEED := $(value SEED)
 export PYTHON PORT SUITE COUNT SEED
 
-.PHONY: quickstart smoke test fuzz lint bench ui report clean
+.PHONY: quickstart smoke test fuzz mutants lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
@@ -32,6 +32,9 @@ test: .venv/dev ## two at a time what computes, then one after another what runs
 fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or refused in one line; 400 values of the configuration
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"
 	PYTHONPATH=tests $(BIN)/python -m fuzz.values 400 "$$SEED"
+
+mutants: .venv/dev ## wrong certificates and counters, one at a time: which test notices each; half an hour
+	PYTHONPATH=tests $(BIN)/python -m mutants
 
 lint: .venv/dev
 	$(BIN)/ruff check .

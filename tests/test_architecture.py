@@ -152,6 +152,16 @@ def test_the_workflow_reads_configs_and_data_sources_without_tensorflow() -> Non
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_stage_starts_without_the_plots_of_keras_and_can_still_draw() -> None:
+    code = """
+import sys, relu2snn.stages.phase1
+assert not {"sklearn", "matplotlib", "cv2", "pandas", "pyarrow", "PIL", "IPython"} & set(sys.modules)
+import matplotlib.figure, PIL.Image, cv2
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_a_public_name_means_the_same_whichever_modules_are_loaded() -> None:
     """Loading a module of a function's name puts the module in the function's place."""
     modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in FILES]
