@@ -100,8 +100,9 @@ def _settle(
     if synapses.fields is not None:
         fields = synapses.fields
         _settle_fields(
-            where, left, inputs, bound.latest, fields.starts, synapses.lengths, values, synapses.weights, synapses.rows,
-            synapses.size, synapses.drive, synapses.levels, constants.rise, node.before, node.window, found, proved,
+            where, left, inputs, bound.latest, fields.starts, synapses.lengths, fields.groups, values, synapses.weights,
+            synapses.rows, synapses.size, synapses.drive, synapses.levels, constants.rise, node.before, node.window,
+            found, proved,
         )  # fmt: skip
         return int(proved.sum())
     images, positions = where // places, where % places
@@ -164,14 +165,18 @@ def _settle_position(field, late, mask, closed, weights, rows, size, drive, leve
 
 
 @njit(cache=True, parallel=True)
-def _settle_fields(where, left, inputs, latest, starts, lengths, closed, weights, rows, size, drive, levels, rise, before, window, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+def _settle_fields(where, left, inputs, latest, starts, lengths, groups, closed, weights, rows, size, drive, levels, rise, before, window, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     """`_settle_position` for the positions `where`, whose fields are runs of the inputs (images, elements)."""
-    positions = starts.shape[0]
+    positions, wide = starts.shape[0], closed.shape[1] // groups
     for p in prange(where.size):
         n, position = where[p] // positions, where[p] % positions
-        field = gather(inputs[n], starts[position], lengths)
         level = levels[min(position, levels.shape[0] - 1)]
         values = closed[where[p]].astype(np.float64)
-        proved[p] = _settle_position(
-            field, latest[n], left[p], values, weights, rows, size, drive, level, rise, before, window, found[p]
-        )
+        for group in range(groups):
+            a, b = group * wide, (group + 1) * wide
+            if left[p, a:b].any():
+                field = gather(inputs[n], starts[position], lengths, group)
+                proved[p] += _settle_position(
+                    field, latest[n], left[p, a:b], values[a:b], weights[:, a:b], rows[a:b], size[a:b], drive[a:b],
+                    level[a:b], rise[a:b], before, window, found[p, a:b],
+                )  # fmt: skip

@@ -198,8 +198,8 @@ def _simulate(segment: Prepared, place: int, inputs: Floats) -> tuple[Floats, Ev
     out = np.empty((len(inputs), positions, node.shape[-1]))
     if synapses.fields is not None:
         simulate_fields(
-            inputs, synapses.fields.starts, synapses.lengths, synapses.weights, synapses.total, synapses.levels,
-            synapses.drive, node.before, node.window, out,
+            inputs, synapses.fields.starts, synapses.lengths, synapses.fields.groups, synapses.weights, synapses.total,
+            synapses.levels, synapses.drive, node.before, node.window, out,
         )  # fmt: skip
     else:
         wide = np.concatenate([inputs, np.zeros((len(inputs), 1))], axis=1)

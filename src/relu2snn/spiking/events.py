@@ -84,32 +84,43 @@ def _finish(potential, slope, level, now, window, out):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def gather(values, starts, lengths):  # type: ignore[no-untyped-def]
-    """The receptive field of one position, (inputs,) in float64, from the elements `values` (n,) of all inputs.
+def gather(values, starts, lengths, group):  # type: ignore[no-untyped-def]
+    """The receptive field of a group of units at one position, (inputs,) in float64, from the elements `values` (n,).
 
-    starts and lengths (runs,): of the elements that lie side by side; −1 is padding, whose lead is 0.
+    starts and lengths (runs,): of the elements that lie side by side, in the first group, which the next group's
+    follow; −1 is padding, whose lead is 0.
     """
     field = np.zeros(lengths.sum())
     k = 0
     for run in range(lengths.size):
-        start, length = starts[run], lengths[run]
-        if start >= 0:
+        length = lengths[run]
+        start = starts[run] + group * length
+        if starts[run] >= 0:
             field[k : k + length] = values[start : start + length]
         k += length
     return field
 
 
 @njit(cache=True, parallel=True)
-def simulate_fields(values, starts, lengths, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def simulate_fields(values, starts, lengths, groups, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
     """Leads `out` (images, positions, units) of neurons with shared weights, every one simulated event by event.
 
     values (images, elements): the inputs' leads; starts (positions, runs), lengths (runs,): fields as in `gather`;
-    weights J (inputs, units); total Σ_j J_ij, drive α (units,); levels ϑ (positions or 1, units). before and window are
-    durations.
+    weights J (inputs of a group, units), the units by groups; total Σ_j J_ij, drive α (units,); levels ϑ (positions or
+    1, units). before and window are durations.
     """
-    positions = out.shape[1]
+    positions, wide = out.shape[1], out.shape[2] // groups
     for flat in prange(out.shape[0] * positions):
         image, position = flat // positions, flat % positions
-        field = gather(values[image], starts[position], lengths)
-        level = levels[min(position, levels.shape[0] - 1)]
-        first_crossings(field, weights, total, level, drive, before, window, out[image, position])
+        level, found = levels[min(position, levels.shape[0] - 1)], out[image, position]
+        if groups == 1:
+            # Apart, since the compiler makes more of weights without gaps.
+            field = gather(values[image], starts[position], lengths, 0)
+            first_crossings(field, weights, total, level, drive, before, window, found)
+            continue
+        for group in range(groups):
+            a, b = group * wide, (group + 1) * wide
+            field = gather(values[image], starts[position], lengths, group)
+            first_crossings(
+                field, weights[:, a:b], total[a:b], level[a:b], drive[a:b], before, window, found[a:b]
+            )  # fmt: skip

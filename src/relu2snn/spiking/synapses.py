@@ -27,32 +27,57 @@ _LARGEST_KERNEL = 1 << 24
 class Fields:
     """Receptive fields of every position as runs of channels that lie side by side among the elements.
 
-    starts (positions, runs): where each run begins; −1 is padding. lengths (runs,). kernel L (inputs, units).
+    Units of different groups see different channels at the same places. starts (positions, runs): where each run of the
+    first group begins; −1 is padding. lengths (runs,): of one group's, which is how far the next group's are from it.
+    kernel L (inputs of a group, units), the units group by group.
     """
 
     starts: Indices
     lengths: Indices
     kernel: Array
+    groups: int
 
 
 def fields_of(node: Firing, shapes: Mapping[str, Shape]) -> Fields | None:
-    """The fields of a segment whose maps are, written out, convolutions of all channels; None where they are not."""
-    starts, lengths, kernels, offset = [], [], [], 0
-    for name, map_ in node.maps.items():
-        for part in map_.parts if isinstance(map_, Sum) else (map_,):
-            plain = written_out(part)
-            if plain is None:
-                return None
-            channels = plain.inputs[-1]
-            fields = receptive_fields(plain.inputs[:-1], plain.window)
-            starts.append(np.where(fields < 0, -1, offset + fields * channels))
-            lengths += [channels] * fields.shape[1]
-            kernels.append(plain.kernel.reshape(-1, plain.outputs[-1]))
-        offset += int(np.prod(shapes[name]))
+    """The fields of a segment whose maps are convolutions, in as many groups or written out for all channels."""
+    maps = [
+        (name, part) for name, each in node.maps.items() for part in (each.parts if isinstance(each, Sum) else [each])
+    ]
+    plain = [grouped(part) for _, part in maps]
+    if len({each.groups for each in plain if each is not None}) > 1:
+        plain = [written_out(part) for _, part in maps]
+    offsets = dict(zip(node.maps, tensor_offsets(node, shapes), strict=True))
+    starts, lengths, kernels = [], [], []
+    for (name, _), each in zip(maps, plain, strict=True):
+        if each is None:
+            return None
+        fields = receptive_fields(each.inputs[:-1], each.window)
+        starts.append(np.where(fields < 0, -1, offsets[name] + fields * each.inputs[-1]))
+        lengths += [each.inputs[-1] // each.groups] * fields.shape[1]
+        kernels.append(each.kernel.reshape(-1, each.outputs[-1]))
     kernel = kernels[0] if len(kernels) == 1 else np.concatenate(kernels)
     # The clock's, whose weights each population has for itself.
     starts.append(np.full((len(starts[0]), 1), -1))
-    return Fields(np.ascontiguousarray(np.concatenate(starts, axis=1)), np.array([*lengths, 1]), kernel)
+    runs = np.ascontiguousarray(np.concatenate(starts, axis=1))
+    return Fields(runs, np.array([*lengths, 1]), kernel, next(each.groups for each in plain if each is not None))
+
+
+def tensor_offsets(node: Firing, shapes: Mapping[str, Shape]) -> Indices:
+    """Where the elements of each of a segment's tensors begin."""
+    sizes = [int(np.prod(shapes[name])) for name in node.maps]
+    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+
+
+def grouped(map_: LinearMap) -> Convolution | None:
+    """A map as one convolution, in groups where it has them; None where it is none, or would be too large."""
+    match map_:
+        case Convolution():
+            return map_
+        case Diagonal() if map_.factors.ndim == 1:
+            rank, channels = len(map_.inputs) - 1, map_.inputs[-1]
+            kernel = map_.factors.reshape(*(1,) * rank, 1, channels)
+            return Convolution(map_.inputs, kernel, Window.of((1,) * rank), groups=channels)
+    return written_out(map_)
 
 
 def written_out(map_: LinearMap) -> Convolution | None:
@@ -61,11 +86,8 @@ def written_out(map_: LinearMap) -> Convolution | None:
         case Convolution():
             return map_ if map_.groups == 1 else _ungrouped(map_)
         case Diagonal() if map_.factors.ndim == 1:
-            rank, channels = len(map_.inputs) - 1, map_.inputs[-1]
-            if channels**2 > _LARGEST_KERNEL:
-                return None
-            kernel = np.diag(map_.factors).reshape(*(1,) * rank, channels, channels)
-            return Convolution(map_.inputs, kernel, Window.of((1,) * rank))
+            plain = grouped(map_)
+            return None if plain is None else _ungrouped(plain)
         case Chain():
             return _chained(map_)
     return None
@@ -121,8 +143,7 @@ class Synapses:
         gain = np.abs(np.asarray(neurons.gain, np.float64))
         self.drive, self.total = neurons.drive / gain, neurons.total / gain
         self.levels = np.ascontiguousarray((neurons.threshold / gain).reshape(-1, node.shape[-1]))
-        sizes = [int(np.prod(shapes[name])) for name in node.maps]
-        self._offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        self._offsets = tensor_offsets(node, shapes)
 
     @cached_property
     def fields(self) -> Fields | None:
@@ -162,7 +183,7 @@ class Synapses:
 
     def at(self, position: int) -> tuple[Indices, Array]:
         """The elements (n,) that reach the neurons at a position, and their weights (n, units); the clock's last."""
-        if self.fields is not None:
+        if self.fields is not None and self.fields.groups == 1:
             starts = self.fields.starts[position]
             runs = [
                 np.arange(start, start + length) if start >= 0 else np.full(length, -1)
