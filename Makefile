@@ -25,9 +25,8 @@ quickstart: .venv/runtime ## three networks on real images, from data to table a
 smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files
 	$(RUN) --config suite=smoke
 
-test: .venv/dev ## two at a time what computes, then one after another what runs Snakemake, which takes all cores itself
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not workflow"
-	$(BIN)/python -m pytest -m workflow
+test: .venv/dev ## three files at a time, since one that runs the workflow waits for processes to start
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or refused in one line; 400 values of the configuration
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"

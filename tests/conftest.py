@@ -19,9 +19,31 @@ settings.register_profile("relu2snn", deadline=None)
 settings.load_profile("relu2snn")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, a file's tests stay together, and so do files that look at one run; what takes long comes first."""
+    groups = {item.path.name: item.path.name for item in items}
+    for run in ("swept", "finished"):
+        groups |= {item.path.name: run for item in items if run in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path.name]))
+    workflow = {item.path.name for item in items if item.get_closest_marker("workflow")}
+    items.sort(key=lambda item: (groups[item.path.name] != "finished", item.path.name not in workflow))
+
+
 @pytest.fixture(autouse=True)
 def _no_server_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """For many small networks: a graph for each would cost more than all of its events."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[Network, dict[str, float], 
     keras.utils.set_random_seed(0)
     model = build(config.model, images.shape[1:], 10)
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    history = model.fit(images, labels, batch_size=32, epochs=2, verbose=0)
+    history = model.fit(images, labels, batch_size=32, epochs=1, verbose=0)
     assert history.history["accuracy"][-1] > 0.5
     network = scaled_network(model, 0.0, 1.0)
     maxima = measure(relu_model(network), np.array_split(images[:1000], 10)).maxima
@@ -36,7 +36,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[Network, dict[str, float], 
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01])
-@pytest.mark.parametrize("zeta", [-0.8, -0.5, 0.0, 0.5])
+@pytest.mark.parametrize("zeta", [-0.8, -0.4, 0.5])
 def test_every_spike_and_every_prediction_is_that_of_the_events(trained: Any, zeta: float, noise: float) -> None:
     network, maxima, images = trained
     spiking = spiking_of(network, maxima, zeta=zeta, noise=noise, seed=5)

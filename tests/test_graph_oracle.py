@@ -1,7 +1,6 @@
 """The simulation of random graphs of segments beside the oracle, which walks every event of every neuron."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -119,14 +118,7 @@ def has_clock(node: oracle.Segment) -> bool:
     return not np.allclose(node.populations[0].sign * sums, node.populations[0].S)
 
 
-@pytest.fixture(autouse=True)
-def _eager() -> Iterator[None]:
-    """A graph for each network would cost more than all of its events."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
+@pytest.mark.usefixtures("eager")
 def test_every_spike_of_random_graphs_is_the_oracles() -> None:
     total: Counter[str] = Counter()
 

@@ -147,7 +147,12 @@ READERS = {
     ("sweep", "noise.png"): "track_sweep",
     ("sweep", "table.csv"): "track_sweep",
 }
-PAIRS = [(file, stage) for file, stages in READERS.items() for stage in stages.split()]
+# Each stage against a run with other values, and each file once against one with other images, at a reader in turn.
+PAIRS = [(file, stage, "values") for file, stages in READERS.items() for stage in stages.split()]
+PAIRS += [
+    (file, stages.split()[place % len(stages.split())], "images")
+    for place, (file, stages) in enumerate(READERS.items())
+]
 
 
 def refused(run: Run, *stages: str) -> str:
@@ -159,8 +164,9 @@ def refused(run: Run, *stages: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize(("file", "stage"), PAIRS, ids=["-".join((*file, stage)) for file, stage in PAIRS])
+@pytest.mark.parametrize(
+    ("file", "stage", "other"), PAIRS, ids=["-".join((*file, stage, other)) for file, stage, other in PAIRS]
+)
 def test_a_file_of_another_run_is_refused_by_every_stage_that_reads_it(
     runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str], file: Any, stage: str, other: str
 ) -> None:
