@@ -116,8 +116,8 @@ def derive(node: Firing, neurons: Neurons, sums: Sums, *, precision: str, padded
     )
     size = strength * sums.size
     unit = unit_roundoff(precision)
-    # Rounded up: to bfloat16 where that is the type, of the weights and of the sum, 2⁻⁹ each.
-    margin = 1 + (2.0**-7 if slack_type == tf.bfloat16 else 2.0**-20)
+    # Rounded up: to bfloat16 where that is the type, (1 + 2⁻⁸)² for the weights and the sum, which have eight digits.
+    margin = 1 + (2.0**-7 + 2.0**-15 if slack_type == tf.bfloat16 else 2.0**-20)
     floor = node.window - (threshold - np.maximum(drive, 0) * node.before) * inverse
     clock = 0.0 if padded else np.abs(total) + size
     return Constants(
