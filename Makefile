@@ -26,7 +26,7 @@ smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow
 	$(RUN) --config suite=smoke
 
 test: .venv/dev ## three files at a time, since one that runs the workflow waits for processes to start
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or refused in one line; 400 values of the configuration
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"

@@ -19,16 +19,30 @@ settings.register_profile("relu2snn", deadline=None)
 settings.load_profile("relu2snn")
 
 
-@pytest.hookimpl(tryfirst=True)
+# Files that look at one run of the workflow, which takes minutes, by the fixture that makes it.
+SHARED = {
+    **dict.fromkeys(("test_report.py", "test_report_page.py", "test_ui.py", "test_workflow.py"), "finished"),
+    **dict.fromkeys(("test_side_by_side.py", "test_sweeps.py"), "swept"),
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, a file's tests stay together, and so do files that share a run."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return SHARED.get(Path(file).name, file)
+
+    return Together(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, a file's tests stay together, and so do files that look at one run; what takes long comes first."""
-    groups = {item.path.name: item.path.name for item in items}
-    for run in ("swept", "finished"):
-        groups |= {item.path.name: run for item in items if run in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path.name]))
+    """What takes longest comes first, so that nothing is waited for at the end."""
     workflow = {item.path.name for item in items if item.get_closest_marker("workflow")}
-    items.sort(key=lambda item: (groups[item.path.name] != "finished", item.path.name not in workflow))
+    items.sort(key=lambda item: (SHARED.get(item.path.name, "then"), item.path.name not in workflow))
 
 
 @pytest.fixture(autouse=True)

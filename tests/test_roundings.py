@@ -57,6 +57,14 @@ def test_weights_and_sums_that_bfloat16_rounds_down(monkeypatch: pytest.MonkeyPa
     assert found < 1.03 * least
 
 
+def test_a_sum_that_loses_all_its_small_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added to 1 one by one, each is rounded away."""
+    use(monkeypatch, tf.float32)
+    leads = np.array([2.0**20, 1.0, *np.full(2**15, 2.0**-25)])
+    found, least = bound_of(np.array([0.0, *np.ones(2**15 + 1)]), leads, tf.float32)
+    assert found >= least > 1.0009
+
+
 @pytest.mark.parametrize("slack_type", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"])
 def test_one_input_of_any_size_is_bounded(monkeypatch: pytest.MonkeyPatch, slack_type: Any) -> None:
     """Near the largest one g(x) is a difference of numbers that are nearly the same."""
