@@ -22,7 +22,7 @@ settings.load_profile("relu2snn")
 # Files that look at one run of the workflow, which takes minutes, by the fixture that makes it.
 SHARED = {
     **dict.fromkeys(("test_report.py", "test_report_page.py", "test_ui.py", "test_workflow.py"), "finished"),
-    **dict.fromkeys(("test_side_by_side.py", "test_sweeps.py"), "swept"),
+    **dict.fromkeys(("test_report_sweeps.py", "test_side_by_side.py", "test_sweeps.py"), "swept"),
 }
 
 

@@ -116,4 +116,4 @@ def test_four_machines_at_a_time_on_one_server(
     """Machines share no lock file, so the server is asked by all at once, from the first turn on."""
     address = request.getfixturevalue(f"{backend}_server")
     machines = [tmp_path / str(job) / "mlartifacts" for job in range(JOBS)]
-    check(address, turns(pool, 0, 5, address, machines, file), 5)
+    check(address, turns(pool, 0, 3, address, machines, file), 3)

@@ -201,7 +201,7 @@ def test_a_folder_that_takes_no_results_ends_in_one_line(machine: tuple[Path, di
     for options in ({"experiments": "mnist_fc"}, {}):
         line = one_line(call(machine, **options))
         assert line.startswith("relu2snn: outputs=outputs: ")
-        assert line.endswith("outputs is no folder; name another place for the results")
+        assert line.endswith("is no folder; name another place for the results")
 
 
 @pytest.mark.workflow

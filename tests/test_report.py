@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from runs import EXPERIMENTS, OVERRIDES, ROOT, SWEEP_OPTIONS, SWEEP_OVERRIDES, make_report, paths
+from runs import EXPERIMENTS, OVERRIDES, ROOT, make_report, paths
 
 from relu2snn.config import FIGURES, compose_experiment, compose_suite
 from relu2snn.config.published import VALUES, Reported
@@ -98,13 +98,6 @@ def report(report_file: Path) -> Report:
     return Report(report_file)
 
 
-@pytest.fixture(scope="module")
-def swept_report(swept: Path) -> Report:
-    run = make_report(swept, swept / "report.html", SWEEP_OVERRIDES + "[0.0,0.05]", **SWEEP_OPTIONS)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return Report(swept / "report.html")
-
-
 @pytest.mark.workflow
 def test_the_table_holds_the_numbers_of_results_csv(report: Report, finished: Path) -> None:
     tables = Cells(report.page("outputs/paper/report/results.html")).tables
@@ -126,19 +119,22 @@ def test_the_table_holds_the_numbers_of_results_csv(report: Report, finished: Pa
         assert re.search(rf"<td>{re.escape(name)}</td>\s*<td>{float(row['accuracy']):.4f}</td>", report.description)
 
 
+def assert_nothing_is_said_of_a_paper(report: Report, suite: str) -> None:
+    # The pages of configs have the keys of conf/, whatever these are called.
+    pages = [report.page(path) for path in report.results if path.endswith(".html") and "config" not in path]
+    captions = [str(result["caption"]) + str(result["labels"]) for result in report.results.values()]
+    for text in (report.description, *pages, *captions, *report.categories):
+        assert "publish" not in text.lower()
+        # But for the suite's own name.
+        assert "paper" not in re.sub(r"suite(: \{name:)? paper|outputs/paper", "", text.lower())
+    assert "Results" in report.categories
+    assert set(Cells(report.page(f"outputs/{suite}/report/results.html")).tables) == {"results", "evidence"}
+
+
 @pytest.mark.workflow
-def test_a_suite_that_compares_nothing_says_nothing_of_a_paper(report: Report, swept_report: Report) -> None:
-    """Fashion-MNIST with these networks is not in the paper, and the other suite's images are synthetic."""
-    for each, suite in ((report, "paper"), (swept_report, "smoke")):
-        # The pages of configs have the keys of conf/, whatever these are called.
-        pages = [each.page(path) for path in each.results if path.endswith(".html") and "config" not in path]
-        captions = [str(result["caption"]) + str(result["labels"]) for result in each.results.values()]
-        for text in (each.description, *pages, *captions, *each.categories):
-            assert "publish" not in text.lower()
-            # But for the suite's own name.
-            assert "paper" not in re.sub(r"suite(: \{name:)? paper|outputs/paper", "", text.lower())
-        assert "Results" in each.categories
-        assert set(Cells(each.page(f"outputs/{suite}/report/results.html")).tables) == {"results", "evidence"}
+def test_a_suite_that_compares_nothing_says_nothing_of_a_paper(report: Report) -> None:
+    """Fashion-MNIST with these networks is not in the paper."""
+    assert_nothing_is_said_of_a_paper(report, "paper")
 
 
 @pytest.mark.workflow
@@ -219,33 +215,16 @@ def test_software_and_run_times_are_those_of_the_run(report: Report, finished: P
     assert f"data {data.parent.name}, {data.name}" in {row[0] for row in tables["all experiments"]}
 
 
-@pytest.mark.workflow
-def test_nothing_is_fetched_when_it_is_opened(report: Report, swept_report: Report) -> None:
-    for each in (report, swept_report):
-        pages = [each.text, *(each.page(path) for path in each.results if Path(path).suffix in (".html", ".svg"))]
-        assert len(pages) > 3
-        for page in pages:
-            assert [address for address in Addresses(page).found if not re.match("data:|#|$", address)] == []
+def assert_nothing_is_fetched(report: Report) -> None:
+    pages = [report.text, *(report.page(path) for path in report.results if Path(path).suffix in (".html", ".svg"))]
+    assert len(pages) > 3
+    for page in pages:
+        assert [address for address in Addresses(page).found if not re.match("data:|#|$", address)] == []
 
 
 @pytest.mark.workflow
-def test_a_sweep_is_there_with_its_table_and_curve(swept_report: Report, swept: Path) -> None:
-    tables = Cells(swept_report.page("outputs/smoke/report/sweeps.html")).tables
-    ((_, (header, quiet, noisy)),) = tables.items()
-    assert header[:3] == ["noise", "trials", "images"]
-    with (swept / "outputs" / "smoke" / "sweeps.csv").open() as file:
-        points = list(csv.DictReader(file))
-    for row, point in zip((quiet, noisy), points, strict=True):
-        assert (float(row[0]), row[1], row[2]) == (float(point["value"]), point["trials"], point["images"])
-        assert float(row[3].partition(" ± ")[0]) == pytest.approx(float(point["accuracy_mean"]), abs=1e-4)
-    assert "±" in noisy[3]
-    assert "±" not in quiet[3]
-    folder = paths(swept, "cifar10_vgg", SWEEP_OVERRIDES + "[0.0,0.05]", "smoke", "noise").sweep
-    for suffix in ("png", "svg"):
-        path = str(Path(folder, f"noise.{suffix}").relative_to(swept))
-        assert swept_report.content(path) == (swept / path).read_bytes()
-        assert path in swept_report.categories["Robustness"]["cifar10_vgg"]
-        assert "noise of this standard deviation on every spike time" in swept_report.results[path]["caption"]
+def test_nothing_is_fetched_when_it_is_opened(report: Report) -> None:
+    assert_nothing_is_fetched(report)
 
 
 @pytest.mark.workflow
