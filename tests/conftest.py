@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from mlflow_servers import postgresql, tracking_server
 from runs import EXPERIMENTS, OVERRIDES, ROOT, drop_images, make_report, snakemake, sweep
 
@@ -17,6 +17,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # How long an example takes says nothing about the code on a busy machine.
 settings.register_profile("relu2snn", deadline=None)
 settings.load_profile("relu2snn")
+# For who only wants to know whether a test fails, not on what least input.
+settings.register_profile("noticed", deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
 # Files that look at one run of the workflow, which takes minutes, by the fixture that makes it.
