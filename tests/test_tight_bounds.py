@@ -160,12 +160,27 @@ def test_a_negative_drive_is_highest_where_it_begins(before: float, drive: float
 
 
 @settings(max_examples=25)
+@given(before=sizes, ahead=sizes, drive=st.floats(-0.9, -0.3), share=st.floats(0.3, 0.9), rise=sizes)
+def test_a_negative_drive_is_highest_where_inputs_came_before_it(
+    before: float, ahead: float, drive: float, share: float, rise: float
+) -> None:
+    """Noise has brought an input before t_start, so that V begins above 0; what it adds later is less than α takes."""
+    first = -drive * share
+    weights = np.array([first, rise - drive - first])
+    neuron = Neuron({"x": weights}, {"x": np.array([before + ahead, 0.0])}, rise - drive, 0.0, drive, before)
+    neuron = replace(neuron, threshold=neuron.potential(before) * 0.9)
+    assert neuron.threshold > 0
+    assert neuron.potential(0.0) < neuron.potential(before)
+    segment = neuron.segment
+    truth = neuron.lead(segment, certify=False)
+    assert truth == pytest.approx(before + neuron.window)
+    assert neuron.lead(segment, certify=True) == pytest.approx(truth)
+
+
+@settings(max_examples=25)
 @given(before=sizes, late=sizes, weight=st.floats(5.0, 9.0), rise=sizes)
 def test_the_drive_goes_on_until_late_inputs_come(before: float, late: float, weight: float, rise: float) -> None:
-    """All inputs are late, and the drive alone has brought V to ϑ before.
-
-    M is at least L, so that V(0) and the slack would say it, too, if `pull` did not.
-    """
+    """All inputs are late, and the drive alone has brought V to ϑ before: M is at least L."""
     small = 0.0005 * late
     weights = np.array([-weight, rise - 1 + weight])
     leads = np.array([small - late, -late])

@@ -19,8 +19,9 @@ g(x) = x (1 − x / M). So for all s
 
     V(s) ≤ max(V(0), V(M)) + Σ_j J⁻_ij g(x_j),   J⁻ = max(−J, 0),   V(M) = α (D + L − M).            (bound)
 
-While that is below ϑ_i the closed form holds. Everywhere else, NaN and overflow included, `decide` looks closer.
-Divided by α + Σ_j J_ij the bound is compared with B: the first term is then the closed form itself, already computed,
+M is at least L, so that V(M) is at most α D where α is positive; else it is at most 0, but for inputs that noise has
+brought before t_start. While the bound is below ϑ_i the closed form holds. Everywhere else, NaN and overflow included,
+`decide` looks closer. Divided by α + Σ_j J_ij the bound is compared with B: the first term is then the closed form itself, already computed,
 and only the sum of the second, the slack Σ_s L_s⁻ g(x_s), costs something, times `scale`. Of a chain of maps L⁻ may be
 a map that is at least that. M may differ from place to place: of one convolution, it is the largest input of the
 receptive fields around; of anything else, the largest input of the image.
@@ -54,8 +55,8 @@ class Constants(NamedTuple):
 
     factor (units,) and offset, per unit or a map: the closed form is relu(factor · L x + offset); factor is exactly the
     sign where α = 1. scale (units,): of the slack Σ L⁻ g(x), with the margin of its sums. floor, per unit or a map,
-    and pull (units,): below the lead floor + (pull − 1) L it is V(M) that counts. rounding (units,): per unit of the
-    largest input, what rounding can add to the closed form; missing (units,): per unit of lateness, what inputs at lead
+    and ahead (units,): below the lead floor + ahead · max(M − D − L, 0) − L it is V(M) that counts. rounding (units,):
+    per unit of the largest input, what rounding can add to the closed form; missing (units,): per unit of lateness, what inputs at lead
     0 that the slack does not see can add to it. rise (units,): (α + ΣJ) / |gain|.
     """
 
@@ -63,7 +64,7 @@ class Constants(NamedTuple):
     offset: Array
     scale: Array
     floor: Array
-    pull: Array
+    ahead: Array
     rounding: Array
     missing: Array
     rise: Array
@@ -126,7 +127,7 @@ def derive(node: Firing, neurons: Neurons, sums: Sums, *, precision: str, padded
         scale=strength * inverse * growth(sums.terms) * margin,
         # A potential that does not rise in the end has no closed form, so nothing is proved of it.
         floor=np.where(rises, floor, np.inf),
-        pull=np.maximum(drive, 0) * inverse,
+        ahead=np.maximum(-drive, 0) * inverse,
         rounding=2 * (sums.terms + 8) * unit * size * inverse,
         missing=np.zeros_like(rise) if padded else (strength * sums.negative[neurons.sign] + clock) * inverse,
         rise=rise / strength,

@@ -183,7 +183,7 @@ def _decide(
     ):
         late = latest[:, None]
         limit = node.window - late * (1 + constants.missing) - constants.rounding * largest[:, None] - UNDERFLOW
-        lift = late * (constants.pull - 1)
+        lift = constants.ahead * np.maximum(largest[:, None] - node.before - late, 0.0) - late
         bound = Bound(_grid(values), _grid(by_sign[neurons.sign]), limit, lift, latest)
         indices, found, counted = decide(bound, constants, synapses, inputs)
         changes += [indices, found.astype(values.dtype)]
