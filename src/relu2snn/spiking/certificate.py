@@ -21,10 +21,10 @@ g(x) = x (1 − x / M). So for all s
 
 M is at least L, so that V(M) is at most α D where α is positive; else it is at most 0, but for inputs that noise has
 brought before t_start. While the bound is below ϑ_i the closed form holds. Everywhere else, NaN and overflow included,
-`decide` looks closer. Divided by α + Σ_j J_ij the bound is compared with B: the first term is then the closed form itself, already computed,
-and only the sum of the second, the slack Σ_s L_s⁻ g(x_s), costs something, times `scale`. Of a chain of maps L⁻ may be
-a map that is at least that. M may differ from place to place: of one convolution, it is the largest input of the
-receptive fields around; of anything else, the largest input of the image.
+`decide` looks closer. Divided by α + Σ_j J_ij the bound is compared with B: the first term is then the closed form
+itself, already computed, and only the sum of the second, the slack Σ_s L_s⁻ g(x_s), costs something, times `scale`. Of
+a chain of maps L⁻ may be a map that is at least that. M may differ from place to place: of one convolution, it is the
+largest input of the receptive fields around; of anything else, the largest input of the image.
 
 The slack runs in float32, or in bfloat16 where the processor has it. No factor of its n products is negative, so in
 whatever order they are added up, the result's relative error is at most γ = n u / (1 − n u), u = 2⁻²⁴ (Higham,
@@ -54,10 +54,10 @@ class Constants(NamedTuple):
     """What the closed form and the certificate need of a population, in float64.
 
     factor (units,) and offset, per unit or a map: the closed form is relu(factor · L x + offset); factor is exactly the
-    sign where α = 1. scale (units,): of the slack Σ L⁻ g(x), with the margin of its sums. floor, per unit or a map,
-    and ahead (units,): below the lead floor + ahead · max(M − D − L, 0) − L it is V(M) that counts. rounding (units,):
-    per unit of the largest input, what rounding can add to the closed form; missing (units,): per unit of lateness, what inputs at lead
-    0 that the slack does not see can add to it. rise (units,): (α + ΣJ) / |gain|.
+    sign where α = 1. scale (units,): of the slack Σ L⁻ g(x), with the margin of its sums. floor, per unit or a map, and
+    ahead (units,): below the lead floor + ahead · max(M − D − L, 0) − L it is V(M) that counts. rounding (units,): per
+    unit of the largest input, what rounding can add to the closed form; missing (units,): per unit of lateness, what
+    inputs at lead 0 that the slack does not see can add to it. rise (units,): (α + ΣJ) / |gain|.
     """
 
     factor: Array
