@@ -160,17 +160,17 @@ def test_a_negative_drive_is_highest_where_it_begins(before: float, drive: float
 
 
 @settings(max_examples=25)
-@given(before=sizes, ahead=sizes, drive=st.floats(-0.9, -0.3), share=st.floats(0.3, 0.9), rise=sizes)
+@given(ahead=sizes, drive=st.floats(-0.9, -0.3), share=st.floats(0.993, 0.996), rise=sizes, length=st.floats(0.3, 0.6))
 def test_a_negative_drive_is_highest_where_inputs_came_before_it(
-    before: float, ahead: float, drive: float, share: float, rise: float
+    ahead: float, drive: float, share: float, rise: float, length: float
 ) -> None:
     """Noise has brought an input before t_start, so that V begins above 0; what it adds later is less than α takes."""
-    first = -drive * share
+    before, first = length * ahead, -drive * share
     weights = np.array([first, rise - drive - first])
     neuron = Neuron({"x": weights}, {"x": np.array([before + ahead, 0.0])}, rise - drive, 0.0, drive, before)
-    neuron = replace(neuron, threshold=neuron.potential(before) * 0.9)
-    assert neuron.threshold > 0
-    assert neuron.potential(0.0) < neuron.potential(before)
+    start, end = neuron.potential(before), neuron.potential(0.0)
+    assert start > end > 0
+    neuron = replace(neuron, threshold=(start + end) / 2)
     segment = neuron.segment
     truth = neuron.lead(segment, certify=False)
     assert truth == pytest.approx(before + neuron.window)
