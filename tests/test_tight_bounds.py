@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from relu2snn.graph.convolution import dense
+from relu2snn.graph.convolution import Convolution, dense
+from relu2snn.graph.geometry import Window
 from relu2snn.spiking import bins
 from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.engine import fire, simulate
@@ -124,6 +125,28 @@ def test_the_slack_is_needed_in_full(largest: float, share: float, rise: float, 
     peak, slack = tooth_of(neuron, 0.0, 1.0)
     neuron = replace(neuron, window=1.5 * slack / rise)
     assert_needed(neuron.below(peak, 0.003 * slack), "scale")
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1)], ids=["row", "column"])
+@settings(max_examples=10)
+@given(largest=sizes, share=shares, rise=sizes, positive=st.floats(3e3, 9e3))
+def test_the_largest_input_counts_wherever_in_the_field_it_is(
+    shape: tuple[int, int], largest: float, share: float, rise: float, positive: float
+) -> None:
+    """The tooth at one end of a convolution's field, the largest input at the other."""
+    neuron = one_tooth(largest, 0.0, 1.0, share, rise, positive)
+    peak, slack = tooth_of(neuron, 0.0, 1.0)
+    neuron = replace(neuron, window=1.5 * slack / rise).below(peak, 0.003 * slack)
+    order = [0, 2, 1]
+    node = neuron.segment.node
+    kernel = neuron.weights["x"][order].reshape(*shape, 1, 1) / (1 + neuron.total)
+    map_ = Convolution((*shape, 1), kernel, Window.of(shape))
+    segment = Prepared(replace(node, shape=(1, 1, 1), maps={"x": map_}), {"x": map_.inputs}, TensorFlowOps("float64"))
+    assert segment.plain is not None
+    leads = {"x": tf.constant(neuron.leads["x"][order].reshape(1, *shape, 1))}
+    truth, found = (np.asarray(run(segment, leads).leads[0]).item() for run in (simulate, fire))
+    assert truth > neuron.window
+    assert found == pytest.approx(truth, abs=1e-9)
 
 
 @settings(max_examples=25)
