@@ -32,7 +32,7 @@ fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or re
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"
 	PYTHONPATH=tests $(BIN)/python -m fuzz.values 400 "$$SEED"
 
-mutants: .venv/dev ## wrong certificates and counters, one at a time: which test notices each; half an hour
+mutants: .venv/dev ## wrong certificates and counters, one at a time: which test notices each; takes long
 	PYTHONPATH=tests $(BIN)/python -m mutants
 
 lint: .venv/dev

@@ -45,7 +45,7 @@ def run(mutant: Mutant) -> tuple[str, float]:
         file = Path(folder, "src", "relu2snn", mutant.file)
         if mutant.old and text.count(mutant.old) != 1:
             raise ValueError(f"{mutant.name}: {mutant.file} has {text.count(mutant.old)} times: {mutant.old}")
-        file.write_text(text.replace(mutant.old, mutant.new) if mutant.old else text)
+        file.write_text(text.replace(mutant.old, mutant.new))
         environment = os.environ | {"PYTHONPATH": f"{folder}/src:{ROOT / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
         for name in [*first, *(each for each in ALL.split() if each not in first)]:
             pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]

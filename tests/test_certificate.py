@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import conv_network, dense_network, maxima_of, scaled_network, spiking_of
+from slacks import sum_slacks_in
 
 from relu2snn.graph.convolution import Convolution, dense
 from relu2snn.graph.geometry import Window, same_margins
@@ -30,13 +31,8 @@ LOW, HIGH = -1.0, 2.0
 @pytest.fixture(params=[tf.float32, tf.bfloat16], ids=["float32", "bfloat16"])
 def slack_type(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Either type that slacks are summed in; the processor decides which of them is used."""
-    chosen = request.param
-    bits = (np.uint16, tf.uint16) if chosen == tf.bfloat16 else (np.uint32, tf.uint32)
-    monkeypatch.setattr("relu2snn.spiking.certificate.slack_type", chosen)
-    monkeypatch.setattr("relu2snn.spiking.engine.slack_type", chosen)
-    monkeypatch.setattr("relu2snn.spiking.engine._BITS", bits[0])
-    monkeypatch.setattr("relu2snn.spiking.engine._TF_BITS", bits[1])
-    return chosen
+    sum_slacks_in(monkeypatch, request.param)
+    return request.param
 
 
 def segment_of(

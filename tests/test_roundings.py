@@ -12,6 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from slacks import sum_slacks_in
 from test_tight_bounds import Neuron, arguments, one_tooth, tooth_of
 
 from relu2snn.graph.convolution import dense
@@ -24,13 +25,10 @@ from relu2snn.spiking.prepared import Prepared
 Array = NDArray[np.float64]
 
 
-def use(monkeypatch: pytest.MonkeyPatch, slack_type: Any) -> None:
-    """Sum slacks in this type, whatever the processor has."""
-    bits = (np.uint16, tf.uint16) if slack_type == tf.bfloat16 else (np.uint32, tf.uint32)
-    monkeypatch.setattr("relu2snn.spiking.certificate.slack_type", slack_type)
-    monkeypatch.setattr("relu2snn.spiking.engine.slack_type", slack_type)
-    monkeypatch.setattr("relu2snn.spiking.engine._BITS", bits[0])
-    monkeypatch.setattr("relu2snn.spiking.engine._TF_BITS", bits[1])
+@pytest.fixture(autouse=True)
+def _in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a test chooses bfloat16, which rounds up by more than all that is looked at here."""
+    sum_slacks_in(monkeypatch, tf.float32)
 
 
 def bound_of(weights: Array, leads: Array, slack_type: Any) -> tuple[float, float]:
@@ -48,7 +46,7 @@ def bound_of(weights: Array, leads: Array, slack_type: Any) -> tuple[float, floa
 
 def test_weights_and_sums_that_bfloat16_rounds_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each by half of the last of its eight digits, the most there is."""
-    use(monkeypatch, tf.bfloat16)
+    sum_slacks_in(monkeypatch, tf.bfloat16)
     half = 2.0**-8
     # g(x) is just below 1 and 2⁻⁸, to which it is rounded up.
     leads = np.array([2.0**20, 1 - 2.0**-17, half * (1 - 2.0**-17)])
@@ -57,9 +55,8 @@ def test_weights_and_sums_that_bfloat16_rounds_down(monkeypatch: pytest.MonkeyPa
     assert found < 1.03 * least
 
 
-def test_a_sum_that_loses_all_its_small_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sum_that_loses_all_its_small_terms() -> None:
     """Added to 1 one by one, each is rounded away."""
-    use(monkeypatch, tf.float32)
     leads = np.array([2.0**20, 1.0, *np.full(2**15, 2.0**-25)])
     found, least = bound_of(np.array([0.0, *np.ones(2**15 + 1)]), leads, tf.float32)
     assert found >= least > 1.0009
@@ -68,7 +65,7 @@ def test_a_sum_that_loses_all_its_small_terms(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("slack_type", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"])
 def test_one_input_of_any_size_is_bounded(monkeypatch: pytest.MonkeyPatch, slack_type: Any) -> None:
     """Near the largest one g(x) is a difference of numbers that are nearly the same."""
-    use(monkeypatch, slack_type)
+    sum_slacks_in(monkeypatch, slack_type)
     draw = np.random.default_rng(0)
     for below in (0.9, 0.3, 1e-2, 1e-4, 1e-5, 1e-6):
         for _ in range(40):

@@ -84,12 +84,8 @@ def test_every_spike_is_that_of_brute_force(known: dict[str, Network], name: str
     for chosen, zeta in ((part_of(both, 0, 1), 0.5), (part_of(both, 1, 2), -0.4), (both, -0.8)):
         spiking = to_spiking(network, maxima, zeta=zeta)
         outcome = Simulation(spiking, keep=list(spiking.shapes))(chosen)
-        early = sum(
-            compare(
-                network, spiking, outcome, {name: each[image] for name, each in chosen.items()}, image, maxima, zeta
-            )
-            for image in range(len(next(iter(chosen.values()))))
-        )
+        nodes, count = oracle_nodes(network, maxima, zeta), len(next(iter(chosen.values())))
+        early = sum(compare(network, spiking, nodes, outcome, chosen, image) for image in range(count))
         assert sum(each.early for each in outcome.evidence.values()) == early
         # A comparison without them would say nothing about the first-crossing rule.
         assert early > 0 or zeta > -0.8 or name in QUIET
@@ -100,16 +96,17 @@ def part_of(images: dict[str, Array], first: int, stop: int) -> dict[str, Array]
 
 
 def compare(
-    network: Network, spiking: SpikingNetwork, outcome: Outcome, pixels: dict[str, Array], image: int,
-    maxima: dict[str, float], zeta: float,
-) -> int:  # fmt: skip
+    network: Network, spiking: SpikingNetwork, nodes: list[Any], outcome: Outcome, images: dict[str, Array], image: int
+) -> int:
     """Assert that all spikes and potentials of one image are those of brute force; returns how many came early."""
     encoders = {each.image: each.name for each in spiking.encoders}
-    leads = {each.name: ((pixels[each.name] - each.low) / (each.high - each.low)).ravel() for each in network.sources}
-    times, windows, potentials = oracle.run_graph(oracle_nodes(network, maxima, zeta), leads, {})
+    pixels = {
+        each.name: ((images[each.name][image] - each.low) / (each.high - each.low)).ravel() for each in network.sources
+    }
+    times, windows, potentials = oracle.run_graph(nodes, pixels, {})
     for tensor, expected in times.items():
         found = windows[tensor][1] - outcome.leads[encoders.get(tensor, tensor)][image].ravel()
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=f"{tensor}, ζ={zeta}")
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=tensor)
     for each, window in spiking.windows.items():
         assert window == pytest.approx(windows[each])
     for output, expected in potentials.items():

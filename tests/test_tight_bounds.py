@@ -12,6 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from slacks import sum_slacks_in
 
 from relu2snn.graph.convolution import Convolution, dense
 from relu2snn.graph.geometry import Window
@@ -27,10 +28,7 @@ Array = NDArray[np.float64]
 @pytest.fixture(autouse=True)
 def _in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slacks in float32, whatever the processor: bfloat16 rounds up by nearly 1 %."""
-    monkeypatch.setattr("relu2snn.spiking.certificate.slack_type", tf.float32)
-    monkeypatch.setattr("relu2snn.spiking.engine.slack_type", tf.float32)
-    monkeypatch.setattr("relu2snn.spiking.engine._BITS", np.uint32)
-    monkeypatch.setattr("relu2snn.spiking.engine._TF_BITS", tf.uint32)
+    sum_slacks_in(monkeypatch, tf.float32)
 
 
 @dataclass(frozen=True)

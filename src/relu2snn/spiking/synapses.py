@@ -39,18 +39,19 @@ class Fields:
 
 
 def fields_of(node: Firing, shapes: Mapping[str, Shape]) -> Fields | None:
-    """The fields of a segment whose maps are convolutions, in as many groups or written out for all channels."""
+    """The fields of a segment whose maps are convolutions, in as many groups or written out, or None."""
     maps = [
         (name, part) for name, each in node.maps.items() for part in (each.parts if isinstance(each, Sum) else [each])
     ]
-    plain = [grouped(part) for _, part in maps]
-    if len({each.groups for each in plain if each is not None}) > 1:
-        plain = [written_out(part) for _, part in maps]
+    for read in (grouped, written_out):
+        plain = [each for _, part in maps if (each := read(part)) is not None]
+        if len(plain) == len(maps) and len({each.groups for each in plain}) == 1:
+            break
+    else:
+        return None
     offsets = dict(zip(node.maps, tensor_offsets(node, shapes), strict=True))
     starts, lengths, kernels = [], [], []
     for (name, _), each in zip(maps, plain, strict=True):
-        if each is None:
-            return None
         fields = receptive_fields(each.inputs[:-1], each.window)
         starts.append(np.where(fields < 0, -1, offsets[name] + fields * each.inputs[-1]))
         lengths += [each.inputs[-1] // each.groups] * fields.shape[1]
@@ -59,7 +60,7 @@ def fields_of(node: Firing, shapes: Mapping[str, Shape]) -> Fields | None:
     # The clock's, whose weights each population has for itself.
     starts.append(np.full((len(starts[0]), 1), -1))
     runs = np.ascontiguousarray(np.concatenate(starts, axis=1))
-    return Fields(runs, np.array([*lengths, 1]), kernel, next(each.groups for each in plain if each is not None))
+    return Fields(runs, np.array([*lengths, 1]), kernel, plain[0].groups)
 
 
 def tensor_offsets(node: Firing, shapes: Mapping[str, Shape]) -> Indices:
@@ -77,20 +78,15 @@ def grouped(map_: LinearMap) -> Convolution | None:
             rank, channels = len(map_.inputs) - 1, map_.inputs[-1]
             kernel = map_.factors.reshape(*(1,) * rank, 1, channels)
             return Convolution(map_.inputs, kernel, Window.of((1,) * rank), groups=channels)
-    return written_out(map_)
+        case Chain():
+            return _chained(map_)
+    return None
 
 
 def written_out(map_: LinearMap) -> Convolution | None:
     """A map as one convolution of all channels in one group; None where it is none, or would be too large."""
-    match map_:
-        case Convolution():
-            return map_ if map_.groups == 1 else _ungrouped(map_)
-        case Diagonal() if map_.factors.ndim == 1:
-            plain = grouped(map_)
-            return None if plain is None else _ungrouped(plain)
-        case Chain():
-            return _chained(map_)
-    return None
+    plain = grouped(map_)
+    return plain if plain is None or plain.groups == 1 else _ungrouped(plain)
 
 
 def _ungrouped(map_: Convolution) -> Convolution | None:
