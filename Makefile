@@ -45,8 +45,9 @@ lint: .venv/dev
 bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmarks.md; on a quiet machine
 	$(BIN)/python benchmarks/run.py
 
+# In the place of the shell, which Ctrl-C would end with a word of make's.
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only; PORT names another port
-	@$(BIN)/python -m relu2snn.ui --port "$$PORT"
+	@exec $(BIN)/python -m relu2snn.ui --port "$$PORT"
 
 report: .venv/runtime ## tables, figures, configs in one file to send: outputs/quickstart/report.html; SUITE=paper for another suite
 	@test -f "outputs/$$SUITE/report/results.html" || { echo "outputs/$$SUITE: no finished run here; run the suite $$SUITE first" >&2; exit 1; }

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relu2snn.config.overrides import LONGEST, QUOTED, is_text
+from relu2snn.config.overrides import LONGEST, is_text
+from relu2snn.config.texts import QUOTED
 from relu2snn.errors import UserError, shown
 
 _KEYS = ("suite", "experiments", "sweep", "overrides")

@@ -18,13 +18,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.schema import Experiment
+from relu2snn.config.texts import QUOTED
 from relu2snn.config.typed import typed
 from relu2snn.errors import UserError, one_line, printable, shown
 
 LONGEST = 4_000
 """Characters of one override: Hydra reads it for every experiment, and takes a second for each ten thousand."""
 _DEEPEST = 10
-QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 _ELSEWHERE = {
     "experiment": "name experiments with experiments=…, not among the overrides",

@@ -13,11 +13,19 @@ _LONGEST_PART = 200
 _LONGEST_PATH = 1000
 _LONGEST_WORDS = 1000
 
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+"""A text in quotes of its own, which an override loses."""
+
 
 def text_problem(kind: str, text: str) -> str | None:
     """What is wrong with `text` as a `kind`, or None: name, label (of a network), file, path, address, words."""
     if not all(each.isprintable() for each in text):
         return "holds a character that does not print; leave it out"
+    # Quotes are taken off by the shell, by Snakemake's option and by Hydra, each once: none of them can be told these.
+    if text == "null":
+        return "must not be null, which means that nothing is given"
+    if QUOTED.fullmatch(text):
+        return "must not begin and end with quotes; leave them out"
     return _PROBLEMS[kind](text)
 
 
