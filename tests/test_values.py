@@ -110,7 +110,7 @@ def test_every_value_of_the_schema_has_a_rule() -> None:
         ("'null'", "must not be null"),
         ("./null", "must not be null"),
         ("'\":\"'", "must not begin and end with quotes"),
-        ('"\'x\'"', "must not begin and end with quotes"),
+        ("\"'x'\"", "must not begin and end with quotes"),
         ("'x'/", "must not begin and end with quotes"),
         ("~/x", "must not begin with '~'"),
         ("' x'", "must not begin or end with a blank"),
