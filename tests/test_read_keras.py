@@ -447,6 +447,35 @@ def test_a_pool_before_its_relu_costs_no_window() -> None:
     assert [type(node).__name__ for node in network] == ["Source", "Segment", "Extremum", "Readout"]
 
 
+def pooled_after(*padding: layers.Layer, pool: int = 3) -> list[str]:
+    """The kinds of nodes of a network whose ReLU is padded before a max pool."""
+    network = compare(
+        build((8, 7, 2), layers.Conv2D(3, 2), RELU(), *padding, layers.MaxPooling2D(pool, 2), layers.Conv2D(2, 2))
+    )
+    return [type(node).__name__ for node in network]
+
+
+def test_zeros_around_what_is_never_negative_are_the_margins_of_its_pool() -> None:
+    assert pooled_after(layers.ZeroPadding2D(1)) == ["Source", "Segment", "Extremum", "Readout"]
+    assert pooled_after(layers.ZeroPadding2D(((2, 0), (0, 1)))) == ["Source", "Segment", "Extremum", "Readout"]
+    assert pooled_after(layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 1, "same"), pool=2)[2:4] == ["Extremum"] * 2
+
+
+def test_a_pool_that_sees_nothing_but_zeros_somewhere_has_relays_for_what_is_never_negative() -> None:
+    network = compare(
+        build(
+            (6, 6, 2), layers.Conv2D(3, 2), RELU(), layers.ZeroPadding2D(2), layers.MaxPooling2D(2), layers.Conv2D(2, 2)
+        )
+    )
+    assert [len(each.populations) for each in network.segments] == [1, 1]
+
+
+def test_zeros_around_what_may_be_negative_stay() -> None:
+    negative = layers.Conv2D(2, 1), RELU(), layers.Rescaling(-1.5), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)
+    network = compare(build((6, 6, 2), *negative, layers.Conv2D(2, 2)))
+    assert len(network.segments) == 2
+
+
 def test_populations_of_one_z_share_a_segment() -> None:
     network = compare(build((5,), layers.Dense(8), layers.ReLU(6), layers.Dense(8), layers.LeakyReLU(), END()))
     assert [len(each.populations) for each in network.segments] == [2, 2]

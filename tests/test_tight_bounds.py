@@ -125,6 +125,27 @@ def test_the_slack_is_needed_in_full(largest: float, share: float, rise: float, 
     assert_needed(neuron.below(peak, 0.003 * slack), "scale")
 
 
+def of_two_tensors(neuron: Neuron) -> Neuron:
+    """The same, with its first input in a tensor of its own: no plain convolution, g elsewhere."""
+    weights, leads = neuron.weights["x"], neuron.leads["x"]
+    return replace(neuron, weights={"x": weights[:1], "y": weights[1:]}, leads={"x": leads[:1], "y": leads[1:]})
+
+
+@settings(max_examples=25)
+@given(largest=sizes, share=shares, rise=sizes, positive=st.floats(3e3, 9e3))
+def test_the_largest_input_of_several_tensors_counts_in_full(
+    largest: float, share: float, rise: float, positive: float
+) -> None:
+    neuron = one_tooth(largest, 0.0, 1.0, max(share, 0.5), rise, positive)
+    peak, slack = tooth_of(neuron, 0.0, 1.0)
+    neuron = of_two_tensors(replace(neuron, window=1.5 * slack / rise).below(peak, 0.003 * slack))
+    segment = neuron.segment
+    assert segment.plain is None
+    truth = neuron.lead(segment, certify=False)
+    assert truth > neuron.window
+    assert neuron.lead(segment, certify=True) == pytest.approx(truth, abs=1e-9)
+
+
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1)], ids=["row", "column"])
 @settings(max_examples=10)
 @given(largest=sizes, share=shares, rise=sizes, positive=st.floats(3e3, 9e3))

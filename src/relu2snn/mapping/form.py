@@ -1,7 +1,7 @@
 """What a tensor of the user's network is while it is read: an affine form of spike-coded tensors; and activations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.geometry import Shape, Window
 from relu2snn.graph.linear import LinearMap
-from relu2snn.graph.maps import Diagonal
+from relu2snn.graph.maps import Chain, Diagonal, Shift
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -62,6 +62,28 @@ def is_relu(terms: Sequence[Term]) -> bool:
 
 def never_negative(form: Form) -> bool:
     return bool((form.bias >= 0).all()) and all(each.is_nonnegative() for each in form.maps.values())
+
+
+def without_padding(form: Form, window: Window) -> tuple[Form, Window]:
+    """A padded form that is never negative, and the window of a max pool of it: its zeros as the pool's own margins.
+
+    They change no maximum, and without them the pool is one of neurons, which need no relays.
+    """
+    if form.pool or form.bias.any() or len(form.maps) != 1 or max(window.dilation, default=1) > 1:
+        return form, window
+    ((name, map_),) = form.maps.items()
+    shift, factors = map_, np.ones(1)
+    if isinstance(map_, Chain) and isinstance(map_.second, Diagonal):
+        shift, factors = map_.first, map_.second.factors
+    if not isinstance(shift, Shift) or factors.ndim > 1 or (factors < 0).any() or any(shift.margins[-1]):
+        return form, window
+    margins = tuple((a + c, b + d) for (a, b), (c, d) in zip(shift.margins[:-1], window.margins, strict=True))
+    if any(min(pair) < 0 for pair in shift.margins) or any(
+        max(pair) >= size for pair, size in zip(margins, window.sizes, strict=True)
+    ):
+        return form, window
+    bare = replace(form, inner=shift.inputs, maps={name: Diagonal(shift.inputs, factors)}, bias=np.zeros(()))
+    return bare, replace(window, margins=margins)
 
 
 def applied(map_: LinearMap, bias: Array, shape: Shape) -> Array:

@@ -15,7 +15,19 @@ from relu2snn.graph.geometry import Shape, Window
 from relu2snn.graph.linear import LinearMap
 from relu2snn.graph.maps import Diagonal, Selection, Shift, add, chain
 from relu2snn.graph.nodes import Extremum, Network, Node, Population, Readout, Segment, Source, made, used
-from relu2snn.mapping.form import RELU, Array, Flags, Form, Pool, Term, applied, is_relu, never_negative, shared_bias
+from relu2snn.mapping.form import (
+    RELU,
+    Array,
+    Flags,
+    Form,
+    Pool,
+    Term,
+    applied,
+    is_relu,
+    never_negative,
+    shared_bias,
+    without_padding,
+)
 
 _OPS = NumpyOps()
 
@@ -121,6 +133,9 @@ class Builder:
             z = np.broadcast_to(form.bias, form.inner)
             values = sum((t.coefficient * np.maximum(t.sign * z + t.offset, 0) for t in terms), np.asarray(constant))
             return Form(form.inner, {}, np.asarray(values, np.float64), name)
+        return self._fired(form, terms, constant=constant, name=name, label=label or name)
+
+    def _fired(self, form: Form, terms: Sequence[Term], *, constant: Array | float, name: str, label: str) -> Form:
         tensors = self._segment(form, terms, form.label if form.label not in self._names else name)
         result: dict[str, LinearMap] = {}
         for tensor, term in zip(tensors, terms, strict=True):
@@ -129,11 +144,13 @@ class Builder:
                     [tensor], form.pool.window, form.pool.minimum ^ (term.sign < 0), form.pool.shape
                 )
             result[tensor] = Diagonal(form.shape, np.asarray(term.coefficient))
-        return Form(form.shape, result, np.asarray(constant, np.float64), label or name)
+        return Form(form.shape, result, np.asarray(constant, np.float64), label)
 
     def pooled(self, form: Form, window: Window, *, minimum: bool, label: str) -> Form:
         """The largest (smallest) of every pool."""
         form = self.settled(form)
+        if not minimum:
+            form, window = without_padding(form, window)
         shape = (*window.outputs(form.shape[:-1]), form.shape[-1])
         if not form.maps:
             values = _OPS.extremum(np.broadcast_to(form.bias, form.shape)[None], window, minimum)[0]
@@ -175,10 +192,10 @@ class Builder:
         return form if form.pool is None else self.relayed(form)
 
     def relayed(self, form: Form) -> Form:
-        """The same by relays: two neurons that fire for u and −u, of which what follows takes the difference."""
-        relays = (Term(np.ones(())), Term(-np.ones(()), sign=-1))
+        """The same by relays: neurons that fire for u and, where it may be negative, for −u, taken away again."""
+        relays = RELU if never_negative(form) else (*RELU, Term(-np.ones(()), sign=-1))
         name = self._free(f"{form.label}_relay")
-        return self.activated(replace(form, label=name), relays, name=name, label=form.label)
+        return self._fired(replace(form, label=name), relays, constant=0.0, name=name, label=form.label)
 
     def readout(self, form: Form, name: str, activation: str = "linear") -> None:
         """Make a form an output of the network."""

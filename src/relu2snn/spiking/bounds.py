@@ -17,8 +17,9 @@ Bits = NDArray[np.uint16] | NDArray[np.uint32]
 
 _WORTH = 0.003
 """The share of open pairs that costs about as much as blocks save."""
-_UP = np.float32(1 + 2.0**-21)
-"""Makes good the roundings of a few operations in float32."""
+UP = np.float32(1 + 2.0**-21)
+"""M is greater by this, eight roundings of float32: of g(x) = x (1 − x / M), what is in brackets is a small difference,
+which four roundings may make too small. Those of g itself are the slack's to make good."""
 
 
 @dataclass
@@ -62,7 +63,7 @@ def gaps(
         latest = np.maximum(-leads.min(axis=(1, 2, 3)).astype(np.float64), 0.0)
     highest = np.zeros((batch, height + top + bottom, width + left + right), np.float32)
     highest[:, top : top + height, left : left + width] = peaks.view(leads.dtype)
-    highest = (highest + latest[:, None, None].astype(np.float32)) * _UP
+    highest = (highest + latest[:, None, None].astype(np.float32)) * UP
     largest = highest.max(axis=(1, 2)).astype(np.float64)
     if extents != (1, 1):
         _spread(highest.view(np.int32), extents[0] - 1, extents[1] - 1)
@@ -144,8 +145,8 @@ def _gaps(leads, top, left, highest, latest, bits, shift):  # type: ignore[no-un
 
 @njit(cache=True, inline="always")
 def _gap(x, slope, shift):  # type: ignore[no-untyped-def]
-    """The bits of g(x), where no rounding, here or before, has made it too small."""
-    g = np.float32(x * max(_UP - x * slope, np.float32(0)) * _UP)
+    """The bits of g(x), rounded up."""
+    g = np.float32(x * max(np.float32(1) - x * slope, np.float32(0)))
     return (np.float32(g).view(np.uint32) + ((np.uint32(1) << shift) - np.uint32(1))) >> shift
 
 

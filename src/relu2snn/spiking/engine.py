@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from relu2snn.spiking.bounds import gaps, over_blocks
+from relu2snn.spiking.bounds import UP, gaps, over_blocks
 from relu2snn.spiking.certificate import UNDERFLOW, slack_type
 from relu2snn.spiking.decide import Bound, decide, is_early
 from relu2snn.spiking.events import Floats, first_crossings, simulate_fields
@@ -20,7 +20,6 @@ from relu2snn.spiking.prepared import Plain, Prepared
 
 # numpy has no bfloat16.
 _BITS, _TF_BITS = (np.uint16, tf.uint16) if slack_type == tf.bfloat16 else (np.uint32, tf.uint32)
-_UP = 1 + 2.0**-21
 
 
 class Fired(NamedTuple):
@@ -123,14 +122,14 @@ def _gaps(segment: Prepared, sources: list[Any]) -> tuple[dict[str, Any], Any, A
     latest, largest = tf.numpy_function(extremes, sources, [tf.float64, tf.float64])
     latest.set_shape((None,))
     largest.set_shape((None,))
-    late = tf.cast(latest, tf.float32) * _UP
-    most = tf.cast(largest, tf.float32) * _UP
+    late = tf.cast(latest, tf.float32)
+    most = tf.cast(largest, tf.float32) * UP
     slope = tf.where(most > 0, 1 / most, tf.zeros_like(most))
     found = {}
     for name, each in zip(segment.node.maps, sources, strict=True):
         wide = (-1, *(1,) * (each.shape.rank - 1))
         x = tf.cast(each, tf.float32) + tf.reshape(late, wide)
-        found[name] = x * tf.maximum(_UP - x * tf.reshape(slope, wide), 0.0) * _UP
+        found[name] = x * tf.maximum(1 - x * tf.reshape(slope, wide), 0.0)
     return found, latest, largest
 
 

@@ -67,6 +67,9 @@ class SpikingRun:
         self._encoders = network.encoders
         self._outputs = {node.name: node.shape for node in network.potentials}
         self._sources = {name: _sources(network, inputs_of(node)) for name, (node, _) in network.populations.items()}
+        self._parts = {
+            name: [each.name for each in node.populations] for name, (node, _) in network.populations.items()
+        }
         self._clear()
 
     def start(self, part: int = 0) -> None:
@@ -156,11 +159,15 @@ class SpikingRun:
 
     @property
     def rounding(self) -> Floats:
-        """Bound on the rounding of a layer's values, as a share of its largest value in this run, per layer."""
+        """Bound on the rounding of a layer's values, as a share of its largest value in this run, per layer.
+
+        Populations of one segment share its values, whose parts they are: the largest of any of them counts.
+        """
         peaks = self._largest_pixel | {name: each.peak for name, each in self._evidence.items()}
         bounds = self._simulation.rounding
         largest = {name: max(peaks[each] for each in self._sources[name]) for name in self.layers}
-        return np.array([bounds[name].relative(largest[name], peaks[name]) for name in self.layers])
+        peak = {name: max(peaks[each] for each in self._parts[name]) for name in self.layers}
+        return np.array([bounds[name].relative(largest[name], peak[name]) for name in self.layers])
 
     @property
     def reasons(self) -> dict[str, str]:
