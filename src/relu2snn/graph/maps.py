@@ -239,7 +239,11 @@ def chain(first: LinearMap, second: LinearMap) -> LinearMap:
         return first.scaled(one, second.factors)
     if isinstance(first, Chain):
         rest = chain(first.second, second)
-        return Chain(first.first, rest) if isinstance(rest, Chain) else chain(first.first, rest)
+        if not isinstance(rest, Chain):
+            return chain(first.first, rest)
+        # What the second of the two has passed on to the front may be one with the first.
+        joined = rest.first.after(first.first)
+        return Chain(first.first, rest) if joined is None else chain(joined, rest.second)
     return Chain(first, second)
 
 

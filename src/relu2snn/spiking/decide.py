@@ -97,13 +97,14 @@ def _settle(
     places = closed.shape[1] * closed.shape[2]
     values = closed.reshape(-1, closed.shape[-1])
     proved = np.zeros(where.size, np.int64)
-    if synapses.fields is not None:
-        fields = synapses.fields
-        _settle_fields(
-            where, left, inputs, bound.latest, fields.starts, synapses.lengths, fields.groups, values, synapses.weights,
-            synapses.rows, synapses.size, synapses.drive, synapses.levels, constants.rise, node.before, node.window,
-            found, proved,
-        )  # fmt: skip
+    if synapses.blocks is not None:
+        for block in synapses.blocks:
+            fields = block.fields
+            _settle_fields(
+                where, left, inputs, bound.latest, fields.starts, block.lengths, fields.groups, fields.first, values,
+                block.weights, block.rows, block.size, synapses.drive, synapses.levels, constants.rise, node.before,
+                node.window, found, proved,
+            )  # fmt: skip
         return int(proved.sum())
     images, positions = where // places, where % places
     for position in np.unique(positions):
@@ -165,18 +166,22 @@ def _settle_position(field, late, mask, closed, weights, rows, size, drive, leve
 
 
 @njit(cache=True, parallel=True)
-def _settle_fields(where, left, inputs, latest, starts, lengths, groups, closed, weights, rows, size, drive, levels, rise, before, window, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
-    """`_settle_position` for the positions `where`, whose fields are runs of the inputs (images, elements)."""
-    positions, wide = starts.shape[0], closed.shape[1] // groups
+def _settle_fields(where, left, inputs, latest, starts, lengths, groups, first, closed, weights, rows, size, drive, levels, rise, before, window, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+    """`_settle_position` for the positions `where`, whose fields are runs of the inputs (images, elements).
+
+    For the units from `first` on that weights, rows and size are of.
+    """
+    positions, wide = starts.shape[0], weights.shape[1] // groups
     for p in prange(where.size):
         n, position = where[p] // positions, where[p] % positions
         level = levels[min(position, levels.shape[0] - 1)]
-        values = closed[where[p]].astype(np.float64)
         for group in range(groups):
             a, b = group * wide, (group + 1) * wide
-            if left[p, a:b].any():
+            u, v = first + a, first + b
+            if left[p, u:v].any():
                 field = gather(inputs[n], starts[position], lengths, group)
+                values = closed[where[p], u:v].astype(np.float64)
                 proved[p] += _settle_position(
-                    field, latest[n], left[p, a:b], values[a:b], weights[:, a:b], rows[a:b], size[a:b], drive[a:b],
-                    level[a:b], rise[a:b], before, window, found[p, a:b],
+                    field, latest[n], left[p, u:v], values, weights[:, a:b], rows[a:b], size[a:b], drive[u:v],
+                    level[u:v], rise[u:v], before, window, found[p, u:v],
                 )  # fmt: skip

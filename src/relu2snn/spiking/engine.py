@@ -195,11 +195,12 @@ def _simulate(segment: Prepared, place: int, inputs: Floats) -> tuple[Floats, Ev
     inputs = np.asarray(inputs, np.float64)
     positions = int(np.prod(node.shape[:-1]))
     out = np.empty((len(inputs), positions, node.shape[-1]))
-    if synapses.fields is not None:
-        simulate_fields(
-            inputs, synapses.fields.starts, synapses.lengths, synapses.fields.groups, synapses.weights, synapses.total,
-            synapses.levels, synapses.drive, node.before, node.window, out,
-        )  # fmt: skip
+    if synapses.blocks is not None:
+        for block in synapses.blocks:
+            simulate_fields(
+                inputs, block.fields.starts, block.lengths, block.fields.groups, block.fields.first, block.weights,
+                synapses.total, synapses.levels, synapses.drive, node.before, node.window, out,
+            )  # fmt: skip
     else:
         wide = np.concatenate([inputs, np.zeros((len(inputs), 1))], axis=1)
         for position in range(positions):

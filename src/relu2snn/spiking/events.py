@@ -102,25 +102,25 @@ def gather(values, starts, lengths, group):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def simulate_fields(values, starts, lengths, groups, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Leads `out` (images, positions, units) of neurons with shared weights, every one simulated event by event.
+def simulate_fields(values, starts, lengths, groups, first, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Leads `out` (images, positions, units) of the neurons with these weights, each simulated event by event.
 
     values (images, elements): the inputs' leads; starts (positions, runs), lengths (runs,): fields as in `gather`;
-    weights J (inputs of a group, units), the units by groups; total Σ_j J_ij, drive α (units,); levels ϑ (positions or
-    1, units). before and window are durations.
+    weights J (inputs of a group, some units), from the unit `first` on, by groups; total Σ_j J_ij, drive α (units,);
+    levels ϑ (positions or 1, units). before and window are durations.
     """
-    positions, wide = out.shape[1], out.shape[2] // groups
+    positions, wide = out.shape[1], weights.shape[1] // groups
     for flat in prange(out.shape[0] * positions):
         image, position = flat // positions, flat % positions
         level, found = levels[min(position, levels.shape[0] - 1)], out[image, position]
         if groups == 1:
             # Apart, since the compiler makes more of weights without gaps.
-            field = gather(values[image], starts[position], lengths, 0)
-            first_crossings(field, weights, total, level, drive, before, window, found)
+            field, u, v = gather(values[image], starts[position], lengths, 0), first, first + wide
+            first_crossings(field, weights, total[u:v], level[u:v], drive[u:v], before, window, found[u:v])
             continue
         for group in range(groups):
             a, b = group * wide, (group + 1) * wide
-            field = gather(values[image], starts[position], lengths, group)
+            field, u, v = gather(values[image], starts[position], lengths, group), first + a, first + b
             first_crossings(
-                field, weights[:, a:b], total[a:b], level[a:b], drive[a:b], before, window, found[a:b]
+                field, weights[:, a:b], total[u:v], level[u:v], drive[u:v], before, window, found[u:v]
             )  # fmt: skip

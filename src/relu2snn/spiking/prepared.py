@@ -104,7 +104,7 @@ class Prepared:
         return anew
 
     @cached_property
-    def fields(self) -> Fields | None:
+    def fields(self) -> list[Fields] | None:
         """Receptive fields of the segment, where they are runs; of its maps only, whatever the drives."""
         return fields_of(self.node, self._shapes)
 

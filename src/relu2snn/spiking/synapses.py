@@ -4,9 +4,11 @@ The elements of all tensors of a segment are counted one tensor after the other;
 padding, or the clock's, which fills Σ_j J_ij up to what it is per channel.
 """
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Indices, Shape, Window, receptive_fields
 from relu2snn.graph.linear import LinearMap
-from relu2snn.graph.maps import Chain, Diagonal, Shift, Sum
+from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum
 from relu2snn.spiking.nodes import Firing, Neurons
 
 Array = NDArray[np.float64]
@@ -27,40 +29,74 @@ _LARGEST_KERNEL = 1 << 24
 class Fields:
     """Receptive fields of every position as runs of channels that lie side by side among the elements.
 
-    Units of different groups see different channels at the same places. starts (positions, runs): where each run of the
-    first group begins; −1 is padding. lengths (runs,): of one group's, which is how far the next group's are from it.
-    kernel L (inputs of a group, units), the units group by group.
+    They are those of as many units as the kernel has, from `first` on. Units of different groups see different channels
+    at the same places. starts (positions, runs): where each run of the first group begins; −1 is padding. lengths
+    (runs,): of one group's, which is how far the next group's are from it. kernel L (inputs of a group, units), the
+    units group by group.
     """
 
+    first: int
     starts: Indices
     lengths: Indices
     kernel: Array
     groups: int
 
 
-def fields_of(node: Firing, shapes: Mapping[str, Shape]) -> Fields | None:
-    """The fields of a segment whose maps are convolutions, in as many groups or written out, or None."""
-    maps = [
-        (name, part) for name, each in node.maps.items() for part in (each.parts if isinstance(each, Sum) else [each])
-    ]
-    for read in (grouped, written_out):
-        plain = [each for _, part in maps if (each := read(part)) is not None]
-        if len(plain) == len(maps) and len({each.groups for each in plain}) == 1:
-            break
-    else:
-        return None
+class Placed(NamedTuple):
+    """A convolution that makes the channels of a map from `first` on; all others are 0."""
+
+    map: Convolution
+    first: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.map.outputs[-1]
+
+
+def fields_of(node: Firing, shapes: Mapping[str, Shape]) -> list[Fields] | None:
+    """The fields of a segment whose maps are convolutions, for the units that have the same ones; or None."""
+    parts: list[tuple[str, Placed]] = []
+    for name, map_ in node.maps.items():
+        for part in map_.parts if isinstance(map_, Sum) else [map_]:
+            found = placed(part)
+            if found is None:
+                return None
+            parts.append((name, found))
     offsets = dict(zip(node.maps, tensor_offsets(node, shapes), strict=True))
+    ends = sorted({0, node.shape[-1], *(end for _, each in parts for end in (each.first, each.end))})
+    blocks = []
+    for a, b in itertools.pairwise(ends):
+        members = [(name, each) for name, each in parts if each.first < b and a < each.end]
+        fields = _fields_of_block(members or parts[:1], offsets, a, b)
+        if fields is None:
+            return None
+        blocks.append(fields)
+    return blocks
+
+
+def _fields_of_block(members: list[tuple[str, Placed]], offsets: Mapping[str, int], a: int, b: int) -> Fields | None:
+    """The fields of the units from a to b, which the same maps reach: in their groups where these agree."""
+    whole = all(each.first == a and each.end == b for _, each in members)
+    if whole and len({each.map.groups for _, each in members}) == 1:
+        plain = [each.map for _, each in members]
+    else:
+        plain = []
+        for _, each in members:
+            part = _columns(each, a, b)
+            if part is None:
+                return None
+            plain.append(part)
     starts, lengths, kernels = [], [], []
-    for (name, _), each in zip(maps, plain, strict=True):
-        fields = receptive_fields(each.inputs[:-1], each.window)
-        starts.append(np.where(fields < 0, -1, offsets[name] + fields * each.inputs[-1]))
-        lengths += [each.inputs[-1] // each.groups] * fields.shape[1]
-        kernels.append(each.kernel.reshape(-1, each.outputs[-1]))
+    for (name, _), map_ in zip(members, plain, strict=True):
+        fields = receptive_fields(map_.inputs[:-1], map_.window)
+        starts.append(np.where(fields < 0, -1, offsets[name] + fields * map_.inputs[-1]))
+        lengths += [map_.inputs[-1] // map_.groups] * fields.shape[1]
+        kernels.append(map_.kernel.reshape(-1, map_.outputs[-1]))
     kernel = kernels[0] if len(kernels) == 1 else np.concatenate(kernels)
     # The clock's, whose weights each population has for itself.
     starts.append(np.full((len(starts[0]), 1), -1))
     runs = np.ascontiguousarray(np.concatenate(starts, axis=1))
-    return Fields(runs, np.array([*lengths, 1]), kernel, plain[0].groups)
+    return Fields(a, runs, np.array([*lengths, 1]), kernel, plain[0].groups)
 
 
 def tensor_offsets(node: Firing, shapes: Mapping[str, Shape]) -> Indices:
@@ -69,59 +105,126 @@ def tensor_offsets(node: Firing, shapes: Mapping[str, Shape]) -> Indices:
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
 
 
-def grouped(map_: LinearMap) -> Convolution | None:
+def placed(map_: LinearMap) -> Placed | None:
     """A map as one convolution, in groups where it has them; None where it is none, or would be too large."""
+    links = list(_links(map_))
+    # What only has another shape has its elements in the same order, where one position sees all of them.
+    reshaped = len(links) > 1 and isinstance(links[0], Selection) and links[0].index is None
+    found = _first(links[reshaped])
+    for each in links[1 + reshaped :]:
+        found = _followed(found, each) if found is not None else None
+    if found is None or found.map.kernel.size > _LARGEST_KERNEL or (reshaped and found.map.window.rank):
+        return None
+    return found
+
+
+def _links(map_: LinearMap) -> Iterator[LinearMap]:
+    if isinstance(map_, Chain):
+        yield from _links(map_.first)
+        yield from _links(map_.second)
+    else:
+        yield map_
+
+
+def _first(map_: LinearMap) -> Placed | None:
     match map_:
         case Convolution():
-            return map_
+            return Placed(map_, 0)
         case Diagonal() if map_.factors.ndim == 1:
-            rank, channels = len(map_.inputs) - 1, map_.inputs[-1]
-            kernel = map_.factors.reshape(*(1,) * rank, 1, channels)
-            return Convolution(map_.inputs, kernel, Window.of((1,) * rank), groups=channels)
-        case Chain():
-            return _chained(map_)
+            return Placed(_depthwise(map_.inputs, map_.factors), 0)
+        case Shift():
+            return _shifted(Placed(_depthwise(map_.inputs, np.ones(map_.inputs[-1])), 0), map_)
     return None
 
 
-def written_out(map_: LinearMap) -> Convolution | None:
-    """A map as one convolution of all channels in one group; None where it is none, or would be too large."""
-    plain = grouped(map_)
-    return plain if plain is None or plain.groups == 1 else _ungrouped(plain)
+def _depthwise(shape: Shape, factors: Array) -> Convolution:
+    rank, channels = len(shape) - 1, shape[-1]
+    kernel = np.broadcast_to(factors, (channels,)).reshape(*(1,) * rank, 1, channels)
+    return Convolution(shape, kernel, Window.of((1,) * rank), groups=channels)
 
 
-def _ungrouped(map_: Convolution) -> Convolution | None:
-    per_group, filters, channels = map_.kernel.shape[-2], map_.outputs[-1], map_.inputs[-1]
-    shape = (*map_.kernel.shape[:-2], channels, filters)
-    if np.prod(shape) > _LARGEST_KERNEL:
+def _followed(first: Placed, map_: LinearMap) -> Placed | None:
+    """`map_` after a convolution, if that is one, too."""
+    own = first.map
+    match map_:
+        case Shift():
+            return _shifted(first, map_)
+        case Diagonal() if map_.factors.ndim == 1:
+            factors = np.broadcast_to(map_.factors, map_.outputs[-1:])[first.first : first.end]
+            return first._replace(map=Convolution(own.inputs, own.kernel * factors, own.window, groups=own.groups))
+        case Convolution() if map_.window.rank == own.window.rank:
+            before, after = _columns(first, first.first, first.end), _columns(Placed(map_, 0), 0, map_.outputs[-1])
+            point = Window.of((1,) * own.window.rank)
+            if before is None or after is None or point not in (before.window, after.window):
+                return None
+            size = np.prod(before.kernel.shape[:-1]) * np.prod(after.window.sizes) * after.outputs[-1]
+            if size > _LARGEST_KERNEL:
+                return None
+            rows = after.kernel[..., first.first : first.end, :]
+            # One of the two sees one position only, so that its taps are all (1, …, 1).
+            kernel = np.matmul(before.kernel, rows)
+            return Placed(Convolution(own.inputs, kernel, after.window if before.window == point else before.window), 0)
+    return None
+
+
+def _shifted(first: Placed, map_: Shift) -> Placed | None:
+    """A convolution moved along the channels, and cut where it leaves them."""
+    if any(map(any, map_.margins[:-1])):
         return None
-    kernel, wide = np.zeros(shape), filters // map_.groups
-    for group in range(map_.groups):
-        rows, columns = slice(group * per_group, (group + 1) * per_group), slice(group * wide, (group + 1) * wide)
-        kernel[..., rows, columns] = map_.kernel[..., columns]
+    moved = first._replace(first=first.first + map_.margins[-1][0])
+    a, b = max(moved.first, 0), min(moved.end, map_.outputs[-1])
+    if (a, b) == (moved.first, moved.end):
+        return moved
+    if a >= b:
+        # Of what is cut off altogether one unit stays, at 0.
+        a, b = 0, 1
+    part = _columns(moved, a, b)
+    return None if part is None else Placed(part, a)
+
+
+def _columns(each: Placed, a: int, b: int) -> Convolution | None:
+    """The units from a to b of a map, in one group; None if they would be too large. Where it has none, they are 0."""
+    map_ = each.map
+    if map_.groups > 1:
+        shape = (*map_.kernel.shape[:-2], map_.inputs[-1], map_.outputs[-1])
+        if np.prod(shape) > _LARGEST_KERNEL:
+            return None
+        per_group, wide = map_.kernel.shape[-2], map_.outputs[-1] // map_.groups
+        kernel = np.zeros(shape)
+        for group in range(map_.groups):
+            rows, columns = slice(group * per_group, (group + 1) * per_group), slice(group * wide, (group + 1) * wide)
+            kernel[..., rows, columns] = map_.kernel[..., columns]
+    else:
+        kernel = map_.kernel
+    if each.first <= a and b <= each.end:
+        kernel = kernel[..., a - each.first : b - each.first]
+    else:
+        kernel = np.zeros((*kernel.shape[:-1], b - a))
     return Convolution(map_.inputs, kernel, map_.window)
 
 
-def _chained(map_: Chain) -> Convolution | None:
-    if map_.begins_with_reshape:
-        # What has another shape only has its elements in the same order, where one position sees all of them.
-        second = written_out(map_.second)
-        return second if second is not None and second.window.rank == 0 else None
-    first = written_out(map_.first)
-    if first is None:
-        return None
-    if isinstance(map_.second, Shift):
-        margins = map_.second.margins
-        if any(map(any, margins[:-1])) or min(margins[-1]) < 0:
-            return None
-        kernel = np.pad(first.kernel, [(0, 0)] * (first.kernel.ndim - 1) + [margins[-1]])
-        return Convolution(first.inputs, kernel, first.window) if kernel.size <= _LARGEST_KERNEL else None
-    second = written_out(map_.second)
-    if second is None or second.inputs != first.outputs or second.window != Window.of((1,) * second.window.rank):
-        return None
-    matrix = second.kernel.reshape(second.inputs[-1], second.outputs[-1])
-    if first.kernel.size // first.outputs[-1] * matrix.shape[-1] > _LARGEST_KERNEL:
-        return None
-    return Convolution(first.inputs, first.kernel @ matrix, first.window)
+@dataclass(frozen=True)
+class Block:
+    """The synapses of the units of a population that have the same fields, the clock's last: J (inputs, units)."""
+
+    fields: Fields
+    weights: Array
+
+    @property
+    def lengths(self) -> Indices:
+        """How long the runs of a field are, with the clock's if it has one."""
+        clock = len(self.weights) > len(self.fields.kernel)
+        return self.fields.lengths if clock else self.fields.lengths[:-1]
+
+    @cached_property
+    def rows(self) -> NDArray[np.float32]:
+        """The weights in float32, a row for each neuron."""
+        return np.ascontiguousarray(self.weights.T, np.float32)
+
+    @cached_property
+    def size(self) -> Array:
+        """Σ_j |J_ij|, (units,)."""
+        return absolute_sums(self.weights)
 
 
 class Synapses:
@@ -132,7 +235,7 @@ class Synapses:
     """
 
     def __init__(
-        self, node: Firing, neurons: Neurons, shapes: Mapping[str, Shape], fields: Callable[[], Fields | None]
+        self, node: Firing, neurons: Neurons, shapes: Mapping[str, Shape], fields: Callable[[], list[Fields] | None]
     ) -> None:
         """fields: makes those of the segment when they are needed, which many never are."""
         self.node, self.sign, self._fields = node, neurons.sign, fields
@@ -142,50 +245,28 @@ class Synapses:
         self._offsets = tensor_offsets(node, shapes)
 
     @cached_property
-    def fields(self) -> Fields | None:
-        """Those of the segment, if they are runs."""
-        return self._fields()
+    def blocks(self) -> list[Block] | None:
+        """By the fields of the segment, if they are runs."""
+        fields = self._fields()
+        return None if fields is None else [Block(each, self._with_clock(each.kernel, each.first)) for each in fields]
 
-    @cached_property
-    def weights(self) -> Array:
-        """Those of every field, (inputs, units), the clock's last."""
-        assert self.fields is not None
-        return self._with_clock(self.fields.kernel)
-
-    @cached_property
-    def lengths(self) -> Indices:
-        """How long the runs of a field are, with the clock's if it has one."""
-        assert self.fields is not None
-        clock = len(self.weights) > len(self.fields.kernel)
-        return self.fields.lengths if clock else self.fields.lengths[:-1]
-
-    @cached_property
-    def rows(self) -> NDArray[np.float32]:
-        """The same in float32, a row for each neuron."""
-        return np.ascontiguousarray(self.weights.T, np.float32)
-
-    @cached_property
-    def size(self) -> Array:
-        """Σ_j |J_ij|, (units,)."""
-        return absolute_sums(self.weights)
-
-    def _with_clock(self, kernel: Array) -> Array:
-        weights = kernel if self.sign > 0 else -kernel
-        clock = self.total - weights.sum(axis=0, dtype=np.float64)
+    def _with_clock(self, kernel: Array, first: int = 0) -> Array:
+        weights, total = kernel if self.sign > 0 else -kernel, self.total[first : first + kernel.shape[1]]
+        clock = total - weights.sum(axis=0, dtype=np.float64)
         # What rounding has left is no synapse.
-        clock[np.abs(clock) <= 1e-6 * (1 + np.abs(self.total)) * (weights.dtype == np.float32)] = 0.0
+        clock[np.abs(clock) <= 1e-6 * (1 + np.abs(total)) * (weights.dtype == np.float32)] = 0.0
         clock[np.abs(clock) <= 1e-12 * (1 + absolute_sums(weights))] = 0.0
         return np.ascontiguousarray(np.concatenate([weights, clock[None]]) if clock.any() else weights)
 
     def at(self, position: int) -> tuple[Indices, Array]:
         """The elements (n,) that reach the neurons at a position, and their weights (n, units); the clock's last."""
-        if self.fields is not None and self.fields.groups == 1:
-            starts = self.fields.starts[position]
+        if self.blocks and len(self.blocks) == 1 and self.blocks[0].fields.groups == 1:
+            (block,) = self.blocks
             runs = [
                 np.arange(start, start + length) if start >= 0 else np.full(length, -1)
-                for start, length in zip(starts, self.lengths, strict=False)
+                for start, length in zip(block.fields.starts[position], block.lengths, strict=False)
             ]
-            return np.concatenate(runs), self.weights
+            return np.concatenate(runs), block.weights
         found = [map_.synapses(position) for map_ in self.node.maps.values()]
         elements = [each + offset for (each, _), offset in zip(found, self._offsets, strict=True)]
         weights = self._with_clock(np.concatenate([each for _, each in found]))
