@@ -12,6 +12,7 @@ from keras import layers
 
 from relu2snn.graph.nodes import Extremum, Network, Segment, evaluate
 from relu2snn.mapping.read_keras import read_keras
+from relu2snn.mapping.scaling import bounded_sums
 
 LOW, HIGH = -1.0, 2.0
 
@@ -474,6 +475,21 @@ def test_zeros_around_what_may_be_negative_stay() -> None:
     negative = layers.Conv2D(2, 1), RELU(), layers.Rescaling(-1.5), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)
     network = compare(build((6, 6, 2), *negative, layers.Conv2D(2, 2)))
     assert len(network.segments) == 2
+
+
+@pytest.mark.parametrize("hidden", [1, 2])
+def test_what_meets_what_it_is_computed_from_needs_no_factor_in_common(hidden: int) -> None:
+    """max(x, ReLU(2 x)): its neurons' sums are 2 by any factor that both have."""
+    inputs = keras.Input((4,))
+    x = later = layers.Dense(4, activation="relu")(inputs)
+    doubled = [layers.Dense(4, "relu", use_bias=False) for _ in range(hidden)]
+    for layer in doubled:
+        later = layer(later)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Maximum()([x, later])))
+    randomise(model)
+    for layer in doubled:
+        layer.kernel.assign(2 * np.eye(4))
+    bounded_sums(compare(model))
 
 
 def test_populations_of_one_z_share_a_segment() -> None:

@@ -28,6 +28,7 @@ from relu2snn.mapping.form import (
     shared_bias,
     without_padding,
 )
+from relu2snn.mapping.ties import Ties
 
 _OPS = NumpyOps()
 
@@ -62,10 +63,12 @@ class Builder:
     nodes: list[Node] = field(default_factory=list)
     _origins: dict[str, _Origin] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
+    _ties: Ties = field(default_factory=Ties)
 
     def source(self, name: str, shape: Shape, *, low: Array, high: Array) -> Form:
         """The images, with values in [low, high]: x = (high − low) x' + low."""
         name = self._unique(name)
+        self._ties.add([name])
         self.nodes.append(Source(name, shape, np.asarray(low, np.float64), np.asarray(high, np.float64)))
         span = np.broadcast_to(np.asarray(high, np.float64) - low, shape[-1:])
         return Form(shape, {name: Diagonal(shape, span)}, np.asarray(low, np.float64), name)
@@ -171,9 +174,10 @@ class Builder:
         """The element-wise maximum (minimum) of forms of one shape."""
         parts = [self.settled(form) for form in forms]
         alike = self._alike(parts)
-        if alike is not None:
+        tensors = [name for form in parts for name in form.maps]
+        # Of tensors that feed each other, as of x and ReLU(2 x), no two need have a factor in common.
+        if alike is not None and not self._ties.feed_each_other(tensors):
             factors, bias = alike
-            tensors = [next(iter(form.maps)) for form in parts]
             shape = parts[0].shape
             window = Window.of((1,) * (len(shape) - 1))
             name = self._extremum(tensors, window, (factors < 0) ^ minimum, shape)
@@ -225,12 +229,14 @@ class Builder:
             tensor = name if not number else self._unique(f"{name}_part{number + 1}")
             populations.append(Population(tensor, term.sign, np.asarray(term.offset, np.float64)))
             self._origins[tensor] = _Origin(name, term.sign, populations[-1].offset)
+        self._ties.add([each.name for each in populations], form.maps)
         bias = shared_bias(form.bias, form.inner)
         self.nodes.append(Segment(name, form.inner, dict(form.maps), bias, tuple(populations)))
         return [each.name for each in populations]
 
     def _extremum(self, tensors: Sequence[str], window: Window, minimum: Flags, shape: Shape) -> str:
         name = self._unique(f"{tensors[0]}_{'pool' if len(tensors) == 1 else 'extremum'}")
+        self._ties.add_extremum(name, tensors)
         self.nodes.append(Extremum(name, shape, tuple(tensors), window, np.broadcast_to(minimum, shape[-1:])))
         first = self._origins.get(tensors[0])
         if first is not None and len(tensors) == 1:

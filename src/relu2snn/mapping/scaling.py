@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.linear import LinearMap
 from relu2snn.graph.nodes import Extremum, Network, Node, Readout, Segment, Source, made
+from relu2snn.mapping.ties import Ties
 
 Array = NDArray[np.float64]
 _OPS = NumpyOps()
@@ -57,11 +58,11 @@ def bounded_sums(network: Network, lower: float = -10.0, upper: float = 0.99) ->
     """
     if not lower < 0 < upper < 1:
         raise ValueError(f"lower={lower}, upper={upper}: need lower < 0 < upper < 1")
-    ties = _ties(network)
-    caps: dict[str, Array] = {}
+    ties = Ties.of(network)
+    caps: dict[frozenset[str], Array] = {}
     for _ in range(_ROUNDS):
         factors: dict[str, Array] = {}
-        tighter: dict[str, Array] = {}
+        tighter: dict[frozenset[str], Array] = {}
         for node in network:
             if isinstance(node, Extremum):
                 factors[node.name] = factors.get(node.tensors[0], np.ones(node.shape[-1]))
@@ -70,7 +71,7 @@ def bounded_sums(network: Network, lower: float = -10.0, upper: float = 0.99) ->
             known = {name: factors.get(name, np.ones(1)) for name in node.maps}
             maps = {name: map_.scaled(1 / known[name], np.ones(1)) for name, map_ in node.maps.items()}
             sums = input_sums(maps, node.shape[-1])
-            tie = ties[made(node)[0]]
+            tie = ties.together(made(node)[0])
             own = np.minimum(
                 _factor(sums, [each.sign for each in node.populations], lower, upper), caps.get(tie, np.inf)
             )
@@ -79,7 +80,9 @@ def bounded_sums(network: Network, lower: float = -10.0, upper: float = 0.99) ->
         if _agree(network, factors):
             return scaled(network, factors)
         caps = tighter
-    raise ValueError("tensors that meet in one maximum feed each other, and no factor fits them all; raise upper")
+    raise ValueError(
+        "tensors that meet in one maximum feed each other, and no factor fits all; write max(u, v) as u + ReLU(v - u)"
+    )
 
 
 _ROUNDS = 50
@@ -94,22 +97,6 @@ def _factor(sums: Array, signs: list[int], lower: float, upper: float) -> Array:
         needed[outside] = np.where(own < 0, lower, upper)[outside] / own[outside]
         factor = np.minimum(factor, needed)
     return factor
-
-
-def _ties(network: Network) -> dict[str, str]:
-    """By tensor, a name for the class of all that need its factor: they meet in an extremum, or rectify one z."""
-    parent = {name: name for name in network.tensors}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
-    for node in network:
-        alike = (*node.tensors, node.name) if isinstance(node, Extremum) else made(node)
-        for name in alike[1:]:
-            parent[root(name)] = root(alike[0])
-    return {name: root(name) for name in parent}
 
 
 def _agree(network: Network, factors: Mapping[str, Array]) -> bool:
