@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Window
 from relu2snn.graph.linear import LinearMap
-from relu2snn.graph.maps import Diagonal, Shift, chain
+from relu2snn.graph.maps import Diagonal, Shift, Sum, chain
 from relu2snn.spiking.nodes import Firing, Neurons
 from relu2snn.spiking.synapses import Synapses, fields_of
 
@@ -40,7 +40,11 @@ def concatenated(draw: np.random.Generator, *, after: str) -> tuple[Firing, dict
         map_: LinearMap = kinds[kind]
         if kind in ("factors", "itself") and draw.random() < 0.5:
             map_ = chain(map_, convolution(draw, map_.outputs[-1], map_.outputs[-1], side=1))
-            map_ = chain(map_, convolution(draw, map_.outputs[-1], map_.outputs[-1], groups=map_.outputs[-1]))
+            if draw.random() < 0.5:
+                map_ = chain(map_, convolution(draw, map_.outputs[-1], map_.outputs[-1], groups=map_.outputs[-1]))
+            else:
+                # One row lower, the last one gone.
+                map_ = chain(map_, Shift(map_.outputs, ((1, -1), (0, 0), (0, 0))))
         parts.append((name, map_))
     total = sum(map_.outputs[-1] for _, map_ in parts)
     maps, first = {}, 0
@@ -48,6 +52,11 @@ def concatenated(draw: np.random.Generator, *, after: str) -> tuple[Firing, dict
         end = first + map_.outputs[-1]
         placed = chain(map_, Shift(map_.outputs, ((0, 0), (0, 0), (first, total - end))))
         placed = chain(placed, Diagonal(placed.outputs, draw.normal(size=total)))
+        if after == "summed":
+            placed = chain(
+                Sum(placed, chain(placed, Diagonal(placed.outputs, draw.normal(size=total)))),
+                Diagonal(placed.outputs, draw.normal(size=total)),
+            )
         if after == "cropped":
             placed = chain(placed, Shift(placed.outputs, ((0, 0), (0, 0), (-1, 2))))
         if after == "mixed":
@@ -78,7 +87,7 @@ def by_fields(synapses: Synapses, position: int, elements: int) -> Array:
 
 
 @settings(max_examples=150)
-@given(seed=st.integers(0, 2**32 - 1), after=st.sampled_from(["nothing", "cropped", "mixed"]))
+@given(seed=st.integers(0, 2**32 - 1), after=st.sampled_from(["nothing", "summed", "cropped", "mixed"]))
 def test_fields_are_what_the_maps_say_position_by_position(seed: int, after: str) -> None:
     node, shapes = concatenated(np.random.default_rng(seed), after=after)
     elements = sum(int(np.prod(shape)) for shape in shapes.values())

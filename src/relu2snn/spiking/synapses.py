@@ -57,8 +57,8 @@ def fields_of(node: Firing, shapes: Mapping[str, Shape]) -> list[Fields] | None:
     """The fields of a segment whose maps are convolutions, for the units that have the same ones; or None."""
     parts: list[tuple[str, Placed]] = []
     for name, map_ in node.maps.items():
-        for part in map_.parts if isinstance(map_, Sum) else [map_]:
-            found = placed(part)
+        for way in _ways(map_):
+            found = _placed(way)
             if found is None:
                 return None
             parts.append((name, found))
@@ -105,9 +105,21 @@ def tensor_offsets(node: Firing, shapes: Mapping[str, Shape]) -> Indices:
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
 
 
-def placed(map_: LinearMap) -> Placed | None:
-    """A map as one convolution, in groups where it has them; None where it is none, or would be too large."""
-    links = list(_links(map_))
+def _ways(map_: LinearMap) -> Iterator[list[LinearMap]]:
+    """The ways through a map, which add up to it, as what follows each other; a sum in a chain has several."""
+    match map_:
+        case Sum():
+            for part in map_.parts:
+                yield from _ways(part)
+        case Chain():
+            for first, second in itertools.product(_ways(map_.first), _ways(map_.second)):
+                yield [*first, *second]
+        case _:
+            yield [map_]
+
+
+def _placed(links: list[LinearMap]) -> Placed | None:
+    """A chain of maps as one convolution, in groups where it has them; None where it is none, or would be too large."""
     # What only has another shape has its elements in the same order, where one position sees all of them.
     reshaped = len(links) > 1 and isinstance(links[0], Selection) and links[0].index is None
     found = _first(links[reshaped])
@@ -116,14 +128,6 @@ def placed(map_: LinearMap) -> Placed | None:
     if found is None or found.map.kernel.size > _LARGEST_KERNEL or (reshaped and found.map.window.rank):
         return None
     return found
-
-
-def _links(map_: LinearMap) -> Iterator[LinearMap]:
-    if isinstance(map_, Chain):
-        yield from _links(map_.first)
-        yield from _links(map_.second)
-    else:
-        yield map_
 
 
 def _first(map_: LinearMap) -> Placed | None:
@@ -168,9 +172,13 @@ def _followed(first: Placed, map_: LinearMap) -> Placed | None:
 
 
 def _shifted(first: Placed, map_: Shift) -> Placed | None:
-    """A convolution moved along the channels, and cut where it leaves them."""
+    """A convolution moved along the channels, and cut where it leaves them; and of cells along the grid."""
+    own = first.map
     if any(map(any, map_.margins[:-1])):
-        return None
+        if own.window != Window.of((1,) * own.window.rank):
+            return None
+        window = Window.of(own.window.sizes, margins=map_.margins[:-1])
+        first = first._replace(map=Convolution(own.inputs, own.kernel, window, groups=own.groups))
     moved = first._replace(first=first.first + map_.margins[-1][0])
     a, b = max(moved.first, 0), min(moved.end, map_.outputs[-1])
     if (a, b) == (moved.first, moved.end):
