@@ -134,10 +134,9 @@ def test_modules_of_the_library_can_be_read_at_one_sitting(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.FunctionDef):
             continue
-        compiled = any("njit" in ast.unparse(each) for each in node.decorator_list)
         given = node.args
         count = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
-        assert compiled or count <= 12, f"{node.name} takes {count} arguments"
+        assert count <= 12, f"{node.name} takes {count} arguments"
 
 
 def test_every_part_of_the_package_has_its_arrows() -> None:

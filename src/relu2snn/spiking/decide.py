@@ -1,6 +1,7 @@
 """Deciding the pairs that the certificate left open: a finer bound in bins of time, then the events themselves."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import get_num_threads, njit, prange
@@ -17,6 +18,38 @@ ROUNDING = 1e-12
 """A spike counts as early when it comes before t_min by more than this share of D + B: less is rounding."""
 
 Indices = NDArray[np.int64]
+
+
+class Runs(NamedTuple):
+    """Fields as `synapses.Fields` has them: starts (positions, runs), lengths (runs,), groups, and the first unit."""
+
+    starts: Indices
+    lengths: Indices
+    groups: int
+    first: int
+
+
+class Weights(NamedTuple):
+    """J (inputs, units), its rows in float32 (units, inputs), and Σ_j |J| (units,)."""
+
+    columns: Floats
+    rows: NDArray[np.float32]
+    size: Floats
+
+
+class Rises(NamedTuple):
+    """Of each unit α (units,), ϑ (positions or 1, units; of one position (units,)), and the slope α + Σ J (units,)."""
+
+    drive: Floats
+    level: Floats
+    rise: Floats
+
+
+class Durations(NamedTuple):
+    """D and B."""
+
+    before: float
+    window: float
 
 
 @dataclass(frozen=True)
@@ -97,26 +130,24 @@ def _settle(
     places = closed.shape[1] * closed.shape[2]
     values = closed.reshape(-1, closed.shape[-1])
     proved = np.zeros(where.size, np.int64)
+    rises = Rises(synapses.drive, synapses.levels, constants.rise)
+    durations = Durations(node.before, node.window)
     if synapses.blocks is not None:
         for block in synapses.blocks:
-            fields = block.fields
-            _settle_fields(
-                where, left, inputs, bound.latest, fields.starts, block.lengths, fields.groups, fields.first, values,
-                block.weights, block.rows, block.size, synapses.drive, synapses.levels, constants.rise, node.before,
-                node.window, found, proved,
-            )  # fmt: skip
+            runs = Runs(block.fields.starts, block.lengths, block.fields.groups, block.fields.first)
+            own = Weights(block.weights, block.rows, block.size)
+            _settle_fields(where, left, inputs, bound.latest, values, runs, own, rises, durations, found, proved)
         return int(proved.sum())
     images, positions = where // places, where % places
     for position in np.unique(positions):
         elements, weights = synapses.at(int(position))
-        rows, size = np.ascontiguousarray(weights.T, np.float32), absolute_sums(weights)
-        level = synapses.levels[min(int(position), len(synapses.levels) - 1)]
+        own = Weights(weights, np.ascontiguousarray(weights.T, np.float32), absolute_sums(weights))
+        here = rises._replace(level=rises.level[min(int(position), len(rises.level) - 1)])
         for k in np.flatnonzero(positions == position):
             field = np.append(inputs[images[k]], 0.0)[elements].astype(np.float64)
-            proved[k] = _settle_position(
-                field, float(bound.latest[images[k]]), left[k], values[where[k]].astype(np.float64), weights, rows,
-                size, synapses.drive, level, constants.rise, node.before, node.window, found[k],
-            )  # fmt: skip
+            late = float(bound.latest[images[k]])
+            expected = values[where[k]].astype(np.float64)
+            proved[k] = _settle_position(field, late, left[k], expected, own, here, durations, found[k])
     return int(proved.sum())
 
 
@@ -132,12 +163,15 @@ def _open(where, closed, slack, scale, shift, floor, limit, lift, left):  # type
 
 
 @njit(cache=True)
-def _settle_position(field, late, mask, closed, weights, rows, size, drive, level, rise, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def _settle_position(field, late, mask, closed, weights, rises, durations, out):  # type: ignore[no-untyped-def]
     """Take the neurons of one position and image that bins prove out of `mask` (units,), simulate the others.
 
     They share the inputs `field` (n,). late: how long after t_min the last input comes. Returns how many were proved;
     the leads of what is left in `mask` are in `out`.
     """
+    rows, size = weights.rows, weights.size
+    drive, level, rise = rises.drive, rises.level, rises.rise
+    before, window = durations.before, durations.window
     highest = highest_of(field) + late
     proved = 0
     if late < np.inf and 0 < highest < np.inf:
@@ -157,7 +191,7 @@ def _settle_position(field, late, mask, closed, weights, rows, size, drive, leve
             threshold[k], drives[k] = level[chosen[k]], drive[chosen[k]]
         for s in range(field.size):
             for k in range(chosen.size):
-                matrix[s, k] = weights[s, chosen[k]]
+                matrix[s, k] = weights.columns[s, chosen[k]]
                 total[k] += matrix[s, k]
         first_crossings(field, matrix, total, threshold, drives, before, window, leads)
         for k in range(chosen.size):
@@ -166,22 +200,23 @@ def _settle_position(field, late, mask, closed, weights, rows, size, drive, leve
 
 
 @njit(cache=True, parallel=True)
-def _settle_fields(where, left, inputs, latest, starts, lengths, groups, first, closed, weights, rows, size, drive, levels, rise, before, window, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+def _settle_fields(where, left, inputs, latest, closed, runs, weights, rises, durations, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip
     """`_settle_position` for the positions `where`, whose fields are runs of the inputs (images, elements).
 
-    For the units from `first` on that weights, rows and size are of.
+    For the units that weights are of, the first of them runs.first.
     """
-    positions, wide = starts.shape[0], weights.shape[1] // groups
+    positions, wide = runs.starts.shape[0], weights.columns.shape[1] // runs.groups
     for p in prange(where.size):
         n, position = where[p] // positions, where[p] % positions
-        level = levels[min(position, levels.shape[0] - 1)]
-        for group in range(groups):
+        level = rises.level[min(position, rises.level.shape[0] - 1)]
+        for group in range(runs.groups):
             a, b = group * wide, (group + 1) * wide
-            u, v = first + a, first + b
+            u, v = runs.first + a, runs.first + b
             if left[p, u:v].any():
-                field = gather(inputs[n], starts[position], lengths, group)
-                values = closed[where[p], u:v].astype(np.float64)
+                field = gather(inputs[n], runs.starts[position], runs.lengths, group)
+                expected = closed[where[p], u:v].astype(np.float64)
+                own = Weights(weights.columns[:, a:b], weights.rows[a:b], weights.size[a:b])
+                here = Rises(rises.drive[u:v], level[u:v], rises.rise[u:v])
                 proved[p] += _settle_position(
-                    field, latest[n], left[p, u:v], values, weights[:, a:b], rows[a:b], size[a:b], drive[u:v],
-                    level[u:v], rise[u:v], before, window, found[p, u:v],
-                )  # fmt: skip
+                    field, latest[n], left[p, u:v], expected, own, here, durations, found[p, u:v]
+                )
