@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-ALL = "tight_bounds roundings certificate segments spiking evidence linear_maps graph_oracle"
+ALL = "tight_bounds roundings synapses certificate segments spiking evidence linear_maps graph_oracle"
 
 
 class Mutant(NamedTuple):

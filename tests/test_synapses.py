@@ -1,11 +1,13 @@
 """The inputs of neurons by fields beside those that the maps are asked for, position by position."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from relu2snn.graph.convolution import Convolution
+from relu2snn.graph.arrays import NumpyOps
+from relu2snn.graph.convolution import Convolution, dense
 from relu2snn.graph.geometry import Window
 from relu2snn.graph.linear import LinearMap
 from relu2snn.graph.maps import Diagonal, Shift, Sum, chain
@@ -116,3 +118,18 @@ def test_units_of_a_concatenation_hold_the_weights_of_their_own_tensor_only() ->
     fields = fields_of(node, {name: map_.inputs for name, map_ in maps.items()})
     assert fields is not None
     assert [(each.first, each.kernel.shape) for each in fields] == [(0, (18, 5)), (5, (18, 5)), (10, (18, 5))]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_rounding_leaves_of_a_sum_is_no_synapse(dtype: type) -> None:
+    """Nothing is missing in a dense layer, whose weights add up to ΣJ but for the rounding of either sum."""
+    draw = np.random.default_rng(0)
+    map_ = dense((3000,), draw.normal(size=(3000, 40)).astype(dtype))
+    sums = map_.sums(NumpyOps()) - 300
+    map_ = dense((3000,), np.concatenate([map_.kernel[:-1], map_.kernel[-1:] - dtype(300)]))
+    gain = 1 / (1 - sums)
+    node = Firing("n", (40,), {"x": map_}, (Neurons("n", gain, gain * sums, sums, gain, 1, gain),), 1.0, 1.0, 1.0)
+    (neurons,) = node.populations
+    synapses = Synapses(node, neurons, {"x": (3000,)}, lambda: fields_of(node, {"x": (3000,)}))
+    assert synapses.blocks is not None
+    assert [len(each.weights) for each in synapses.blocks] == [3000]

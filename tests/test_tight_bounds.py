@@ -168,6 +168,30 @@ def test_the_largest_input_counts_wherever_in_the_field_it_is(
     assert found == pytest.approx(truth, abs=1e-9)
 
 
+@settings(max_examples=10)
+@given(largest=sizes, share=shares, rise=sizes, positive=st.floats(3e3, 9e3))
+def test_padding_is_an_input_that_comes_before_late_ones(
+    largest: float, share: float, rise: float, positive: float
+) -> None:
+    """The tooth is padding: at t_min, when the last input is late by as much as the tooth is before that."""
+    neuron = one_tooth(largest, 0.0, 1.0, share, rise, positive)
+    peak, slack = tooth_of(neuron, 0.0, 1.0)
+    late = float(neuron.leads["x"][1])
+    leads = neuron.leads["x"] - late
+    neuron = replace(neuron, window=1.5 * slack / rise + late, leads={"x": leads}, before=neuron.before - late)
+    neuron = neuron.below(peak, 0.003 * slack)
+    order = [1, 0, 2]
+    kernel = neuron.weights["x"][order].reshape(1, 3, 1, 1) / (1 + neuron.total)
+    map_ = Convolution((1, 2, 1), kernel, Window.of((1, 3), margins=((0, 0), (1, 0))))
+    node = replace(neuron.segment.node, shape=(1, 1, 1), maps={"x": map_})
+    segment = Prepared(node, {"x": map_.inputs}, TensorFlowOps("float64"))
+    assert segment.plain is not None
+    given = {"x": tf.constant(leads[[0, 2]].reshape(1, 1, 2, 1))}
+    truth, found = (np.asarray(run(segment, given).leads[0]).item() for run in (simulate, fire))
+    assert truth > neuron.window
+    assert found == pytest.approx(truth, abs=1e-9)
+
+
 @settings(max_examples=25)
 @given(before=sizes, weight=st.floats(6.0, 50.0), rise=sizes)
 def test_the_drive_alone_is_bounded_in_full(before: float, weight: float, rise: float) -> None:

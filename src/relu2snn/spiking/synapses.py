@@ -251,6 +251,7 @@ class Synapses:
         self.drive, self.total = neurons.drive / gain, neurons.total / gain
         self.levels = np.ascontiguousarray((neurons.threshold / gain).reshape(-1, node.shape[-1]))
         self._offsets = tensor_offsets(node, shapes)
+        self._terms = sum(map_.terms() for map_ in node.maps.values())
 
     @cached_property
     def blocks(self) -> list[Block] | None:
@@ -260,10 +261,11 @@ class Synapses:
 
     def _with_clock(self, kernel: Array, first: int = 0) -> Array:
         weights, total = kernel if self.sign > 0 else -kernel, self.total[first : first + kernel.shape[1]]
-        clock = total - weights.sum(axis=0, dtype=np.float64)
+        # In as many digits as there are: of kernels that are written out there are more terms than of their maps.
+        clock = (total - weights.sum(axis=0, dtype=np.longdouble)).astype(np.float64)
         # What rounding has left is no synapse.
         clock[np.abs(clock) <= 1e-6 * (1 + np.abs(total)) * (weights.dtype == np.float32)] = 0.0
-        clock[np.abs(clock) <= 1e-12 * (1 + absolute_sums(weights))] = 0.0
+        clock[np.abs(clock) <= 2.0**-52 * (self._terms + 4) * (1 + absolute_sums(weights))] = 0.0
         return np.ascontiguousarray(np.concatenate([weights, clock[None]]) if clock.any() else weights)
 
     def at(self, position: int) -> tuple[Indices, Array]:
