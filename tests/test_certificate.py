@@ -1,5 +1,6 @@
 """The certified engine against the simulation of every event, which the oracle checks, on layers built to break it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from hypothesis import strategies as st
 from networks import conv_network, dense_network, maxima_of, scaled_network, spiking_of
 from slacks import sum_slacks_in
 
+from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.convolution import Convolution, dense
 from relu2snn.graph.geometry import Window, same_margins
 from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.maps import Selection, chain
+from relu2snn.graph.nodes import evaluate
 from relu2snn.mapping import convert, read_keras, verify
+from relu2snn.mapping.measure import measure_bounds
+from relu2snn.mapping.relu_model import relu_model
 from relu2snn.spiking import Evidence, SpikingRun, spike_times
 from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.certificate import growth
@@ -306,12 +312,39 @@ def test_the_heuristic_margin_is_caught_where_it_fails() -> None:
         assert run.deviation[0] == pytest.approx(deviation, abs=0.05)
 
 
-def test_the_bins_certify_pairs_that_the_first_bound_cannot() -> None:
+def test_a_spike_that_only_the_events_show_is_counted_and_may_be_the_largest() -> None:
+    """method.md's neuron, whose closed form is silent."""
+    map_ = dense((3,), np.array([[10.0], [-30.0], [19.0]]))
+    node = segment_of(map_, np.zeros(1), np.ones(1), before=1.0, window=3.9, t_min=1.0)
+    leads, evidence = leads_of(prepared(node), np.array([[1.0, 0.5, 0.1]]), certify=True)
+    assert (evidence.simulated, evidence.spikes, evidence.early) == (1, 1, 1)
+    assert evidence.peak == np.max(leads) > 3.9
+
+
+@pytest.mark.parametrize("order", [None, [1, 0, 2]], ids=["plain", "any map"])
+def test_the_bins_certify_pairs_that_the_first_bound_cannot(order: list[int] | None) -> None:
     """Inputs of opposite signs that come together: the first bound spreads the negative one, the bins do not."""
-    map_ = dense((3,), np.array([[0.1], [-6.5], [5.0]]))
-    node = segment_of(map_, np.zeros(1), np.ones(1), before=1.0, window=1.0, t_min=1.0)
+    kernel = np.array([[0.1], [-6.5], [5.0]])
+    node = segment_of(dense((3,), kernel), np.zeros(1), np.ones(1), before=1.0, window=1.0, t_min=1.0)
+    if order:
+        # What is put in another order is no run of elements.
+        swapped = chain(Selection((3,), (3,), np.array(order)), dense((3,), kernel[order]))
+        node = replace(node, maps=dict.fromkeys(node.maps, swapped))
     _, evidence = leads_of(prepared(node), np.array([[1.0, 0.5, 0.5]]), certify=True)
     assert (evidence.binned, evidence.simulated) == (1, 0)
+
+
+def test_windows_certify_by_the_largest_sum_of_positive_weights() -> None:
+    network = scaled_network(dense_network(2, "after"), LOW, HIGH)
+    (source,) = network.sources
+    images = np.random.default_rng(0).uniform(LOW, HIGH, (20, *source.shape))
+    values = evaluate(network, {source.name: images})
+    found = measure_bounds(relu_model(network), [images[:7], images[7:]])
+    for node in network.segments:
+        ((name, map_),) = node.maps.items()
+        x = values[name] if name != source.name else (images - LOW) / (HIGH - LOW)
+        positive = np.maximum(map_.apply(np.eye(map_.inputs[0]), NumpyOps()), 0)
+        assert found[node.name] == pytest.approx((x @ positive + node.bias).max(), rel=1e-12)
 
 
 @pytest.mark.parametrize(

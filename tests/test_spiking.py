@@ -238,7 +238,8 @@ def test_a_layer_that_was_never_active_gets_a_window_all_the_same() -> None:
     assert SpikingRun(spiking_of(network, maxima, zeta=0.5)).windows == [(1.0, 2.5), (2.5, 4.0)]
 
 
-def test_early_spikes_are_counted() -> None:
+@pytest.mark.parametrize("certify", [True, False])
+def test_early_spikes_are_counted(certify: bool) -> None:
     """method.md's neuron: W = (10, −30, 19), b = 0, x = (1, 0.5, 0.1) spikes early at B = 3.9 and not at 4.05."""
     start = keras.Input((3,))
     model = keras.Model(start, keras.layers.Dense(1)(keras.layers.Dense(1, activation="relu", name="n")(start)))
@@ -246,7 +247,7 @@ def test_early_spikes_are_counted() -> None:
     x = np.array([[1.0, 0.5, 0.1]])
     for maximum, early, lead in ((2.6, 1, 4.4), (2.7, 0, 0.0)):
         spiking = spiking_of(read_keras(model), {"n": maximum})
-        run = SpikingRun(spiking)
+        run = SpikingRun(spiking, certify=certify)
         run.logits(x)
         assert run.early.tolist() == [early]
         times = spike_times(spiking, x)["n"][0, 0]
