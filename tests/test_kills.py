@@ -20,7 +20,7 @@ from runs import ROOT, command, drop_images, environment, jobs, snakemake
 from relu2snn.config import STAGES, Paths, compose_experiment, compose_suite, from_slice, stage_slice, written
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path, temporary_folder, write_json
-from relu2snn.locks import enter_workflow, locked, require_free
+from relu2snn.locks import enter_workflow, locked, remove_own, require_free
 from relu2snn.processes import STARTER_VARIABLE, Process, watch
 
 TINY = "dataset.source.train_images=300 dataset.source.test_images=60 model.width=0.05 train.batch=64 train.epochs=40"
@@ -237,6 +237,17 @@ def test_a_process_is_told_from_a_later_one_of_its_number(tmp_path: Path) -> Non
         assert gone.wait(PATIENCE)
 
 
+def test_a_process_that_ends_inside_a_block_takes_its_locks_along(tmp_path: Path) -> None:
+    """A signal may come when a block has just been entered, before anything leaves it."""
+    with locked([tmp_path / "a", tmp_path / "b"], tmp_path):
+        assert len(leftovers(tmp_path)) == 4
+        remove_own()
+        assert not leftovers(tmp_path)
+    with locked([tmp_path / "a"], tmp_path):
+        assert len(leftovers(tmp_path)) == 2
+    assert not leftovers(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small data set, from a run of the workflow that ended there."""
@@ -276,6 +287,33 @@ def test_a_signal_ends_a_stage_with_one_line_and_nothing_left(
     assert "Traceback" not in errors
     # A checkpoint is no leftover: the next call goes on with it.
     assert not [path for path in leftovers(tmp_path) if not path.name.startswith("checkpoint-")]
+
+
+MADE_ANOTHER = """
+import os, signal, time
+from relu2snn.stages import _ending
+_ending.begin("train")
+_ending.running()
+with _ending.heeded():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise ImportError("numpy._core.multiarray failed to import")
+"""
+
+
+def test_an_end_that_a_library_makes_another_error_of_is_one_all_the_same(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", MADE_ANOTHER],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 128 + signal.SIGTERM
+    assert run.stderr == "relu2snn train: ended by a signal (SIGTERM); run it again to go on\n"
 
 
 STUCK = """

@@ -28,6 +28,8 @@ _MOMENT, _ENDING = 1.0, 60.0
 _LONGEST = 80
 
 _workflow_locks: list[int] = []
+_own: dict[FileLock, tuple[Path, Path]] = {}
+"""The files of locks that this process has, or is about to take."""
 
 
 @contextlib.contextmanager
@@ -68,18 +70,33 @@ def _locked(folder: Path, name: str, target: Path) -> Iterator[None]:
     path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
     holder = path.with_suffix(".json")
     lock = FileLock(path)
+    _own[lock] = holder, path
     try:
-        lock.acquire(timeout=_MOMENT)
-    except Timeout:
-        _wait(lock, holder, target)
-    try:
+        try:
+            lock.acquire(timeout=_MOMENT)
+        except Timeout:
+            _wait(lock, holder, target)
         write_json(holder, _description(name))
         yield
     finally:
-        # While the lock is still held: whoever waits for this file finds it gone and makes its own.
-        holder.unlink(missing_ok=True)
+        _remove(lock)
+
+
+def remove_own() -> None:
+    """Remove the locks of this process, which ends here without leaving its blocks.
+
+    A signal's exception may be raised when a block has just been entered and nobody knows yet that it is to be left.
+    """
+    for lock in list(_own):
+        _remove(lock)
+
+
+def _remove(lock: FileLock) -> None:
+    # While the lock is still held: whoever waits for this file finds it gone and makes its own.
+    for path in _own.get(lock, ()) if lock.is_locked else ():
         path.unlink(missing_ok=True)
-        lock.release()
+    lock.release()
+    _own.pop(lock, None)
 
 
 def _wait(lock: FileLock, holder: Path, target: Path) -> None:

@@ -40,14 +40,13 @@ def stage_app(stage: str, run: Run) -> None:
     """
     _ending.begin(stage)
     try:
-        config, part = _read_command_line(stage)
-        _ending.running()
-        with locked(written(stage, config, part), config.outputs):
-            run(config, part)
+        with _ending.heeded():
+            config, part = _read_command_line(stage)
+            _ending.running()
+            with locked(written(stage, config, part), config.outputs):
+                run(config, part)
     except UserError as error:
         _end(stage, str(error))
-    except _ending.Ended:
-        _ending.leave()
     except Exception as error:
         line = machine_error(error)
         if line is None and not isinstance(error, OSError):

@@ -9,9 +9,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
+from relu2snn.locks import remove_own
 from relu2snn.processes import starter, watch
 from relu2snn.progress import unfinished
 
@@ -71,8 +73,24 @@ def running() -> None:
     _State.running = True
 
 
+@contextlib.contextmanager
+def heeded() -> Iterator[None]:
+    """End the process when what runs inside ends after a signal, whatever it has become.
+
+    A library may make another exception of `Ended`: C code that is being imported makes it an ImportError.
+    """
+    try:
+        yield
+    except BaseException:
+        if _State.reason:
+            leave()
+        raise
+
+
 def leave() -> NoReturn:
-    """Say why, in one line, and end the process."""
+    """Say why, in one line, and end the process, with no lock left."""
+    with contextlib.suppress(OSError):
+        remove_own()
     line = "\n" if unfinished() else ""
     line += f"relu2snn {_State.stage}: {_State.reason}; run it again to go on\n"
     # The reader of a pipe may have been ended first.
