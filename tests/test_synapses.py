@@ -75,16 +75,16 @@ def by_fields(synapses: Synapses, position: int, elements: int) -> Array:
     """The weights of all elements, the clock's last, (elements + 1, units)."""
     found = np.zeros((elements + 1, synapses.node.shape[-1]))
     for block in synapses.blocks or []:
-        fields = block.fields
-        wide = block.weights.shape[1] // fields.groups
-        for group in range(fields.groups):
+        runs, units = block.runs, block.columns.shape[1]
+        wide = units // runs.groups
+        for group in range(runs.groups):
             rows = [
                 np.arange(length) + start + group * length if start >= 0 else np.full(length, -1)
-                for start, length in zip(fields.starts[position], block.lengths, strict=False)
+                for start, length in zip(runs.starts[position], runs.lengths, strict=False)
             ]
             columns = slice(group * wide, (group + 1) * wide)
-            own = found[:, fields.first : fields.first + block.weights.shape[1]]
-            np.add.at(own[:, columns], np.concatenate(rows), block.weights[:, columns])
+            own = found[:, runs.first : runs.first + units]
+            np.add.at(own[:, columns], np.concatenate(rows), block.columns[:, columns])
     return found
 
 
@@ -117,7 +117,7 @@ def test_units_of_a_concatenation_hold_the_weights_of_their_own_tensor_only() ->
     node = Firing("n", (*SIDES, 15), maps, (Neurons("n", ones, ones, ones, ones, 1, ones),), 1.0, 1.0, 1.0)
     fields = fields_of(node, {name: map_.inputs for name, map_ in maps.items()})
     assert fields is not None
-    assert [(each.first, each.kernel.shape) for each in fields] == [(0, (18, 5)), (5, (18, 5)), (10, (18, 5))]
+    assert [(each.runs.first, each.kernel.shape) for each in fields] == [(0, (18, 5)), (5, (18, 5)), (10, (18, 5))]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -132,4 +132,4 @@ def test_what_rounding_leaves_of_a_sum_is_no_synapse(dtype: type) -> None:
     (neurons,) = node.populations
     synapses = Synapses(node, neurons, {"x": (3000,)}, lambda: fields_of(node, {"x": (3000,)}))
     assert synapses.blocks is not None
-    assert [len(each.weights) for each in synapses.blocks] == [3000]
+    assert [len(each.columns) for each in synapses.blocks] == [3000]

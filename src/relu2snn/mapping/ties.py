@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from relu2snn.graph.nodes import Extremum, Network, Segment, made, used
+from relu2snn.graph.nodes import Extremum, Network, made, used
 
 
 class Ties:
@@ -20,7 +20,7 @@ class Ties:
             if isinstance(node, Extremum):
                 found.add_extremum(node.name, node.tensors)
             elif names := made(node):
-                found.add(names, used(node) if isinstance(node, Segment) else ())
+                found.add(names, used(node))
         return found
 
     def add(self, names: Sequence[str], sources: Iterable[str] = ()) -> None:

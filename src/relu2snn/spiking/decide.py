@@ -12,29 +12,12 @@ from relu2snn.spiking.bounds import Bits, at_position, bit_shift, block_side, is
 from relu2snn.spiking.certificate import Constants
 from relu2snn.spiking.events import Floats, first_crossings, gather
 from relu2snn.spiking.evidence import Evidence
-from relu2snn.spiking.synapses import Synapses, absolute_sums
+from relu2snn.spiking.synapses import Synapses, Weights
 
 ROUNDING = 1e-12
 """A spike counts as early when it comes before t_min by more than this share of D + B: less is rounding."""
 
 Indices = NDArray[np.int64]
-
-
-class Runs(NamedTuple):
-    """Fields as `synapses.Fields` has them: starts (positions, runs), lengths (runs,), groups, and the first unit."""
-
-    starts: Indices
-    lengths: Indices
-    groups: int
-    first: int
-
-
-class Weights(NamedTuple):
-    """J (inputs, units), its rows in float32 (units, inputs), and Σ_j |J| (units,)."""
-
-    columns: Floats
-    rows: NDArray[np.float32]
-    size: Floats
 
 
 class Rises(NamedTuple):
@@ -134,14 +117,14 @@ def _settle(
     durations = Durations(node.before, node.window)
     if synapses.blocks is not None:
         for block in synapses.blocks:
-            runs = Runs(block.fields.starts, block.lengths, block.fields.groups, block.fields.first)
-            own = Weights(block.weights, block.rows, block.size)
-            _settle_fields(where, left, inputs, bound.latest, values, runs, own, rises, durations, found, proved)
+            _settle_fields(
+                where, left, inputs, bound.latest, values, block.runs, block.weights, rises, durations, found, proved
+            )  # fmt: skip
         return int(proved.sum())
     images, positions = where // places, where % places
     for position in np.unique(positions):
-        elements, weights = synapses.at(int(position))
-        own = Weights(weights, np.ascontiguousarray(weights.T, np.float32), absolute_sums(weights))
+        elements, columns = synapses.at(int(position))
+        own = Weights.of(columns)
         here = rises._replace(level=rises.level[min(int(position), len(rises.level) - 1)])
         for k in np.flatnonzero(positions == position):
             field = np.append(inputs[images[k]], 0.0)[elements].astype(np.float64)
@@ -213,7 +196,7 @@ def _settle_fields(where, left, inputs, latest, closed, runs, weights, rises, du
             a, b = group * wide, (group + 1) * wide
             u, v = runs.first + a, runs.first + b
             if left[p, u:v].any():
-                field = gather(inputs[n], runs.starts[position], runs.lengths, group)
+                field = gather(inputs[n], runs, position, group)
                 expected = closed[where[p], u:v].astype(np.float64)
                 own = Weights(weights.columns[:, a:b], weights.rows[a:b], weights.size[a:b])
                 here = Rises(rises.drive[u:v], level[u:v], rises.rise[u:v])

@@ -198,8 +198,8 @@ def _simulate(segment: Prepared, place: int, inputs: Floats) -> tuple[Floats, Ev
     if synapses.blocks is not None:
         for block in synapses.blocks:
             simulate_fields(
-                inputs, block.fields.starts, block.lengths, block.fields.groups, block.fields.first, block.weights,
-                synapses.total, synapses.levels, synapses.drive, node.before, node.window, out,
+                inputs, block.runs, block.columns, synapses.total, synapses.levels, synapses.drive, node.before,
+                node.window, out,
             )  # fmt: skip
     else:
         wide = np.concatenate([inputs, np.zeros((len(inputs), 1))], axis=1)

@@ -10,6 +10,8 @@ falls from `before` = t_min − t_start to −`window` = t_min − t_max. A lead
 window, a negative one a late spike.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
@@ -83,44 +85,52 @@ def _finish(potential, slope, level, now, window, out):  # type: ignore[no-untyp
                 out[i] = max(window + now - (level[i] - potential[i]) / slope[i], 0.0)
 
 
-@njit(cache=True)
-def gather(values, starts, lengths, group):  # type: ignore[no-untyped-def]
-    """The receptive field of a group of units at one position, (inputs,) in float64, from the elements `values` (n,).
+class Runs(NamedTuple):
+    """Receptive fields of every position as runs of elements that lie side by side.
 
-    starts and lengths (runs,): of the elements that lie side by side, in the first group, which the next group's
-    follow; −1 is padding, whose lead is 0.
+    starts (positions, runs): where each run of the first group begins; −1 is padding, whose lead is 0. lengths (runs,):
+    of one group's, which is how far the next group's are from it. first: the unit that they begin with.
     """
-    field = np.zeros(lengths.sum())
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    groups: int
+    first: int
+
+
+@njit(cache=True)
+def gather(values, runs, position, group):  # type: ignore[no-untyped-def]
+    """The receptive field of a group of units at one position, (inputs,) in float64, from `values` (elements,)."""
+    field = np.zeros(runs.lengths.sum())
     k = 0
-    for run in range(lengths.size):
-        length = lengths[run]
-        start = starts[run] + group * length
-        if starts[run] >= 0:
+    for run in range(runs.lengths.size):
+        length, begin = runs.lengths[run], runs.starts[position, run]
+        start = begin + group * length
+        if begin >= 0:
             field[k : k + length] = values[start : start + length]
         k += length
     return field
 
 
 @njit(cache=True, parallel=True)
-def simulate_fields(values, starts, lengths, groups, first, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def simulate_fields(values, runs, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]
     """Leads `out` (images, positions, units) of the neurons with these weights, each simulated event by event.
 
-    values (images, elements): the inputs' leads; starts (positions, runs), lengths (runs,): fields as in `gather`;
-    weights J (inputs of a group, some units), from the unit `first` on, by groups; total Σ_j J_ij, drive α (units,);
-    levels ϑ (positions or 1, units). before and window are durations.
+    values (images, elements): the inputs' leads; weights J (inputs of a group, some units), from the unit runs.first
+    on, by groups; total Σ_j J_ij, drive α (units,); levels ϑ (positions or 1, units). before and window are durations.
     """
-    positions, wide = out.shape[1], weights.shape[1] // groups
+    positions, wide = out.shape[1], weights.shape[1] // runs.groups
     for flat in prange(out.shape[0] * positions):
         image, position = flat // positions, flat % positions
         level, found = levels[min(position, levels.shape[0] - 1)], out[image, position]
-        if groups == 1:
+        if runs.groups == 1:
             # Apart, since the compiler makes more of weights without gaps.
-            field, u, v = gather(values[image], starts[position], lengths, 0), first, first + wide
+            field, u, v = gather(values[image], runs, position, 0), runs.first, runs.first + wide
             first_crossings(field, weights, total[u:v], level[u:v], drive[u:v], before, window, found[u:v])
             continue
-        for group in range(groups):
+        for group in range(runs.groups):
             a, b = group * wide, (group + 1) * wide
-            field, u, v = gather(values[image], starts[position], lengths, group), first + a, first + b
+            field, u, v = gather(values[image], runs, position, group), runs.first + a, runs.first + b
             first_crossings(
                 field, weights[:, a:b], total[u:v], level[u:v], drive[u:v], before, window, found[u:v]
             )  # fmt: skip

@@ -82,7 +82,7 @@ class Rounding:
             bias = window + gain * (before - threshold)
         return cls(fixed, slope, turn, size, bias, window)
 
-    def absolute(self, largest: float, peak: float = 0.0) -> float:
+    def absolute(self, largest: float, peak: float) -> float:
         """The largest error of a value of this layer, for inputs of at most `largest` and values of at most `peak`."""
         return float(np.max(self.fixed + self.slope * largest + self.turn * max(peak - self.window, 0.0)))
 

@@ -17,6 +17,7 @@ from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Indices, Shape, Window, receptive_fields
 from relu2snn.graph.linear import LinearMap
 from relu2snn.graph.maps import Chain, Diagonal, Selection, Shift, Sum
+from relu2snn.spiking.events import Runs
 from relu2snn.spiking.nodes import Firing, Neurons
 
 Array = NDArray[np.float64]
@@ -25,21 +26,11 @@ _LARGEST_KERNEL = 1 << 24
 """Weights of a kernel that is written out for the sake of its runs, zeros and all."""
 
 
-@dataclass(frozen=True)
-class Fields:
-    """Receptive fields of every position as runs of channels that lie side by side among the elements.
+class Fields(NamedTuple):
+    """The runs, the clock's last, of the units that kernel L (inputs of a group, units) has, group by group."""
 
-    They are those of as many units as the kernel has, from `first` on. Units of different groups see different channels
-    at the same places. starts (positions, runs): where each run of the first group begins; −1 is padding. lengths
-    (runs,): of one group's, which is how far the next group's are from it. kernel L (inputs of a group, units), the
-    units group by group.
-    """
-
-    first: int
-    starts: Indices
-    lengths: Indices
+    runs: Runs
     kernel: Array
-    groups: int
 
 
 class Placed(NamedTuple):
@@ -96,7 +87,7 @@ def _fields_of_block(members: list[tuple[str, Placed]], offsets: Mapping[str, in
     # The clock's, whose weights each population has for itself.
     starts.append(np.full((len(starts[0]), 1), -1))
     runs = np.ascontiguousarray(np.concatenate(starts, axis=1))
-    return Fields(a, runs, np.array([*lengths, 1]), kernel, plain[0].groups)
+    return Fields(Runs(runs, np.array([*lengths, 1]), plain[0].groups, a), kernel)
 
 
 def tensor_offsets(node: Firing, shapes: Mapping[str, Shape]) -> Indices:
@@ -157,9 +148,11 @@ def _followed(first: Placed, map_: LinearMap) -> Placed | None:
             factors = np.broadcast_to(map_.factors, map_.outputs[-1:])[first.first : first.end]
             return first._replace(map=Convolution(own.inputs, own.kernel * factors, own.window, groups=own.groups))
         case Convolution() if map_.window.rank == own.window.rank:
-            before, after = _columns(first, first.first, first.end), _columns(Placed(map_, 0), 0, map_.outputs[-1])
             point = Window.of((1,) * own.window.rank)
-            if before is None or after is None or point not in (before.window, after.window):
+            if point not in (own.window, map_.window):
+                return None
+            before, after = _columns(first, first.first, first.end), _columns(Placed(map_, 0), 0, map_.outputs[-1])
+            if before is None or after is None:
                 return None
             size = np.prod(before.kernel.shape[:-1]) * np.prod(after.window.sizes) * after.outputs[-1]
             if size > _LARGEST_KERNEL:
@@ -193,6 +186,8 @@ def _shifted(first: Placed, map_: Shift) -> Placed | None:
 def _columns(each: Placed, a: int, b: int) -> Convolution | None:
     """The units from a to b of a map, in one group; None if they would be too large. Where it has none, they are 0."""
     map_ = each.map
+    if not (each.first <= a and b <= each.end):
+        return Convolution(map_.inputs, np.zeros((*map_.kernel.shape[:-2], map_.inputs[-1], b - a)), map_.window)
     if map_.groups > 1:
         shape = (*map_.kernel.shape[:-2], map_.inputs[-1], map_.outputs[-1])
         if np.prod(shape) > _LARGEST_KERNEL:
@@ -204,35 +199,33 @@ def _columns(each: Placed, a: int, b: int) -> Convolution | None:
             kernel[..., rows, columns] = map_.kernel[..., columns]
     else:
         kernel = map_.kernel
-    if each.first <= a and b <= each.end:
-        kernel = kernel[..., a - each.first : b - each.first]
-    else:
-        kernel = np.zeros((*kernel.shape[:-1], b - a))
-    return Convolution(map_.inputs, kernel, map_.window)
+    return Convolution(map_.inputs, kernel[..., a - each.first : b - each.first], map_.window)
+
+
+class Weights(NamedTuple):
+    """J (inputs, units), in float32 a row for each neuron (units, inputs), and Σ_j |J_ij| (units,)."""
+
+    columns: Array
+    rows: NDArray[np.float32]
+    size: Array
+
+    @classmethod
+    def of(cls, columns: Array) -> "Weights":
+        """What bins take of the weights of each neuron."""
+        return cls(columns, np.ascontiguousarray(columns.T, np.float32), absolute_sums(columns))
 
 
 @dataclass(frozen=True)
 class Block:
-    """The synapses of the units of a population that have the same fields, the clock's last: J (inputs, units)."""
+    """The synapses of the units of a population that have the same fields: J (inputs, units), the clock's last."""
 
-    fields: Fields
-    weights: Array
-
-    @property
-    def lengths(self) -> Indices:
-        """How long the runs of a field are, with the clock's if it has one."""
-        clock = len(self.weights) > len(self.fields.kernel)
-        return self.fields.lengths if clock else self.fields.lengths[:-1]
+    runs: Runs
+    columns: Array
 
     @cached_property
-    def rows(self) -> NDArray[np.float32]:
-        """The weights in float32, a row for each neuron."""
-        return np.ascontiguousarray(self.weights.T, np.float32)
-
-    @cached_property
-    def size(self) -> Array:
-        """Σ_j |J_ij|, (units,)."""
-        return absolute_sums(self.weights)
+    def weights(self) -> Weights:
+        """The same for bins, which few segments need."""
+        return Weights.of(self.columns)
 
 
 class Synapses:
@@ -257,7 +250,11 @@ class Synapses:
     def blocks(self) -> list[Block] | None:
         """By the fields of the segment, if they are runs."""
         fields = self._fields()
-        return None if fields is None else [Block(each, self._with_clock(each.kernel, each.first)) for each in fields]
+        return None if fields is None else [self._block(*each) for each in fields]
+
+    def _block(self, runs: Runs, kernel: Array) -> Block:
+        columns = self._with_clock(kernel, runs.first)
+        return Block(runs if len(columns) > len(kernel) else runs._replace(lengths=runs.lengths[:-1]), columns)
 
     def _with_clock(self, kernel: Array, first: int = 0) -> Array:
         weights, total = kernel if self.sign > 0 else -kernel, self.total[first : first + kernel.shape[1]]
@@ -270,13 +267,13 @@ class Synapses:
 
     def at(self, position: int) -> tuple[Indices, Array]:
         """The elements (n,) that reach the neurons at a position, and their weights (n, units); the clock's last."""
-        if self.blocks and len(self.blocks) == 1 and self.blocks[0].fields.groups == 1:
+        if self.blocks and len(self.blocks) == 1 and self.blocks[0].runs.groups == 1:
             (block,) = self.blocks
-            runs = [
+            cells = [
                 np.arange(start, start + length) if start >= 0 else np.full(length, -1)
-                for start, length in zip(block.fields.starts[position], block.lengths, strict=False)
+                for start, length in zip(block.runs.starts[position], block.runs.lengths, strict=False)
             ]
-            return np.concatenate(runs), block.weights
+            return np.concatenate(cells), block.columns
         found = [map_.synapses(position) for map_ in self.node.maps.values()]
         elements = [each + offset for (each, _), offset in zip(found, self._offsets, strict=True)]
         weights = self._with_clock(np.concatenate([each for _, each in found]))
