@@ -23,8 +23,8 @@ settings.register_profile("noticed", deadline=None, phases=[Phase.explicit, Phas
 
 # Files that look at one run of the workflow, which takes minutes, by the fixture that makes it.
 SHARED = {
-    **dict.fromkeys(("test_report.py", "test_report_page.py", "test_ui.py", "test_workflow.py"), "finished"),
-    **dict.fromkeys(("test_report_sweeps.py", "test_side_by_side.py", "test_sweeps.py"), "swept"),
+    **{f"test_{name}.py": "finished" for name in ("mlflow_servers", "report", "report_page", "ui", "workflow")},
+    **{f"test_{name}.py": "swept" for name in ("report_sweeps", "side_by_side", "sweeps")},
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -11,16 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow_servers import mlflow
-from runs import paths
-from test_workflow import SAMPLE, drop_images, jobs
+from runs import OVERRIDES, ROOT, SAMPLE, jobs, paths
 
 from relu2snn.datasets import read_idx
 from relu2snn.files import read_json, write_json
 
 pytestmark = pytest.mark.workflow
-ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 60
-OVERRIDES = "dataset.source.train_images=300 dataset.source.test_images=60 train.epochs=2 dataset.parts=2"
 REGISTERED = "relu2snn-paper-fmnist_lenet"
 
 
@@ -40,11 +38,12 @@ def snakemake(folder: Path, server: str, *arguments: str, overrides: str = "") -
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory, sqlite_server: str) -> Path:
+def logged(tmp_path_factory: pytest.TempPathFactory, finished: Path, sqlite_server: str) -> Path:
     """A folder in which the workflow has run LeNet5 on a few images, with a server for its runs."""
-    folder = tmp_path_factory.mktemp("logged")
-    drop_images(folder / "data" / "raw" / "fmnist")
-    snakemake(folder, sqlite_server)
+    folder = tmp_path_factory.mktemp("logged") / "copy"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("mlflow*", "mlartifacts"))
+    run = snakemake(folder, sqlite_server)
+    assert jobs(run.stdout + run.stderr)["track"] == 1
     write_json(folder / "first.json", tracked(folder))
     return folder
 

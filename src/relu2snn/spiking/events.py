@@ -107,7 +107,9 @@ def gather(values, runs, position, group):  # type: ignore[no-untyped-def]
         length, begin = runs.lengths[run], runs.starts[position, run]
         start = begin + group * length
         if begin >= 0:
-            field[k : k + length] = values[start : start + length]
+            # Not as slices: the message of numba's that they might differ in length takes seconds to compile.
+            for i in range(length):
+                field[k + i] = values[start + i]
         k += length
     return field
 
