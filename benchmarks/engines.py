@@ -1,4 +1,5 @@
-"""What is measured: one network's ReLU inference, the simulation of every event, and the certified engine.
+"""What is measured: one network's ReLU inference, the simulation of every event, the certified engine of the published
+mapping, and that of the mapping with a reference, in float64 and in float32.
 
 `python benchmarks/engines.py FOLDER BATCH times|memory …` prints JSON; a process of its own per memory figure.
 """
@@ -18,15 +19,17 @@ import relu2snn.mapping  # noqa: F401  (registers the layers that the files hold
 from relu2snn.spiking import SpikingRun
 
 EVENT_SECONDS = 60.0
+FILES = {"certified": "published", "events": "published", "reference": "reference", "reference32": "reference32"}
+TURNS = ("relu", "certified", "reference", "reference32")
 
 
 def engine(folder: Path, name: str) -> tuple[Callable[[Any], Any], Any]:
-    """A function of a batch of images: "relu", "events" or "certified"; and its run, None for "relu"."""
+    """A function of a batch of images, "relu" or one of `FILES`; and its run, None for "relu"."""
     if name == "relu":
         model = keras.saving.load_model(folder / "scaled.keras")
         infer = tf.function(lambda images: model(images, training=False))
         return lambda images: infer(tf.constant(images)).numpy(), None
-    run = SpikingRun(keras.saving.load_model(folder / "spiking.keras"), certify=name == "certified")
+    run = SpikingRun(keras.saving.load_model(folder / f"{FILES[name]}.keras"), certify=name != "events")
     return run.logits, run
 
 
@@ -37,12 +40,12 @@ def times(folder: Path, batch: int, repeats: int) -> dict[str, Any]:
     """
     images = np.load(folder / "images.npy")
     batch = min(batch, len(images))
-    relu, _ = engine(folder, "relu")
-    certified, run = engine(folder, "certified")
-    found: dict[str, list[float]] = {"relu": [], "certified": []}
+    engines = {name: engine(folder, name) for name in TURNS}
+    run = engines["certified"][1]
+    found: dict[str, list[float]] = {name: [] for name in TURNS}
     for repeat in range(repeats + 1):
         start = repeat * batch % (len(images) - batch + 1)
-        for name, function in (("relu", relu), ("certified", certified)):
+        for name, (function, _) in engines.items():
             seconds = _seconds(function, images[start : start + batch]) / batch
             # The first turn builds graphs and compiles.
             if repeat:
@@ -58,6 +61,7 @@ def times(folder: Path, batch: int, repeats: int) -> dict[str, Any]:
         "certified_share": float(run.certified.sum() / pairs),
         "simulated_per_image": float(run.simulated.sum() / run.images),
         "early": int(run.early.sum()),
+        "early_reference": int(engines["reference"][1].early.sum()),
     }
 
 

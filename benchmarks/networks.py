@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_images
 
 from relu2snn.config import compose_experiment, compose_suite
 from relu2snn.datasets import read_idx
-from relu2snn.mapping import bounded_sums, measure, read_keras, relu_model, to_spiking
+from relu2snn.mapping import bounded_sums, measure, read_keras, relu_model, to_spiking, unit_maxima
 from relu2snn.networks.build import build
 from relu2snn.spiking import spiking_model
 
@@ -68,7 +68,10 @@ def _epochs() -> str:
 
 
 def prepare(name: str, folder: Path) -> None:
-    """Write scaled.keras, spiking.keras and images.npy of one network into `folder`."""
+    """Write scaled.keras, images.npy and, by mapping, published.keras, reference.keras of one network into `folder`.
+
+    reference32.keras is the last in float32.
+    """
     benchmark = NETWORKS[name]
     norm = "none" if "random" in name else "after_relu"
     overrides = [f"model.width={benchmark.width}"]
@@ -96,9 +99,14 @@ def prepare(name: str, folder: Path) -> None:
     scaled = relu_model(network)
     size = benchmark.batch
     parts = [calibration[start : start + size] for start in range(0, len(calibration), size)]
-    maxima = measure(scaled, parts).maxima
+    measured = measure(scaled, parts)
     scaled.save(folder / "scaled.keras")
-    spiking_model(to_spiking(network, maxima, zeta=ZETA)).save(folder / "spiking.keras")
+    published = to_spiking(network, measured.maxima, mapping="published", zeta=ZETA)
+    spiking_model(published).save(folder / "published.keras")
+    network, maxima = unit_maxima(network, measured.channel_maxima)
+    for precision, title in (("float64", "reference"), ("float32", "reference32")):
+        made = to_spiking(network, maxima, mapping="reference", zeta=ZETA, precision=precision)
+        spiking_model(made).save(folder / f"{title}.keras")
     np.save(folder / "images.npy", test)
 
 

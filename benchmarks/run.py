@@ -1,4 +1,4 @@
-"""Measures the certified engine against ReLU inference and the simulation of every event; writes docs/benchmarks.md.
+"""Measures the engines against ReLU inference and the simulation of every event; writes docs/benchmarks.md.
 
 Run it on a quiet machine: `make bench`, or `python benchmarks/run.py --only "LeNet5" --output somewhere`.
 """
@@ -40,10 +40,10 @@ def measure_network(name: str, repeats: int) -> dict[str, Any]:
         folder = Path(temporary)
         prepare(name, folder)
         row = {"network": name, "weights": weights_of(name), "batch": batch, **call(folder, batch, "times", repeats)}
-        row["memory"] = {engine: call(folder, batch, "memory", engine) for engine in ("relu", "certified")}
+        row["memory"] = {engine: call(folder, batch, "memory", engine) for engine in ("relu", "certified", "reference")}
         if name == "LeNet5":
             row["batches"] = {size: call(folder, size, "times", repeats) for size in BATCHES} | {
-                batch: {key: row[key] for key in ("relu", "certified")}
+                batch: {key: row[key] for key in ("relu", "certified", "reference")}
             }
     return row
 
@@ -51,15 +51,18 @@ def measure_network(name: str, repeats: int) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
     head = (
-        "network", "weights", "batch", "(a) ReLU, ms", "(b) every event, ms", "(c) certified, ms", "(b)/(a)", "(c)/(a)",
-        "certified", "simulated per image", "early", "memory (a), MB", "memory (c), MB",
+        "network", "weights", "batch", "(a) ReLU, ms", "(b) every event, ms", "(c) certified, ms", "(d) reference, ms",
+        "(b)/(a)", "(c)/(a)", "(d)/(a)", "(d) in float32/(a)", "certified (c)", "simulated per image (c)", "early (c)",
+        "early (d)", "memory (a), MB", "memory (c), MB", "memory (d), MB",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
     for row in rows:
-        milliseconds = [f"{1000 * row[key]:.4g}" for key in ("relu", "events", "certified")]
-        ratios = f"{row['events'] / row['relu']:.1f}", f"{row['certified'] / row['relu']:.2f}"
-        evidence = f"{row['certified_share']:.6f}", f"{row['simulated_per_image']:.2f}", str(row["early"])
-        megabytes = (f"{row['memory'][engine]:.0f}" for engine in ("relu", "certified"))
+        milliseconds = [f"{1000 * row[key]:.4g}" for key in ("relu", "events", "certified", "reference")]
+        others = ("certified", "reference", "reference32")
+        ratios = f"{row['events'] / row['relu']:.1f}", *(f"{row[key] / row['relu']:.2f}" for key in others)
+        evidence = f"{row['certified_share']:.6f}", f"{row['simulated_per_image']:.2f}", row["early"]
+        evidence = *map(str, evidence), str(row["early_reference"])
+        megabytes = (f"{row['memory'][engine]:.0f}" for engine in ("relu", "certified", "reference"))
         cells = (row["network"], row["weights"], str(row["batch"]), *milliseconds, *ratios, *evidence, *megabytes)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -67,19 +70,26 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def batch_table(row: dict[str, Any]) -> str:
     """How cost per image depends on the batch."""
-    lines = ["| batch | (a) ReLU, ms | (c) certified, ms | (c)/(a) |", "|---:|---:|---:|---:|"]
+    head = "| batch | (a) ReLU, ms | (c) certified, ms | (d) reference, ms | (c)/(a) | (d)/(a) |"
+    lines = [head, "|---:|---:|---:|---:|---:|---:|"]
     for size, values in sorted(row["batches"].items()):
-        relu, certified = values["relu"], values["certified"]
-        lines.append(f"| {size} | {1000 * relu:.4g} | {1000 * certified:.4g} | {certified / relu:.2f} |")
+        relu, certified, reference = (values[key] for key in ("relu", "certified", "reference"))
+        times = f"{1000 * relu:.4g} | {1000 * certified:.4g} | {1000 * reference:.4g}"
+        lines.append(f"| {size} | {times} | {certified / relu:.2f} | {reference / relu:.2f} |")
     return "\n".join(lines)
 
 
 def plot(rows: list[dict[str, Any]]) -> Figure:
-    """Time per image of the three engines, by network."""
+    """Time per image of the engines, by network."""
     figure = Figure(figsize=(6.7, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    styles = (("events", "every event", "v"), ("certified", "certified", "o"), ("relu", "ReLU network", "_"))
-    for (key, label, marker), color in zip(styles, ("#D55E00", "#0072B2", "#000000"), strict=True):
+    styles = (
+        ("events", "every event", "v"),
+        ("certified", "certified", "o"),
+        ("reference", "reference", "s"),
+        ("relu", "ReLU network", "_"),
+    )
+    for (key, label, marker), color in zip(styles, ("#D55E00", "#0072B2", "#009E73", "#000000"), strict=True):
         axes.plot([1000 * row[key] for row in rows], range(len(rows)), marker, color=color, label=label)
     axes.set_yticks(range(len(rows)), [row["network"] for row in rows], fontsize=7)
     axes.invert_yaxis()
@@ -114,9 +124,10 @@ def main() -> None:
     text = [
         "# Benchmarks",
         f"Made by `make bench`. {machine()}.",
-        "Time per image in float64 at ζ = 0.5, medians of one run in which (a) and (c) took turns: (a) the scaled "
-        "ReLU network's own inference, (b) the simulation of every event, (c) the certified engine, same spike times "
-        "as (b). *Simulated per image* counts the pairs that (c) walked event by event, *early* their early spikes. "
+        "Time per image in float64 at ζ = 0.5, medians of one run in which (a), (c) and (d) took turns: (a) the scaled "
+        "ReLU network's own inference, (b) the simulation of every event of the published mapping, (c) its certified "
+        "engine, same spike times as (b), (d) the mapping with a reference, exact by construction. "
+        "*Simulated per image* counts the pairs that (c) walked event by event, *early* their early spikes. "
         "Memory is the peak of a process of its own. 28 x 28 networks take Fashion-MNIST, the others cuts of two "
         "photographs; random weights are He's.",
         table(rows),

@@ -8,6 +8,7 @@ rule phase1:
     output:
         model=f"{PATHS.phase1}/scaled.keras",
         predictions=f"{PATHS.phase1}/predictions.npz",
+        channels=f"{PATHS.phase1}/channel_maxima.npz",
         result=f"{PATHS.phase1}/result.json",
     log:
         PATHS.log("phase1"),
@@ -50,3 +51,29 @@ rule bounds:
         ),
     shell:
         "python -m relu2snn.stages.bounds --slice {params.slice:q} 2>&1 | tee {log:q}"
+
+
+# Only the mapping with a reference needs it: the same network with other scales.
+rule reference:
+    input:
+        model=f"{PATHS.phase1}/scaled.keras",
+        channels=f"{PATHS.phase1}/channel_maxima.npz",
+        result=f"{PATHS.phase1}/result.json",
+    output:
+        model=f"{PATHS.phase1}/reference.keras",
+        maxima=f"{PATHS.phase1}/reference.json",
+    log:
+        PATHS.log("reference"),
+    benchmark:
+        PATHS.benchmark("reference")
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=6500,
+        runtime=30,
+    params:
+        slice=lambda wildcards: slice_text(
+            SELECTION.at(PATHS.phase1, wildcards), "reference"
+        ),
+    shell:
+        "python -m relu2snn.stages.reference --slice {params.slice:q} 2>&1 | tee {log:q}"

@@ -3,13 +3,8 @@
 
 rule convert:
     input:
-        lambda wildcards: (
-            f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/bounds.json"
-            if SELECTION.at(PATHS.phase2, wildcards).phase2.window == "certified"
-            else []
-        ),
-        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/scaled.keras",
-        result=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/result.json",
+        model=lambda wildcards: SELECTION.paths_at(PATHS.phase2, wildcards).scaled,
+        maxima=lambda wildcards: SELECTION.paths_at(PATHS.phase2, wildcards).maxima,
     output:
         f"{PATHS.phase2}/spiking.keras",
     log:

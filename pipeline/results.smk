@@ -11,8 +11,9 @@ rule figures:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.figures, wildcards).dataset}/source.json",
         phase1=lambda wildcards: [
             f"{SELECTION.paths_at(PATHS.figures, wildcards).phase1}/{name}"
-            for name in ("result.json", "predictions.npz", "scaled.keras")
+            for name in ("result.json", "predictions.npz")
         ],
+        scaled=lambda wildcards: SELECTION.paths_at(PATHS.figures, wildcards).scaled,
         phase2=lambda wildcards: [
             f"{SELECTION.paths_at(PATHS.figures, wildcards).phase2}/{name}"
             for name in ("result.json", "predictions.npz", "spiking.keras")

@@ -4,14 +4,9 @@
 rule sweep_point:
     input:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).dataset}/source.json",
-        lambda wildcards: (
-            f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/bounds.json"
-            if SELECTION.at(PATHS.points, wildcards).phase2.window == "certified"
-            else []
-        ),
         predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/predictions.npz",
-        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/scaled.keras",
-        result=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/result.json",
+        model=lambda wildcards: SELECTION.paths_at(PATHS.points, wildcards).scaled,
+        maxima=lambda wildcards: SELECTION.paths_at(PATHS.points, wildcards).maxima,
     output:
         labels=f"{PATHS.point()}.npz",
         result=f"{PATHS.point()}.json",

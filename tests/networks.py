@@ -24,8 +24,9 @@ def maxima_of(network: Network, images: Any) -> dict[str, float]:
 
 
 def spiking_of(network: Network, maxima: dict[str, float], **options: Any) -> SpikingModel:
-    """The Keras model of the spiking network with these layer maxima; options as of `to_spiking`."""
-    return spiking_model(to_spiking(network, maxima, **options))
+    """The Keras model of the spiking network with these layer maxima, of the published mapping unless options, which
+    are those of `to_spiking`, say otherwise."""
+    return spiking_model(to_spiking(network, maxima, **{"mapping": "published", **options}))
 
 
 def neuron_layers(spiking: keras.Model) -> list[SpikingNeurons]:

@@ -157,7 +157,8 @@ class Population:
     """Neurons of a segment: x = ReLU(sign z + offset), offset (n,). S and alpha (n,).
 
     S is what J and theta are made of: one number per channel. Where a neuron's weights add up to something else, a
-    clock that spikes at t_min, as padding does, has the rest.
+    clock that spikes at t_min, as padding does, has the rest. Of that, what the reference neuron has, (n,), may come
+    `late`, or early where that is negative.
     """
 
     name: str
@@ -165,6 +166,8 @@ class Population:
     offset: Array
     S: Array
     alpha: Array
+    reference: Array | None = None
+    late: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -231,9 +234,11 @@ def run_graph(
                 W, x = np.concatenate(list(node.weights.values()), axis=1), np.concatenate(list(arrivals.values()))
                 for each in node.populations:
                     b = each.sign * node.bias + each.offset
+                    own = np.zeros(len(b)) if each.reference is None else each.reference
+                    clocks = np.append(x, [t_min, t_min + each.late])
                     spikes = [
-                        fire(np.append(w, S - w.sum()), bias, np.append(x, t_min), t_start, t_min, node.B, alpha)
-                        for w, bias, S, alpha in zip(each.sign * W, b, each.S, each.alpha, strict=True)
+                        fire(np.append(w, [S - w.sum() - r, r]), bias, clocks, t_start, t_min, node.B, alpha)
+                        for w, bias, S, r, alpha in zip(each.sign * W, b, each.S, own, each.alpha, strict=True)
                     ]
                     times[each.name] = np.array(spikes) + noise.get(each.name, 0.0)
                     windows[each.name] = (t_min, t_min + node.B)

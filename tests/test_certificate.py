@@ -354,9 +354,11 @@ def test_windows_certify_by_the_largest_sum_of_positive_weights() -> None:
 )
 def test_certified_windows_prove_every_neuron_on_their_calibration_images(model: Any) -> None:
     x = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
-    margin = verify(model, convert(model, x, low=LOW, high=HIGH, zeta=-0.3), x)
+    margin = verify(model, convert(model, x, low=LOW, high=HIGH, mapping="published", zeta=-0.3), x)
     assert not margin.exact
-    certified = verify(model, convert(model, x, low=LOW, high=HIGH, zeta=1e-6, window="certified"), x)
+    certified = verify(
+        model, convert(model, x, low=LOW, high=HIGH, mapping="published", zeta=1e-6, window="certified"), x
+    )
     # The batch is the same, so no rounding separates the images that set the windows from those that are proved.
     assert (certified.exact, certified.certified) == (True, 1.0)
     assert certified.largest_difference < 1e-9
@@ -368,8 +370,8 @@ def test_certified_windows_prove_every_neuron_on_their_calibration_images(model:
 def test_float32_stays_near_float64_and_near_its_own_events(model: Any, tmp_path: Path) -> None:
     x = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
     for zeta, tolerance in ((0.5, 2e-4), (-0.5, 2e-4)):
-        double = convert(model, x, low=LOW, high=HIGH, zeta=zeta)
-        single = convert(model, x, low=LOW, high=HIGH, zeta=zeta, precision="float32")
+        double = convert(model, x, low=LOW, high=HIGH, mapping="published", zeta=zeta)
+        single = convert(model, x, low=LOW, high=HIGH, mapping="published", zeta=zeta, precision="float32")
         assert {str(weight.dtype) for weight in single.weights} == {"float32"}
         one, other = SpikingRun(double), SpikingRun(single)
         expected, found = one.logits(x), other.logits(x)

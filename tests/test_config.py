@@ -193,6 +193,7 @@ def test_a_slice_changes_only_with_the_values_its_stage_depends_on() -> None:
             "track",
             "sweep_point",
         },
+        "phase1.floor=0.02": {"phase1", "reference", "phase2", "track", "provenance"},
         "sweep.trials=3": sweep,
         "figures.images=5": {"figures", "provenance"},
         "figures.seed=1": {"figures", "provenance"},

@@ -46,6 +46,7 @@ STAGES: list[tuple[str, str, int | None, tuple[str, ...]]] = [
     ("fmnist_fc", "weights", None, ()),
     ("fmnist_fc", "phase1", None, ()),
     ("fmnist_fc", "bounds", None, ()),
+    ("fmnist_fc", "reference", None, ()),
     ("fmnist_fc", "convert", None, ()),
     ("fmnist_fc", "phase2", 0, ()),
     ("fmnist_fc", "phase2", 1, ()),

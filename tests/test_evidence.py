@@ -133,6 +133,20 @@ def some_runs(spiking: Any) -> list[SpikingRun]:
     return [SpikingRun(spiking, part, certify=part != 3) for part in range(4)]
 
 
+def test_what_batches_add_up_to_is_what_the_spike_times_show(quiet: tuple[Any, Any, np.ndarray]) -> None:
+    _, spiking, images = quiet
+    run = SpikingRun(spiking)
+    for first in range(0, len(images), 7):
+        run.logits(images[first : first + 7])
+    times = spike_times(spiking, images)
+    leads = {name: spiking.windows[name][1] - times[name] for name in run.layers}
+    length = {name: end - start for name, (start, end) in spiking.windows.items()}
+    for k, name in enumerate(run.layers):
+        assert run.spikes[k] == np.count_nonzero(leads[name] > 1e-12) > 0
+        assert run.early[k] == np.count_nonzero(leads[name] > length[name] * (1 + 1e-9)) > 0
+        assert run.certified[k] + run.simulated[k] == leads[name].size
+
+
 def test_interleaved_runs_give_what_each_gives_alone(noisy: Any) -> None:
     """Any number of runs of one network, in any order, with starts anew between."""
     _, spiking, images = noisy
@@ -366,7 +380,7 @@ def test_windows_that_numbers_cannot_hold_are_refused_by_name(zeta: float) -> No
     network, maxima, _ = scaled(dense_network(1, "after"))
     sizes = [1.0, 1e-20] if zeta == 1e17 else [1e3 * each for each in maxima.values()]
     with pytest.raises(ValueError, match=r"zeta=(1e\+308|inf|nan|1e\+17)"):
-        to_spiking(network, dict(zip(maxima, sizes, strict=True)), zeta=zeta)
+        to_spiking(network, dict(zip(maxima, sizes, strict=True)), mapping="published", zeta=zeta)
 
 
 def test_weights_that_overflow_in_float32_are_refused_by_name() -> None:

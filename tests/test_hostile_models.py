@@ -43,7 +43,7 @@ def network() -> keras.Model:
 
 def spiking_of(model: keras.Model) -> SpikingModel:
     scaled = bounded_sums(read_keras(model))
-    return spiking_model(to_spiking(scaled, dict.fromkeys(scaled.populations, 2.0)))
+    return spiking_model(to_spiking(scaled, dict.fromkeys(scaled.populations, 2.0), mapping="published"))
 
 
 def spiking() -> SpikingModel:

@@ -39,7 +39,10 @@ OTHERS = {
     "values": ["phase2.zeta=0.3", "phase1.upper=0.5", "train.seed=1", "dataset.source.kind=synthetic"],
     "images": [],
 }
-CHAIN = ("train", "weights", "phase1", "bounds", "convert", "phase2", "gather", "figures", "track", "results")
+CHAIN = (
+    *("train", "weights", "phase1", "bounds", "reference", "convert", "phase2", "gather"),
+    *("figures", "track", "results"),
+)
 SWEEP = ("sweep_point", "sweep_gather", "track_sweep", "sweep_results")
 
 
@@ -127,9 +130,10 @@ READERS = {
     ("train", "history.json"): "track",
     ("weights", "original.keras"): "phase1",
     ("weights", "source.json"): "track results track_sweep sweep_results",
-    ("phase1", "scaled.keras"): "bounds convert figures track sweep_point",
+    ("phase1", "channel_maxima.npz"): "reference",
+    ("phase1", "scaled.keras"): "bounds reference convert figures track sweep_point",
     ("phase1", "predictions.npz"): "phase2 figures track sweep_point",
-    ("phase1", "result.json"): "convert figures track results sweep_point sweep_results",
+    ("phase1", "result.json"): "reference convert figures track results sweep_point sweep_results",
     ("phase2", "spiking.keras"): "phase2 figures track",
     ("phase2", "parts/0.npz"): "gather",
     ("phase2", "parts/1.npz"): "gather",
@@ -187,6 +191,18 @@ def test_a_file_of_another_run_is_refused_by_every_stage_that_reads_it(
         return
     text = refused(run, *after)
     assert text.endswith(")") or "again" in text, text
+
+
+@pytest.mark.parametrize("file", ["reference.keras", "reference.json"])
+def test_a_network_with_other_scales_is_refused_where_it_is_read(
+    runs: dict[str, Run], tmp_path: Path, file: str
+) -> None:
+    run = Run(tmp_path / "outputs", "phase2.mapping=reference")
+    shutil.copytree(runs["own"].outputs, run.outputs)
+    run.make("convert", "phase2", "gather", "figures")
+    shutil.copy(runs["values"].files()["phase1"] / file, run.files()["phase1"] / file)
+    for stage in ("convert", "sweep_point", *(("figures", "track") if file == "reference.keras" else ())):
+        assert f"phase1/base/{file}" in refused(run, stage)
 
 
 def test_what_is_reported_is_what_the_network_is(runs: dict[str, Run]) -> None:

@@ -142,8 +142,9 @@ def test_layer_maxima_and_activity_are_those_of_all_images_whatever_the_batches(
     for batch in (23, 5, 1):
         found = measure(scaled, (x[i : i + batch] for i in range(0, 23, batch)))
         assert found.images == 23
-        np.testing.assert_allclose(found.layer_maxima, [value.max() for value in outputs], rtol=1e-12)
-        assert found.maxima == dict(zip(found.layers, found.layer_maxima.tolist(), strict=True))
+        for each, value in zip(found.channel_maxima.values(), outputs, strict=True):
+            np.testing.assert_allclose(each, value.reshape(-1, value.shape[-1]).max(axis=0), rtol=1e-12)
+        assert found.maxima == {name: each.max() for name, each in found.channel_maxima.items()}
         np.testing.assert_allclose(found.nonzero_fraction, [np.mean(value > 0) for value in outputs])
     names = [layer.name for layer in model.layers if isinstance(layer, KL.Conv2D | KL.Dense)]
     assert found.layers == list(network.populations) == names[:-1]
@@ -235,8 +236,8 @@ def test_wrong_arguments_are_named() -> None:
         bounded_sums(network, -1, 1.0)
     first, second = network.populations
     with pytest.raises(ValueError, match=rf"layer '{second}': no maximum was measured"):
-        to_spiking(network, {first: 1.0})
+        to_spiking(network, {first: 1.0}, mapping="published")
     with pytest.raises(ValueError, match="zeta=-1"):
-        to_spiking(network, {first: 1.0, second: 1.0}, zeta=-1)
+        to_spiking(network, {first: 1.0, second: 1.0}, mapping="published", zeta=-1)
     with pytest.raises(ValueError, match=r"outside \[0.0, 1.0\]"):
         convert(dense_network(0), np.full((3, 12), 1.5))

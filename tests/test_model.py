@@ -32,7 +32,7 @@ def original() -> keras.Model:
 @pytest.fixture(scope="module")
 def spiking(original: keras.Model) -> SpikingModel:
     """Converted with windows so short that spikes do come early."""
-    return relu2snn.convert(original, images(), zeta=-0.5)
+    return relu2snn.convert(original, images(), mapping="published", zeta=-0.5)
 
 
 def branched() -> Any:
@@ -56,7 +56,8 @@ def several() -> tuple[Any, SpikingModel, dict[str, np.ndarray]]:
     draw = np.random.default_rng(2)
     given = {name: draw.uniform(0, 1, (9, 6, 5, 2)).astype(np.float32) for name in ("left", "right")}
     network = bounded_sums(read_keras(model))
-    return model, spiking_model(to_spiking(network, measure(relu_model(network), [given]).maxima)), given
+    maxima = measure(relu_model(network), [given]).maxima
+    return model, spiking_model(to_spiking(network, maxima, mapping="published")), given
 
 
 def ran(code: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -165,7 +166,7 @@ def test_windows_are_made_from_the_layer_maxima_that_the_network_keeps(
         spiking.windows,
         spiking.latency,
     )
-    certified = relu2snn.convert(original, images(), window="certified")
+    certified = relu2snn.convert(original, images(), mapping="published", window="certified")
     assert all(certified.layer_maxima[name] >= value * (1 - 1e-12) for name, value in maxima.items())
 
 

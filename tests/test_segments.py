@@ -11,8 +11,8 @@ from test_scaling import networks
 
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Extremum, Network, Readout, Segment, evaluate
-from relu2snn.mapping.published import to_spiking
 from relu2snn.mapping.scaling import bounded_sums
+from relu2snn.mapping.translate import to_spiking
 from relu2snn.spiking.nodes import SpikingNetwork
 from relu2snn.spiking.simulation import Outcome, Simulation
 
@@ -82,7 +82,7 @@ def test_every_spike_is_that_of_brute_force(known: dict[str, Network], name: str
     maxima = maxima_of(network, evaluate(network, both))
     # Every event of every neuron in Python takes long: both images only where many spike early.
     for chosen, zeta in ((part_of(both, 0, 1), 0.5), (part_of(both, 1, 2), -0.4), (both, -0.8)):
-        spiking = to_spiking(network, maxima, zeta=zeta)
+        spiking = to_spiking(network, maxima, mapping="published", zeta=zeta)
         outcome = Simulation(spiking, keep=list(spiking.shapes))(chosen)
         nodes, count = oracle_nodes(network, maxima, zeta), len(next(iter(chosen.values())))
         early = sum(compare(network, spiking, nodes, outcome, chosen, image) for image in range(count))

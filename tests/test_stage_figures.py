@@ -49,7 +49,7 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     network = bounded_sums(read_keras(model))
     scaled = relu_model(network)
     measured = measure(scaled, [images])
-    spiking = spiking_model(to_spiking(network, measured.maxima, zeta=zeta))
+    spiking = spiking_model(to_spiking(network, measured.maxima, mapping="published", zeta=zeta))
     original = np.asarray(logits_model(model)(images)).argmax(-1)
     tested = SpikingRun(spiking)
     found = tested.logits(images).argmax(-1)

@@ -271,8 +271,9 @@ def test_what_a_clock_adds_while_inputs_are_late_is_missed_by_no_percent(
     # V(0) = V(M): the rise of the first input is what the clock takes back.
     first = (negative * late - end) / end
     last = total + negative - first
-    weights = {"x": np.array([first]), "y": np.array([last])}
-    leads = {"x": np.array([largest]), "y": np.array([-late])}
+    # Two inputs in place of one, since without negative ones V could not fall before t_min.
+    weights = {"x": np.array([first]), "y": np.array([last + 1.5, -1.5])}
+    leads = {"x": np.array([largest]), "y": np.array([-late, -late])}
     neuron = Neuron(weights, leads, total, 0.0, before=1.2 * largest)
     neuron = replace(neuron, window=1.5 * negative * late / (1 + total))
     assert neuron.potential(0.0) == pytest.approx(neuron.potential(end))

@@ -55,7 +55,7 @@ def converted(model: keras.Model, zeta: float, **noise: float) -> tuple[Network,
     network = bounded_sums(read_keras(model, LOW, HIGH))
     images = np.random.default_rng(0).uniform(LOW, HIGH, (20, *model.input_shape[1:]))
     maxima = measure(relu_model(network), [images]).maxima
-    return network, spiking_model(to_spiking(network, maxima, zeta=zeta, seed=7, **noise)), images
+    return network, spiking_model(to_spiking(network, maxima, mapping="published", zeta=zeta, seed=7, **noise)), images
 
 
 def inputs_of(model: SpikingModel, layer: keras.layers.Layer, image: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def images(model: Any, count: int = 20, seed: int = 0) -> np.ndarray:
 
 
 def converted(model: Any, **options: Any) -> Any:
-    return convert(model, images(model), low=LOW, high=HIGH, **{"zeta": 60.0, **options})
+    return convert(model, images(model), low=LOW, high=HIGH, **{"mapping": "published", "zeta": 60.0, **options})
 
 
 def differs(model: Any, spiking: Any) -> str | None:
@@ -359,7 +359,7 @@ def test_what_a_layer_computes_with_is_what_is_converted() -> None:
         each.enable_lora(2)
         each.lora_kernel_b.assign(draw.normal(size=each.lora_kernel_b.shape))
     x = draw.random((20, 6, 6, 2))
-    spiking = convert(model, x, zeta=60.0)
+    spiking = convert(model, x, mapping="published", zeta=60.0)
     np.testing.assert_allclose(np.asarray(spiking(x)), np.asarray(model(x)), rtol=0, atol=1e-5)
     assert verify(model, spiking, x).exact
     dense.lora_kernel_b.assign(2 * np.asarray(dense.lora_kernel_b))

@@ -85,6 +85,7 @@ AGAIN = [
     ("phase1.upper=0.5", {"phase1", "convert", "phase2", "gather", *SHOWN}),
     ("train.seed=1", {"train", "weights", "phase1", "convert", "phase2", "gather", *SHOWN}),
     ("phase2.noise=0.01", {"convert", "phase2", "gather", *SHOWN}),
+    ("phase2.mapping=reference", {"reference", "convert", "phase2", "gather", *SHOWN}),
     ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", *SHOWN}),
     ("published.accuracy=0.5", {"provenance", "report_results", "report_runtimes"}),
     ("figures.neurons=5", {"figures", "track", "provenance", "report_results", "report_runtimes"}),

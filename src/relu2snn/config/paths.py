@@ -82,6 +82,21 @@ class Paths:
         return self._stage("phase1")
 
     @property
+    def scaled(self) -> str:
+        """The ReLU network that is mapped, as its mapping scales it."""
+        reference = self.config is not None and self.config.phase2.mapping == "reference"
+        return f"{self.phase1}/{'reference' if reference else 'scaled'}.keras"
+
+    @property
+    def maxima(self) -> str:
+        """What the windows are made from."""
+        assert self.config is not None
+        settings = self.config.phase2
+        if settings.mapping == "reference":
+            return f"{self.phase1}/reference.json"
+        return f"{self.phase1}/{'bounds' if settings.window == 'certified' else 'result'}.json"
+
+    @property
     def phase2(self) -> str:
         return self._stage("phase2")
 
@@ -146,5 +161,5 @@ class Paths:
 def model_files(experiment: Experiment) -> dict[str, str]:
     """The networks that are logged as MLflow models, by their names in tracking.models."""
     paths = Paths.of(experiment)
-    files = {"scaled": f"{paths.phase1}/scaled.keras", "spiking": f"{paths.phase2}/spiking.keras"}
+    files = {"scaled": paths.scaled, "spiking": f"{paths.phase2}/spiking.keras"}
     return {name: files[name] for name in files if name in experiment.tracking.models}

@@ -203,24 +203,32 @@ class Train:
 
 @dataclass
 class Phase1:
-    """Scaling bounds of the input weight sums S_i, and the batch of the streaming passes."""
+    """Scaling bounds of the input weight sums S_i, and the batch of the streaming passes.
+
+    floor: of the mapping with a reference, the smallest largest value of a channel, as a share of the layer's.
+    """
 
     lower: float = _value(ge=-1e6, le=-1e-6)
     upper: float = _value(ge=1e-6, lt=1)
     batch: int = _count(_BATCH)
+    floor: float = _value(ge=1e-9, le=1)
 
 
 @dataclass
 class Phase2:
-    """The spiking run: windows, perturbations (standard deviations), batch, seed of the noise, precision.
+    """The spiking run: mapping, windows, perturbations (standard deviations), batch, seed of the noise, precision.
 
-    Windows last (1 + zeta) times the layer's largest ReLU output (margin) or largest bound (certified).
+    mapping: published (arXiv:2212.12522), or reference, with one more input of each neuron, a clock that spikes at
+    t_min. Windows last (1 + zeta) times the layer's largest ReLU output (margin) or largest bound (certified), which
+    are the same with a reference. noise: on all spike times but clocks'; reference_noise: on the reference's.
     """
 
+    mapping: str = _value(choices=("published", "reference"))
     window: str = _value(choices=("margin", "certified"))
     zeta: float = _value(gt=-1, le=1e15)
     noise: float = _value(ge=0, le=1e6)
     alpha_noise: float = _value(ge=0, le=1e6)
+    reference_noise: float = _value(ge=0, le=1e6)
     batch: int = _count(_BATCH)
     seed: int = _seed()
     precision: str = _value(choices=("float64", "float32"))
@@ -281,7 +289,7 @@ class Sweep:
     from the first; null is all of them.
     """
 
-    name: str = _value(choices=("zeta", "noise", "alpha_noise"))
+    name: str = _value(choices=("zeta", "noise", "alpha_noise", "reference_noise"))
     values: list[float] = _value(each={}, shortest=1, longest=1000)
     trials: int = _count(10**4)
     images: int | None = _count(_IMAGES)

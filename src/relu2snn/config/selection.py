@@ -1,7 +1,6 @@
 """What one call of the workflow runs: the suite, its experiments, and the rows that wait for files of the user."""
 
 import glob
-import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -214,8 +213,17 @@ def select(
     if not runs:
         raise UserError(f"suite={suite.name}: no experiment can run; {waiting(selection.missing)}")
     for name, sweeps in _sweeps(selection, list(runs), asked.sweeps, names).items():
-        for sweep, each in itertools.product(sweeps, runs[name]):
-            selection.add(compose_experiment(name, suite, each, sweep), sweep=True)
+        for sweep in sweeps:
+            configs = [compose_experiment(name, suite, each, sweep) for each in runs[name]]
+            # The published mapping has no reference to disturb.
+            fitting = [each for each in configs if sweep != "reference_noise" or each.phase2.mapping == "reference"]
+            if not fitting:
+                raise UserError(
+                    f"sweep={sweep}: {name} has the mapping {configs[0].phase2.mapping}, which has no reference; add "
+                    "overrides=phase2.mapping=reference"
+                )
+            for config in fitting:
+                selection.add(config, sweep=True)
     unused = next((text for text in overrides if text.startswith("sweep.")), None)
     if unused and not selection.sweeps:
         raise UserError(f"override {unused!r}: no sweep runs in this call; add sweep=NAME, a file of conf/sweep/")

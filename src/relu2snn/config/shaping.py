@@ -57,7 +57,7 @@ def _before(experiment: Experiment, stage: str) -> tuple[str, ...]:
         "train": dataset,
         "weights": weights,
         "phase1": phase1,
-        **dict.fromkeys(("bounds", "convert", "sweep_point", "sweep_gather", "track_sweep"), convert),
+        **dict.fromkeys(("bounds", "reference", "convert", "sweep_point", "sweep_gather", "track_sweep"), convert),
         "phase2": ("convert", *convert),
         "gather": ("phase2", "convert", *convert),
         "figures": ("phase2", "convert", *convert),

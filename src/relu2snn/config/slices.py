@@ -13,7 +13,14 @@ from relu2snn.errors import UserError
 _IDENTITY = ("outputs", "suite.name")
 _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
 _WHOLE = (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2")
-_VARIANT = ("phase2.noise", "phase2.alpha_noise", "phase2.window", "phase2.precision")
+_VARIANT = (
+    "phase2.mapping",
+    "phase2.noise",
+    "phase2.alpha_noise",
+    "phase2.reference_noise",
+    "phase2.window",
+    "phase2.precision",
+)
 _SPIKING = (*_VARIANT, "phase2.zeta", "phase2.seed")
 _TRIALS = ("sweep.name", "sweep.trials", "sweep.images")
 
@@ -107,9 +114,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "phase1": (*_EXPERIMENT, "dataset.preprocess", "phase1", "run.dataset", "run.weights", "run.phase1"),
     "bounds": (*_EXPERIMENT, "dataset.preprocess", "phase1.batch", "run.dataset", "run.phase1"),
+    "reference": (*_EXPERIMENT, "phase1.floor", "run.phase1"),
     "convert": (*_EXPERIMENT, *_SPIKING, *_MADE),
-    # By hand, the stage measures bounds too; whatever else depends on phase1.batch is made again before it anyway.
-    "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase2", *_MADE),
+    # By hand, the stage measures bounds too, or scales anew; whatever else depends on these values of phase 1 is made
+    # again before it anyway.
+    "phase2": (*_EXPERIMENT, "dataset.preprocess", *_PARTS, "phase1.batch", "phase1.floor", "phase2", *_MADE),
     "gather": (*_EXPERIMENT, "dataset.parts", *_SPIKING, *_MADE),
     "figures": (*_EXPERIMENT, *_VARIANT, "dataset.preprocess", "dataset.source.mean_bgr", "figures", *_DRAWN),
     # The store's address and the container's engine are left out: where results are viewed, or computed, does not

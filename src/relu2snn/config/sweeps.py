@@ -12,7 +12,7 @@ def sweep_point(experiment: Experiment, value: float) -> Experiment:
     """The config of one point: phase2.<sweep.name> is `value`; where that leaves nothing random there is one trial."""
     point = copy.deepcopy(experiment)
     setattr(point.phase2, point.sweep.name, value)
-    if not (point.phase2.noise or point.phase2.alpha_noise):
+    if not (point.phase2.noise or point.phase2.alpha_noise or point.phase2.reference_noise):
         point.sweep.trials = 1
     return point
 

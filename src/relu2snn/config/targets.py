@@ -30,8 +30,10 @@ def _phase2(paths: Paths, config: Experiment, part: int | None) -> list[str]:
     if part is not None:
         return [paths.part(part)]
     # By hand: everything up to the gathered result.
-    bounds = [paths.phase1] if config.phase2.window == "certified" else []
-    return [*bounds, paths.phase2, *(paths.part(each) for each in range(config.dataset.parts))]
+    before = [paths.scaled] if config.phase2.mapping == "reference" else []
+    if not before and config.phase2.window == "certified":
+        before = [paths.phase1]
+    return [*before, paths.phase2, *(paths.part(each) for each in range(config.dataset.parts))]
 
 
 _PARTS: dict[str, Callable[[Paths, Experiment, int | None], list[str]]] = {
@@ -53,6 +55,7 @@ _WRITTEN: dict[str, Callable[[Paths, Experiment], str]] = {
     "weights": lambda paths, config: paths.weights,
     "phase1": lambda paths, config: paths.phase1,
     "bounds": lambda paths, config: paths.phase1,
+    "reference": lambda paths, config: f"{paths.phase1}/reference.keras",
     "convert": lambda paths, config: paths.phase2,
     "gather": lambda paths, config: paths.phase2,
     "figures": lambda paths, config: paths.figures,

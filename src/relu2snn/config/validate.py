@@ -111,6 +111,7 @@ def _value_problem(key: str, value: Any, rules: Mapping[str, Any]) -> str | None
 
 def _check_together(config: Any) -> None:
     _check_sweep(config.sweep)
+    _check_mapping(config.phase2)
     source = config.dataset.source
     if source.made_from and source.kind != "synthetic":
         raise UserError(f"dataset.source.kind={source.kind}: files that are made are synthetic; set it to synthetic")
@@ -138,6 +139,14 @@ def _check_together(config: Any) -> None:
     if weights.source == "caffe" and not (weights.caffemodel and weights.prototxt):
         raise UserError("weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…")
     check_sizes(config.model, config.dataset.image_shape, config.dataset.classes)
+
+
+def _check_mapping(phase2: Any) -> None:
+    if phase2.reference_noise and phase2.mapping != "reference":
+        raise UserError(
+            f"phase2.reference_noise={phase2.reference_noise}: the mapping {phase2.mapping} has no reference; choose "
+            "phase2.mapping=reference, or 0"
+        )
 
 
 def _check_own(dataset: Any) -> None:

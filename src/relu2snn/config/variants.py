@@ -39,7 +39,7 @@ def stages_of(config: Experiment) -> dict[str, tuple[str, ...]]:
     made = {"train": ("train", *dataset), "caffe": ("places365_weights",), "imagenet": ()}
     given = config.weights.file is not None
     weights = ("weights", *(() if given else made[config.weights.source]))
-    phase1 = ("phase1", "bounds", *dataset, *weights)
+    phase1 = ("phase1", "bounds", "reference", *dataset, *weights)
     phase2 = ("convert", "phase2", "gather", *phase1)
     return {
         "dataset": dataset,

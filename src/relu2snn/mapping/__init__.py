@@ -1,16 +1,18 @@
 """The mathematics of phase 1 and 2: read a network, fold, scale, measure, convert; verify."""
 
 from relu2snn.mapping.api import convert
-from relu2snn.mapping.compare import compare_values
+from relu2snn.mapping.compare import compare_values, scaled_like
 from relu2snn.mapping.measure import Measurement, measure, measure_bounds
 from relu2snn.mapping.original import logits_model
-from relu2snn.mapping.published import to_spiking
 from relu2snn.mapping.read_keras import UnsupportedLayerError, read_keras
+from relu2snn.mapping.reference import unit_maxima
 from relu2snn.mapping.relu_model import relu_model, relu_network, values_model
 from relu2snn.mapping.scaling import bounded_sums
+from relu2snn.mapping.translate import MAPPINGS, to_spiking
 from relu2snn.mapping.verify import Verification, verify
 
 __all__ = [
+    "MAPPINGS",
     "Measurement",
     "UnsupportedLayerError",
     "Verification",
@@ -23,7 +25,9 @@ __all__ = [
     "read_keras",
     "relu_model",
     "relu_network",
+    "scaled_like",
     "to_spiking",
+    "unit_maxima",
     "values_model",
     "verify",
 ]

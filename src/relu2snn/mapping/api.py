@@ -6,10 +6,11 @@ import keras
 
 from relu2snn.mapping.images import source_batches
 from relu2snn.mapping.measure import measure, measure_bounds
-from relu2snn.mapping.published import to_spiking
 from relu2snn.mapping.read_keras import read_keras
+from relu2snn.mapping.reference import unit_maxima
 from relu2snn.mapping.relu_model import relu_model
 from relu2snn.mapping.scaling import bounded_sums
+from relu2snn.mapping.translate import MAPPINGS, to_spiking
 from relu2snn.spiking.model import SpikingModel, spiking_model
 
 
@@ -19,23 +20,31 @@ def convert(
     *,
     low: Any = 0.0,
     high: Any = 1.0,
+    mapping: str = "reference",
     zeta: float = 0.5,
+    floor: float = 0.01,
     lower: float = -10.0,
     upper: float = 0.99,
     batch: int = 64,
     window: str = "margin",
     precision: str = "float64",
 ) -> SpikingModel:
-    """The single-spike network of a trained ReLU network: both phases of arXiv:2212.12522, for any graph.
+    """The single-spike network of a trained ReLU network, for any graph.
 
     model: a Keras model (functional or Sequential, nested or not) of affine layers, max and average pooling and
     piecewise-linear activations; docs/layers.md lists them. calibration: images (n, *shape) as the model takes them,
     with values in [low, high], or what gives batches of them (a generator, a tf.data.Dataset), by name of several
     inputs; they set the layer maxima. low, high: numbers, or one a
-    channel, or by name of several inputs. zeta: margin of the windows. lower, upper: bounds of the input weight sums.
-    batch: how many images are measured at once. window: "margin" (published) takes (1 + zeta) times the layer maxima,
-    "certified" (1 + zeta) times the largest bound `b_i + Σ_j W⁺_ij x_j`, which proves every neuron on the calibration
-    images at the price of latency. precision: "float64" or "float32".
+    channel, or by name of several inputs. zeta: margin of the windows. batch: how many images are measured at once.
+    precision: "float64" or "float32".
+
+    mapping: "reference" gives every neuron an input that always spikes at the end of its inputs' window. It computes
+    its ReLU for every image for which that is at most 1 + zeta times its channel's largest over the calibration images;
+    all windows last 1 + zeta. floor: the smallest of these largest values, as a share of the layer's largest.
+    "published" is that of arXiv:2212.12522: lower, upper: its bounds of the input weight sums; window: "margin" takes
+    (1 + zeta) times the layer maxima, "certified" (1 + zeta) times the largest bound `b_i + Σ_j W⁺_ij x_j`, which
+    proves every neuron on the calibration images at the price of latency. With the reference nothing is left to
+    certify, and both are the same.
     Returns a Keras model that takes the same images and gives the same outputs, before a softmax.
 
     Raises UnsupportedLayerError (a ValueError) for a layer that cannot be mapped or a weight that is not finite,
@@ -48,10 +57,21 @@ def convert(
     """
     if window not in ("margin", "certified"):
         raise ValueError(f'window={window!r}: must be "margin" or "certified"')
+    if mapping not in MAPPINGS:
+        raise ValueError(f'mapping={mapping!r}: must be "reference" or "published"')
     if precision not in ("float64", "float32"):
         raise ValueError(f'precision={precision!r}: must be "float64" or "float32"')
-    network = bounded_sums(read_keras(model, low, high), lower, upper)
-    scaled = relu_model(network)
+    network = read_keras(model, low, high)
+    if mapping == "published":
+        network = bounded_sums(network, lower, upper)
+    known = relu_model(network)
     images = source_batches(calibration, network.sources, batch=batch)
-    maxima = measure(scaled, images).maxima if window == "margin" else measure_bounds(scaled, images)
-    return spiking_model(to_spiking(network, maxima, zeta=zeta, precision=precision))
+    if mapping == "published" and window == "certified":
+        maxima = measure_bounds(known, images)
+    else:
+        measured = measure(known, images)
+        if mapping == "published":
+            maxima = measured.maxima
+        else:
+            network, maxima = unit_maxima(network, measured.channel_maxima, floor=floor)
+    return spiking_model(to_spiking(network, maxima, mapping=mapping, zeta=zeta, precision=precision))

@@ -27,8 +27,8 @@ class Measurement:
     model: what `relu_model` makes of a network.
 
     Attributes: images, the number seen; layers, the names of the hidden layers (of the network's populations);
-    layer_maxima (layers,), the largest ReLU output X of each; nonzero (layers,) and neurons (layers,), the outputs
-    above zero and all of them, per image and summed.
+    channel_maxima, by layer the largest ReLU output of each channel, (channels,); nonzero (layers,) and neurons
+    (layers,), the outputs above zero and all of them, per image and summed.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -38,7 +38,9 @@ class Measurement:
         probe = keras.Model(model.inputs, {"outputs": model.outputs, "values": known})
         self.layers = list(populations)
         self.images = 0
-        self.layer_maxima: Array = np.zeros(len(self.layers))
+        self.channel_maxima: dict[str, Array] = {
+            name: np.zeros(node.shape[-1]) for name, (node, _) in populations.items()
+        }
         self.nonzero = np.zeros(len(self.layers), np.int64)
         self.neurons = np.array([int(np.prod(node.shape)) for node, _ in populations.values()], np.int64)
         self._names = [tensor.name for tensor in model.inputs]
@@ -47,7 +49,8 @@ class Measurement:
         def step(images: list[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
             found = probe(images, training=False)
             values = [found["values"][name] for name in self.layers]
-            return found["outputs"], [tf.reduce_max(v) for v in values], [tf.math.count_nonzero(v) for v in values]
+            maxima = [tf.reduce_max(v, list(range(v.shape.rank - 1))) for v in values]
+            return found["outputs"], maxima, [tf.math.count_nonzero(v) for v in values]
 
         # Traced here, since TensorFlow warns of functions traced again where each network has its own.
         self._step = step.get_concrete_function()
@@ -61,15 +64,16 @@ class Measurement:
         check_images(images, self.images)
         outputs, maxima, nonzero = self._step(in_order(images, self._names))
         self.images += len(outputs[0])
-        self.layer_maxima = np.maximum(self.layer_maxima, [float(value) for value in maxima])
+        for name, found in zip(self.layers, maxima, strict=True):
+            self.channel_maxima[name] = np.maximum(self.channel_maxima[name], found.numpy())
         self.nonzero += np.array([int(value) for value in nonzero], np.int64)
-        found = [np.asarray(each.numpy()) for each in outputs]
-        return found[0] if len(found) == 1 else found
+        given = [np.asarray(each.numpy()) for each in outputs]
+        return given[0] if len(given) == 1 else given
 
     @property
     def maxima(self) -> dict[str, float]:
-        """The largest ReLU output of each hidden layer, by name."""
-        return dict(zip(self.layers, self.layer_maxima.tolist(), strict=True))
+        """The largest ReLU output X of each hidden layer, by name."""
+        return {name: float(each.max()) for name, each in self.channel_maxima.items()}
 
     @property
     def nonzero_fraction(self) -> Array:

@@ -183,8 +183,10 @@ def _neurons_differ(node: Segment, found: Firing, precision: str) -> str | None:
     sums = sums_of(found)
     for own, neurons in zip(node.populations, found.populations, strict=True):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            slope = np.asarray(neurons.gain, np.float64) / (1 + np.asarray(neurons.total, np.float64))
-        wrong = ~(np.abs(slope - neurons.sign) <= 64 * unit_roundoff(precision) * (1 + np.abs(neurons.total)))
+            total = np.asarray(neurons.total, np.float64)
+            slope = np.asarray(neurons.gain, np.float64) / (1 + total)
+            digits = 64 * unit_roundoff(precision) * (1 + np.abs(total)) * np.maximum(1 / (1 + total), 1)
+        wrong = ~(np.abs(slope - neurons.sign) <= digits)
         if wrong.any():
             unit = int(np.argmax(wrong))
             return (

@@ -48,8 +48,9 @@ class Verification:
     agreement: share of images for which both predict the same class; None where there are no classes, which is with one
     output unit, several outputs, or one with positions. largest_difference: the largest absolute difference of an
     output. early_spikes: spikes before their window, by layer name. certified: share of (neuron, image) pairs for which
-    the closed form is proved; the others were simulated event by event. exact: every neuron has computed the ReLU of
-    this network that it stands for; that is, `reasons` is empty. layers: what each has done.
+    the closed form is proved; the others were simulated event by event. constructed: of all pairs, those for which it
+    is by construction (see `relu2snn.spiking.certificate`), by a comparison of z with B alone. exact: every neuron has
+    computed the ReLU of this network that it stands for; that is, `reasons` is empty. layers: what each has done.
 
     equal_signs: with one output unit, the share of images for which both outputs are above zero or both are not; else
     None. largest_logit: the largest size of an output of the ReLU network, before a softmax or the like; tolerance: the
@@ -63,6 +64,7 @@ class Verification:
     largest_difference: float
     early_spikes: dict[str, int]
     certified: float
+    constructed: float
     exact: bool
     equal_signs: float | None
     largest_logit: float
@@ -84,7 +86,9 @@ class Verification:
             f"{'exact' if self.exact else 'not exact'}: {same}",
             *(f"  not exact since {reason}" for reason in self.reasons),
             f"  largest difference of a logit {self.largest_difference:.2g}, of logits up to {self.largest_logit:.4g}",
-            f"  {self.certified:.4%} of the pairs of neuron and image certified, the others simulated",
+            f"  {self.certified:.4%} of the pairs of neuron and image certified"
+            + (f" ({self.constructed:.4%} by construction)" if self.constructed else "")
+            + ", the others simulated",
             f"  {sum(self.early_spikes.values())} early spikes in {len(self.early_spikes)} layers",
             f"  rounding in {self.precision} at most {self.rounding:.1g} of a layer's largest value",
             f"  latency {self.latency:.6g} input windows",
@@ -190,6 +194,7 @@ class _Outputs:
             largest_difference=self.largest,
             early_spikes=dict(zip(run.layers, run.early.tolist(), strict=True)),
             certified=float(run.certified.sum() / pairs) if pairs else 1.0,
+            constructed=float(run.constructed.sum() / pairs) if pairs else 0.0,
             exact=not reasons,
             equal_signs=share if self.units == 1 else None,
             largest_logit=self.highest,

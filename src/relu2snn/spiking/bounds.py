@@ -155,8 +155,8 @@ def unproved(
 ) -> tuple[NDArray[np.bool_], int, float]:
     """Which positions have a pair that is not proved, how many pairs spike before t_max, and the largest lead of all.
 
-    closed (batch, h, w, units), slack alike or for blocks of 2 x 2 positions, scale (units,); floor (h, w, units) or
-    (1, 1, units); limit and lift (batch, units): the bound is max(closed, floor + lift) + scale · slack < limit.
+    closed (batch, h, w, units), slack alike or for blocks of 2 x 2 positions, scale (units,); floor alike with 1 for
+    what does not matter; limit and lift (batch, units): the bound is max(closed, floor + lift) + scale · slack < limit.
     Returns booleans (batch, h, w), the count of closed > 0 and the largest closed, all by the closed form.
     """
     open_positions = np.empty(closed.shape[:3], np.bool_)
@@ -168,9 +168,9 @@ def unproved(
 
 
 @njit(cache=True)
-def at_position(values, i, j):  # type: ignore[no-untyped-def]
-    """Values per unit of one position, from a map or one for all positions."""
-    return values[min(i, values.shape[0] - 1), min(j, values.shape[1] - 1)]
+def at_position(values, n, i, j):  # type: ignore[no-untyped-def]
+    """Values per unit of one image and position, from those of all, or one for all images or positions."""
+    return values[min(n, values.shape[0] - 1), min(i, values.shape[1] - 1), min(j, values.shape[2] - 1)]
 
 
 @njit(cache=True)
@@ -188,7 +188,7 @@ def _compare(closed, integers, slack, scale, floor, limit, lift, shift, open_pos
         count = 0
         high = peaks[n, i]
         for j in range(width):
-            level = at_position(floor, i, j)
+            level = at_position(floor, n, i, j)
             values, added = closed[n, i, j], slack[n, i // block, j // block]
             bits = integers[n, i, j]
             failed = 0

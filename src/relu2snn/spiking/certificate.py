@@ -26,6 +26,15 @@ itself, already computed, and only the sum of the second, the slack Σ_s L_s⁻ 
 a chain of maps L⁻ may be a map that is at least that. M may differ from place to place: of one convolution, it is the
 largest input of the receptive fields around; of anything else, the largest input of the image.
 
+Of some neurons more is known. Before t_min only inputs of the maps have arrived, no clock input has, and the slope of V
+is never below α − Σ_j J⁻_ij. Where that is at least 0, and no input is late, V does not fall until t_min, so that
+
+    the neuron spikes early if and only if z_i > B, whatever the inputs are,                   (construction)
+
+z_i being the closed form before it is rectified. Late inputs can only matter after t_min, which is at s = L: there the
+bound holds between s = 0 and s = L, with V(L) in place of V(M) and L in place of M, for the late inputs alone; up to
+t_min the largest V is V(L).
+
 The slack runs in float32, or in bfloat16 where the processor has it. No factor of its n products is negative, so in
 whatever order they are added up, the result's relative error is at most γ = n u / (1 − n u), u = 2⁻²⁴ (Higham,
 Accuracy and Stability of Numerical Algorithms, section 3.1). This holds for every direct, im2col or blocked algorithm,
@@ -57,7 +66,8 @@ class Constants(NamedTuple):
     sign where α = 1. scale (units,): of the slack Σ L⁻ g(x), with the margin of its sums. floor, per unit or a map, and
     ahead (units,): below the lead floor + ahead · max(M − D − L, 0) − L it is V(M) that counts. rounding (units,): per
     unit of the largest input, what rounding can add to the closed form; missing (units,): per unit of lateness, what
-    inputs at lead 0 that the slack does not see can add to it. rise (units,): (α + ΣJ) / |gain|.
+    inputs at lead 0 that the slack does not see can add to it. rise (units,): (α + ΣJ) / |gain|. constructed (units,):
+    whether V cannot fall before t_min, so that only z > B is an early spike.
     """
 
     factor: Array
@@ -68,6 +78,7 @@ class Constants(NamedTuple):
     rounding: Array
     missing: Array
     rise: Array
+    constructed: NDArray[np.bool_]
 
 
 class Sums(NamedTuple):
@@ -111,10 +122,10 @@ def derive(node: Firing, neurons: Neurons, sums: Sums, *, precision: str, padded
     rises = rise > 0
     inverse = np.where(rises, 1 / np.where(rises, rise, 1), 0.0)
     factor = gain * inverse
-    # What differs from the sign in its last digits only is what rounding has made of it.
-    factor = np.where(
-        np.abs(factor - neurons.sign) <= 2.0 ** (-50 if precision == "float64" else -21), neurons.sign, factor
-    )
+    # What differs from the sign in its last digits only is what rounding has made of it, and of α + Σ J.
+    digits = 2.0 ** (-50 if precision == "float64" else -21)
+    last = digits * np.maximum((np.abs(drive) + np.abs(total)) * inverse, 1)
+    factor = np.where(np.abs(factor - neurons.sign) <= last, neurons.sign, factor)
     size = strength * sums.size
     unit = unit_roundoff(precision)
     # Rounded up: to bfloat16 where that is the type, (1 + 2⁻⁸)² for the weights and the sum, which have eight digits.
@@ -131,6 +142,8 @@ def derive(node: Firing, neurons: Neurons, sums: Sums, *, precision: str, padded
         rounding=2 * (sums.terms + 8) * unit * size * inverse,
         missing=np.zeros_like(rise) if padded else (strength * sums.negative[neurons.sign] + clock) * inverse,
         rise=rise / strength,
+        # The margin is for sums of weights, which rounding makes smaller by far less.
+        constructed=rises & (drive >= strength * sums.negative[neurons.sign] * (1 + 1e-6)),
     )
 
 

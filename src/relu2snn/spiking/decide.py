@@ -39,15 +39,19 @@ class Durations(NamedTuple):
 class Bound:
     """What the certificate says of a batch of one population, as `bounds.unproved` takes it.
 
-    closed and slack (batch, h, w, units), of any layer as a grid; limit and lift (batch, units); latest (batch,) the
-    lateness of each image's last input.
+    closed and slack (batch, h, w, units), of any layer as a grid; scale (units,); floor (1 or batch, 1 or h, 1 or w,
+    units); limit and lift (batch, units); latest (batch,) the lateness of each image's last input. constructed
+    (units,): units for which no slack counts, since their potential does not fall before t_min.
     """
 
     closed: Floats
     slack: Bits
+    scale: Floats
+    floor: Floats
     limit: Floats
     lift: Floats
     latest: Floats
+    constructed: NDArray[np.bool_]
 
 
 def decide(bound: Bound, constants: Constants, synapses: Synapses, inputs: Floats) -> tuple[Indices, Floats, Evidence]:
@@ -61,22 +65,23 @@ def decide(bound: Bound, constants: Constants, synapses: Synapses, inputs: Float
     units for each position with an open pair.
     """
     closed, units = bound.closed, bound.closed.shape[-1]
-    floor = np.ascontiguousarray(_grid_of(constants.floor, closed))
-    positions, spikes, peak = unproved(closed, bound.slack, constants.scale, floor, bound.limit, bound.lift)
+    positions, spikes, peak = unproved(closed, bound.slack, bound.scale, bound.floor, bound.limit, bound.lift)
     where = np.flatnonzero(positions)
+    constructed = int(np.count_nonzero(bound.constructed)) * (closed.size // units)
     if not where.size:
-        return np.empty(0, np.int64), np.empty(0), Evidence(closed.size, spikes, peak=peak)
+        return np.empty(0, np.int64), np.empty(0), Evidence(closed.size, spikes, constructed=constructed, peak=peak)
     # Threads take runs of positions; dealt out in turn, the images that leave many open are shared by all.
     threads = get_num_threads()
     where = np.concatenate([where[thread::threads] for thread in range(threads)])
     left, found = np.zeros((where.size, units), np.bool_), np.empty((where.size, units))
     _open(
-        where, closed, bound.slack, constants.scale, bit_shift(bound.slack), floor, bound.limit, bound.lift, left
+        where, closed, bound.slack, bound.scale, bit_shift(bound.slack), bound.floor, bound.limit, bound.lift, left
     )  # fmt: skip
+    constructed -= int(np.count_nonzero(left & bound.constructed))
     binned = _settle(where, left, bound, constants, synapses, inputs, found)
     rows, columns = np.nonzero(left)
     if not rows.size:
-        return np.empty(0, np.int64), np.empty(0), Evidence(closed.size, spikes, binned, peak=peak)
+        return np.empty(0, np.int64), np.empty(0), Evidence(closed.size, spikes, binned, 0, 0, constructed, 0.0, peak)
     indices, values = where[rows] * units + columns, found[rows, columns]
     expected = closed.reshape(-1)[indices]
     # What the closed form counted there is put right.
@@ -91,17 +96,12 @@ def decide(bound: Bound, constants: Constants, synapses: Synapses, inputs: Float
         kept[indices] = 0.0
         peak = float(kept.max())
     peak = max(peak, float(values.max()))
-    return indices, values, Evidence(closed.size, spikes, binned, values.size, early, deviation, peak)
+    return indices, values, Evidence(closed.size, spikes, binned, values.size, early, constructed, deviation, peak)
 
 
 def is_early(leads: Floats, before: float, window: float) -> NDArray[np.bool_]:
     """Which spikes came before t_min, by their leads."""
     return np.asarray(leads - window > ROUNDING * (before + window))
-
-
-def _grid_of(values: Floats, closed: Floats) -> Floats:
-    """Values per unit, or a map of them, as a map over the grid of `closed`."""
-    return values.reshape(1, 1, -1) if values.ndim == 1 else values.reshape(closed.shape[1:])
 
 
 def _settle(
@@ -142,7 +142,7 @@ def _open(where, closed, slack, scale, shift, floor, limit, lift, left):  # type
     for p in prange(where.size):
         n, i, j = where[p] // (height * width), where[p] // width % height, where[p] % width
         added = slack[n, i // block, j // block]
-        is_open(closed[n, i, j], added, scale, at_position(floor, i, j), limit[n], lift[n], shift, left[p])
+        is_open(closed[n, i, j], added, scale, at_position(floor, n, i, j), limit[n], lift[n], shift, left[p])
 
 
 @njit(cache=True)
@@ -188,18 +188,25 @@ def _settle_fields(where, left, inputs, latest, closed, runs, weights, rises, du
 
     For the units that weights are of, the first of them runs.first.
     """
-    positions, wide = runs.starts.shape[0], weights.columns.shape[1] // runs.groups
     for p in prange(where.size):
-        n, position = where[p] // positions, where[p] % positions
-        level = rises.level[min(position, rises.level.shape[0] - 1)]
-        for group in range(runs.groups):
-            a, b = group * wide, (group + 1) * wide
-            u, v = runs.first + a, runs.first + b
-            if left[p, u:v].any():
-                field = gather(inputs[n], runs, position, group)
-                expected = closed[where[p], u:v].astype(np.float64)
-                own = Weights(weights.columns[:, a:b], weights.rows[a:b], weights.size[a:b])
-                here = Rises(rises.drive[u:v], level[u:v], rises.rise[u:v])
-                proved[p] += _settle_position(
-                    field, latest[n], left[p, u:v], expected, own, here, durations, found[p, u:v]
-                )
+        n, position = where[p] // runs.starts.shape[0], where[p] % runs.starts.shape[0]
+        proved[p] += _settle_field(
+            position, left[p], inputs[n], latest[n], closed[where[p]], runs, weights, rises, durations, found[p]
+        )
+
+
+@njit(cache=True)
+def _settle_field(position, left, inputs, late, closed, runs, weights, rises, durations, found):  # type: ignore[no-untyped-def]  # fmt: skip
+    wide = weights.columns.shape[1] // runs.groups
+    level = rises.level[min(position, rises.level.shape[0] - 1)]
+    proved = 0
+    for group in range(runs.groups):
+        a, b = group * wide, (group + 1) * wide
+        u, v = runs.first + a, runs.first + b
+        if left[u:v].any():
+            field = gather(inputs, runs, position, group)
+            expected = closed[u:v].astype(np.float64)
+            own = Weights(weights.columns[:, a:b], weights.rows[a:b], weights.size[a:b])
+            here = Rises(rises.drive[u:v], level[u:v], rises.rise[u:v])
+            proved += _settle_position(field, late, left[u:v], expected, own, here, durations, found[u:v])
+    return proved

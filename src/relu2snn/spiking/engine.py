@@ -21,11 +21,14 @@ from relu2snn.spiking.prepared import Plain, Prepared
 # numpy has no bfloat16.
 _BITS, _TF_BITS = (np.uint16, tf.uint16) if slack_type == tf.bfloat16 else (np.uint32, tf.uint32)
 
+COUNTS = 6
+"""How many counts an Evidence has."""
+
 
 class Fired(NamedTuple):
     """What a segment has made of a batch; tensors.
 
-    leads: of each population, before any noise. counts (populations, 5) int64 and sizes (populations, 2) float64: the
+    leads: of each population, before any noise. counts (populations, 6) int64 and sizes (populations, 2) float64: the
     numbers of an Evidence, in its order.
     """
 
@@ -34,10 +37,18 @@ class Fired(NamedTuple):
     sizes: Any
 
 
+class Proved(NamedTuple):
+    """Arrays of what the certificate says: closed forms and, by construction, leads of V(t_min), by population; bits of
+    slacks by sign."""
+
+    closed: list[Any]
+    floors: list[Any]
+    slacks: list[Any]
+
+
 def evidence_of(counts: Any, sizes: Any) -> Evidence:
     """The evidence that a row of each of `Fired` holds."""
-    pairs, spikes, binned, simulated, early = (int(count) for count in counts)
-    return Evidence(pairs, spikes, binned, simulated, early, float(sizes[0]), float(sizes[1]))
+    return Evidence(*(int(count) for count in counts), *(float(size) for size in sizes))
 
 
 def fire(segment: Prepared, leads: Mapping[str, Any], coarse: Any = False) -> Fired:
@@ -47,7 +58,10 @@ def fire(segment: Prepared, leads: Mapping[str, Any], coarse: Any = False) -> Fi
     of one; for segments that are plain convolutions of images.
     """
     sources = [leads[name] for name in segment.node.maps]
-    if segment.plain is not None:
+    floors: list[Any] = []
+    if segment.by_construction:
+        closed, floors, slacks, latest, largest = _by_construction(segment, leads, sources)
+    elif segment.plain is not None:
         gap, latest, largest = _plain_gaps(segment.plain, sources[0], coarse)
         # One after the other: each takes every core, and those that wait for a share of one spin.
         with tf.control_dependencies([gap]):
@@ -58,19 +72,19 @@ def fire(segment: Prepared, leads: Mapping[str, Any], coarse: Any = False) -> Fi
         with tf.control_dependencies(list(gap_of.values())):
             closed = segment.closed(leads)
         slacks = [tf.bitcast(segment.slack(gap_of, sign, tf.shape(closed[0])), tf.uint32) for sign in segment.signs]
-    populations = len(closed)
 
     def rest(*given: Any) -> tuple[Any, ...]:
-        middle = populations + len(slacks)
-        late, most, *inputs = given[middle:]
-        return _decide(segment, given[:populations], given[populations:middle], late, most, inputs)
+        rows = iter(given)
+        parts = [[next(rows) for _ in each] for each in (closed, floors, slacks)]
+        late, most, *inputs = rows
+        return _decide(segment, Proved(*parts), late, most, inputs)
 
     pairs = [kind for each in closed for kind in (tf.int64, each.dtype)]
     *changes, counts, sizes = tf.numpy_function(
-        rest, [*closed, *slacks, latest, largest, *sources], [*pairs, tf.int64, tf.float64]
+        rest, [*closed, *floors, *slacks, latest, largest, *sources], [*pairs, tf.int64, tf.float64]
     )
     spikes = [_replaced(values, changes[2 * place], changes[2 * place + 1]) for place, values in enumerate(closed)]
-    return _shaped(segment, spikes, counts, sizes)
+    return shaped(segment, spikes, counts, sizes)
 
 
 def simulate(segment: Prepared, leads: Mapping[str, Any]) -> Fired:
@@ -85,7 +99,27 @@ def simulate(segment: Prepared, leads: Mapping[str, Any]) -> Fired:
 
     kinds = [sources[0].dtype for _ in segment.node.populations]
     *spikes, counts, sizes = tf.numpy_function(walk, sources, [*kinds, tf.int64, tf.float64])
-    return _shaped(segment, spikes, counts, sizes)
+    return shaped(segment, spikes, counts, sizes)
+
+
+def _by_construction(
+    segment: Prepared, leads: Mapping[str, Any], sources: list[Any]
+) -> tuple[list[Any], list[Any], list[Any], Any, Any]:
+    """Closed forms, leads of V(t_min), slacks of the late inputs, and latest and largest as of `bounds.gaps`."""
+    latest, largest = _extremes(sources)
+    closed = segment.closed(leads)
+    late = tf.reduce_any(latest > 0)
+    # What has arrived at t_min, and what comes later.
+    arrived = {name: tf.maximum(leads[name], 0) for name in segment.node.maps}
+    floors = tf.cond(late, lambda: segment.closed(arrived), lambda: closed)
+    gap_of = _gaps_below(segment, sources, latest, latest)
+
+    def slacks() -> list[Any]:
+        return [tf.cast(segment.slack(gap_of, sign, tf.shape(closed[0])), tf.float32) for sign in segment.signs]
+
+    none = [tf.zeros(tf.shape(closed[0]), tf.float32) for _ in segment.signs]
+    found = tf.cond(late, slacks, lambda: none)
+    return closed, list(floors), [tf.bitcast(each, tf.uint32) for each in found], latest, largest
 
 
 def _plain_gaps(plain: Plain, x: Any, coarse: Any) -> tuple[Any, Any, Any]:
@@ -111,6 +145,12 @@ def _plain_slack(plain: Plain, gap: Any, sign: int, coarse: Any) -> Any:
 
 def _gaps(segment: Prepared, sources: list[Any]) -> tuple[dict[str, Any], Any, Any]:
     """g(x) of all inputs by tensor, in float32 and rounded up, and per image latest and largest as of `bounds.gaps`."""
+    latest, largest = _extremes(sources)
+    return _gaps_below(segment, sources, latest, largest), latest, largest
+
+
+def _extremes(sources: list[Any]) -> tuple[Any, Any]:
+    """Per image how late the last input is, and the largest lead, counted from there."""
 
     def extremes(*given: Floats) -> tuple[Floats, Floats]:
         rows = [each.reshape(len(each), -1) for each in given]
@@ -122,15 +162,20 @@ def _gaps(segment: Prepared, sources: list[Any]) -> tuple[dict[str, Any], Any, A
     latest, largest = tf.numpy_function(extremes, sources, [tf.float64, tf.float64])
     latest.set_shape((None,))
     largest.set_shape((None,))
-    late = tf.cast(latest, tf.float32)
+    return latest, largest
+
+
+def _gaps_below(segment: Prepared, sources: list[Any], latest: Any, largest: Any) -> dict[str, Any]:
+    """g(x) = x (1 − x / M) of inputs counted from the last one's arrival, up to M = largest (batch,), and 0 above."""
     most = tf.cast(largest, tf.float32) * UP
     slope = tf.where(most > 0, 1 / most, tf.zeros_like(most))
     found = {}
     for name, each in zip(segment.node.maps, sources, strict=True):
         wide = (-1, *(1,) * (each.shape.rank - 1))
-        x = tf.cast(each, tf.float32) + tf.reshape(late, wide)
+        # In float64, since of two numbers rounded before they are subtracted nothing may be left.
+        x = tf.cast(tf.cast(each, tf.float64) + tf.reshape(latest, wide), tf.float32)
         found[name] = x * tf.maximum(1 - x * tf.reshape(slope, wide), 0.0)
-    return found, latest, largest
+    return found
 
 
 def _replaced(closed: Any, indices: Any, values: Any) -> Any:
@@ -143,16 +188,17 @@ def _replaced(closed: Any, indices: Any, values: Any) -> Any:
     return tf.cond(tf.size(indices) > 0, replaced, lambda: closed)
 
 
-def _shaped(segment: Prepared, spikes: list[Any], counts: Any, sizes: Any) -> Fired:
+def shaped(segment: Prepared, spikes: list[Any], counts: Any, sizes: Any) -> Fired:
+    """What a segment has made, with the shapes that are known of it."""
     for each in spikes:
         each.set_shape((None, *segment.node.shape))
-    counts.set_shape((len(spikes), 5))
+    counts.set_shape((len(spikes), COUNTS))
     sizes.set_shape((len(spikes), 2))
     return Fired(spikes, counts, sizes)
 
 
 def _numbers(evidence: list[Evidence]) -> tuple[Any, Floats]:
-    counts = [(each.pairs, each.spikes, each.binned, each.simulated, each.early) for each in evidence]
+    counts = [(each.pairs, each.spikes, each.binned, each.simulated, each.early, each.constructed) for each in evidence]
     return np.array(counts, np.int64), np.array([(each.deviation, each.peak) for each in evidence])
 
 
@@ -170,20 +216,30 @@ def _grid(values: Any) -> Any:
     return values.reshape(len(values), -1, 1, values.shape[-1])
 
 
-def _decide(
-    segment: Prepared, closed: Any, slacks: Any, latest: Floats, largest: Floats, sources: Any
-) -> tuple[Any, ...]:
+def _decide(segment: Prepared, proved: Proved, latest: Floats, largest: Floats, sources: Any) -> tuple[Any, ...]:
     node, inputs = segment.node, _flat(sources)
-    by_sign = dict(zip(segment.signs, slacks, strict=True))
+    by_sign = dict(zip(segment.signs, proved.slacks, strict=True))
     changes: list[Any] = []
     evidence = []
-    for values, neurons, constants, synapses in zip(
-        closed, node.populations, segment.constants, segment.synapses, strict=True
+    late, on_time = latest[:, None], not latest.any()
+    for place, (neurons, constants, synapses) in enumerate(
+        zip(node.populations, segment.constants, segment.synapses, strict=True)
     ):
-        late = latest[:, None]
-        limit = node.window - late * (1 + constants.missing) - constants.rounding * largest[:, None] - UNDERFLOW
-        lift = constants.ahead * np.maximum(largest[:, None] - node.before - late, 0.0) - late
-        bound = Bound(_grid(values), _grid(by_sign[neurons.sign]), limit, lift, latest)
+        values, slack = proved.closed[place], _grid(by_sign[neurons.sign])
+        limit = node.window - late - constants.rounding * largest[:, None] - UNDERFLOW
+        constructed = constants.constructed & on_time
+        if segment.by_construction:
+            scale, floor, lift = constants.scale, _grid(proved.floors[place]), np.broadcast_to(-late, limit.shape)
+        else:
+            limit -= late * constants.missing
+            lift = constants.ahead * np.maximum(largest[:, None] - node.before - late, 0.0) - late
+            scale = np.where(constructed, 0.0, constants.scale)
+            floor = np.where(constructed, -np.inf, constants.floor)
+            floor = floor.reshape(1, 1, 1, -1) if floor.ndim == 1 else _grid(floor[None])
+        lift = np.ascontiguousarray(lift)
+        bound = Bound(
+            _grid(values), slack, scale, np.ascontiguousarray(floor, np.float64), limit, lift, latest, constructed
+        )
         indices, found, counted = decide(bound, constants, synapses, inputs)
         changes += [indices, found.astype(values.dtype)]
         evidence.append(counted)

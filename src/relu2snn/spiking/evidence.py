@@ -9,8 +9,9 @@ class Evidence:
 
     pairs: all of them. spikes: those before t_max, noise on the spike times apart. binned: pairs the certificate left
     open and the bins proved. simulated: pairs simulated event by event. early: of these the spikes before t_min.
-    deviation: the largest |x − x̂| of a simulated pair, between the decoded value and the closed form. peak: the largest
-    lead of all pairs, noise apart.
+    constructed: pairs whose potential cannot fall before t_min, which a comparison of z with B decides. Those that are
+    none of these the certificate proved. deviation: the largest |x − x̂| of a simulated pair, between the decoded value
+    and the closed form. peak: the largest lead of all pairs, noise apart.
     """
 
     pairs: int = 0
@@ -18,6 +19,7 @@ class Evidence:
     binned: int = 0
     simulated: int = 0
     early: int = 0
+    constructed: int = 0
     deviation: float = 0.0
     peak: float = 0.0
 
@@ -28,6 +30,7 @@ class Evidence:
             self.binned + other.binned,
             self.simulated + other.simulated,
             self.early + other.early,
+            self.constructed + other.constructed,
             max(self.deviation, other.deviation),
             max(self.peak, other.peak),
         )

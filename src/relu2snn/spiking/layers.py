@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from relu2snn.spiking.backend import TensorFlowOps, unit_range, view
+from relu2snn.spiking.between import earliest, read
 from relu2snn.spiking.checks import finite, increasing, name, natural
 from relu2snn.spiking.engine import fire
 from relu2snn.spiking.mapped import (
@@ -26,7 +27,6 @@ from relu2snn.spiking.mapped import (
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNode, inputs_of
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
 from relu2snn.spiking.prepared import Prepared
-from relu2snn.spiking.simulation import earliest, read
 
 _NEURONS = ("gain", "total", "threshold", "drive", "scale")
 
@@ -118,8 +118,9 @@ class SpikingNeurons(SpikingLayer):
     t_start is when the longest of the inputs' windows would have begun, t_min when the last of them ends and the
     neurons' own begins, t_max the end of that; times are absolute. maps: by tensor the
     description of its map L; J = gain · L. populations: name, sign, seed of each, and the layer maximum that its window
-    was made from; its weights are gain, total Σ_j J_ij, threshold ϑ, drive α, and scale, what a lead has to be divided
-    by to be a value of the user's network.
+    was made from; reference_noise and reference_seed: of the jitter of its reference neuron, which only the simulation
+    of the whole model has; its weights are gain, total Σ_j J_ij, threshold ϑ, drive α, and scale, what a lead has to be
+    divided by to be a value of the user's network.
     """
 
     def __init__(
@@ -129,9 +130,15 @@ class SpikingNeurons(SpikingLayer):
         t_start: float,
         t_min: float,
         t_max: float,
+        reference_noise: float = 0.0,
+        reference_seed: int = 0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.reference_noise = finite("reference_noise", reference_noise)
+        if self.reference_noise < 0:
+            raise ValueError(f"reference_noise={reference_noise}: must not be negative")
+        self.reference_seed = natural("reference_seed", reference_seed, least=0)
         self.maps = checked_maps(maps)
         self.populations: list[dict[str, Any]] = [
             {
@@ -172,16 +179,18 @@ class SpikingNeurons(SpikingLayer):
         )
         maps = self.maps_now(self.maps)
         before, window = self.t_min - self.t_start, self.t_max - self.t_min
-        return Firing(self.name, self.sides, maps, populations, before, window, self.t_min)
+        return Firing(self.name, self.sides, maps, populations, before, window, self.t_min, self.reference_seed)
 
     def perturb(self, node: Firing) -> None:
         """Take the drives and the seeds of a node."""
+        self.reference_seed = node.reference_seed
         for each, weights, neurons in zip(self.populations, self._neurons, node.populations, strict=True):
             each["seed"] = neurons.seed
             weights["drive"].assign(neurons.drive)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"maps": self.maps, "populations": self.populations}
+        own: dict[str, Any] = {"maps": self.maps, "populations": self.populations}
+        own |= {"reference_noise": self.reference_noise, "reference_seed": self.reference_seed}
         times = {"t_start": self.t_start, "t_min": self.t_min, "t_max": self.t_max}
         return {**super().get_config(), **own, **times}
 

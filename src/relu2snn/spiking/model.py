@@ -63,6 +63,9 @@ class SpikingModel(keras.Model):
             nodes,
             noise=max(layer.noise for layer in layers),
             precision=str(layers[0].compute_dtype),
+            reference_noise=max(
+                (each.reference_noise for each in layers if isinstance(each, SpikingNeurons)), default=0.0
+            ),
         )
 
     @property
@@ -196,7 +199,8 @@ def _marks(model: keras.Model) -> list[Any]:
     seeds = [layer.seed for layer in layers if isinstance(layer, SpikeEncoder)]
     firing = [layer for layer in layers if isinstance(layer, SpikingNeurons)]
     seeds += [each["seed"] for layer in firing for each in layer.populations]
-    return [places, seeds, [layer.noise for layer in layers]]
+    seeds += [layer.reference_seed for layer in firing]
+    return [places, seeds, [layer.noise for layer in layers], [layer.reference_noise for layer in firing]]
 
 
 def _spiking_layers(model: keras.Model) -> list[Any]:
@@ -242,5 +246,6 @@ def _part(node: SpikingNode, place: int, network: SpikingNetwork) -> Part:
             }
         )
         arrays += [each.gain, each.total, each.threshold, each.drive, each.scale]
-    times = {"t_start": node.t_start, "t_min": node.t_min, "t_max": node.t_max}
-    return Part(SpikingNeurons(maps, populations, noise=network.noise, **times, **options), arrays)
+    span: Any = {"t_start": node.t_start, "t_min": node.t_min, "t_max": node.t_max}
+    jitter: Any = {"reference_noise": network.reference_noise, "reference_seed": node.reference_seed}
+    return Part(SpikingNeurons(maps, populations, noise=network.noise, **jitter, **span, **options), arrays)

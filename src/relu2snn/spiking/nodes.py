@@ -65,6 +65,7 @@ class Firing:
     """A segment: populations that integrate the same Σ_s L_s x_s from t_start on, in the window [t_min, t_max].
 
     Every input's window has ended at t_min. `before` D = t_min − t_start is a duration, so is `window` B.
+    reference_seed: of the jitter of its reference neuron, where the network has such.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Firing:
     before: float
     window: float
     t_min: float
+    reference_seed: int = 0
 
     @property
     def t_start(self) -> float:
@@ -118,7 +120,8 @@ SpikingNode = Encoder | Firing | Earliest | Potential
 
 @dataclass(frozen=True)
 class SpikingNetwork:
-    """Nodes in topological order. noise: standard deviation of the spike times.
+    """Nodes in topological order. noise: standard deviation of the spike times, those of clocks apart: references,
+    padding and t_start; reference_noise: that of the references.
 
     precision: "float64" or "float32", of the closed form and of the leads between segments.
     """
@@ -126,6 +129,7 @@ class SpikingNetwork:
     nodes: tuple[SpikingNode, ...]
     noise: float = 0.0
     precision: str = "float64"
+    reference_noise: float = 0.0
 
     def __iter__(self) -> Iterator[SpikingNode]:
         return iter(self.nodes)

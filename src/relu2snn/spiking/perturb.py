@@ -11,7 +11,8 @@ def perturbed(network: SpikingNetwork, seed: int, *, alpha_noise: float = 0.0) -
     """The network with the perturbations of `seed` in place of those it has.
 
     α becomes 1 + alpha_noise · N(0, 1), once per hidden neuron (per channel where positions share their weights); J and
-    ϑ stay those of α = 1. Every tensor of spikes gets a seed of its own for the noise on its spike times.
+    ϑ stay those of α = 1. Every tensor of spikes gets a seed of its own for the noise on its spike times, and so does
+    every reference.
     """
     seeds = np.random.SeedSequence(seed)
 
@@ -33,4 +34,6 @@ def perturbed(network: SpikingNetwork, seed: int, *, alpha_noise: float = 0.0) -
                 nodes.append(replace(node, populations=tuple(neurons(each) for each in node.populations)))
             case _:
                 nodes.append(node)
+    # After all others, which are then the same whether there are references or not.
+    nodes = [replace(node, reference_seed=drawn()) if isinstance(node, Firing) else node for node in nodes]
     return replace(network, nodes=tuple(nodes))

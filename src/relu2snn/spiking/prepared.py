@@ -66,7 +66,9 @@ class Prepared:
     """One segment, ready to be fired batch by batch; holds nothing of what it fires.
 
     Attributes: node; plain, if it is a plain convolution; signs, of its populations; constants and synapses of each
-    population, in order; rounding, by population. `update` gives it other drives in the same graph.
+    population, in order; rounding, by population; roundings (populations,), the largest of the constants of each, as a
+    tensor; by_construction, whether no potential can fall before t_min. `update`
+    gives it other drives in the same graph.
     """
 
     def __init__(self, node: Firing, shapes: Mapping[str, Shape], ops: TensorFlowOps) -> None:
@@ -74,7 +76,7 @@ class Prepared:
         self.plain = plain_of(node, ops)
         self.signs = sorted({each.sign for each in node.populations}, reverse=True)
         self._sums = sums_of(node)
-        self._scaled = False
+        self._scaled = self.by_construction = False
         self._factors: list[Any] = []
         self._offsets: list[Any] = []
         self.update(node)
@@ -96,10 +98,13 @@ class Prepared:
         if not self._offsets:
             self._factors = [tf.Variable(each.factor, dtype=dtype) for each in self.constants]
             self._offsets = [tf.Variable(each.offset, dtype=dtype) for each in self.constants]
+            self.roundings = tf.Variable(tf.zeros(len(node.populations), tf.float64))
+        self.roundings.assign([float(each.rounding.max()) for each in self.constants])
         for factor, offset, each in zip(self._factors, self._offsets, self.constants, strict=True):
             factor.assign(tf.cast(each.factor, dtype))
             offset.assign(tf.cast(each.offset, dtype))
-        anew = scaled and not self._scaled
+        before, self.by_construction = self.by_construction, all(each.constructed.all() for each in self.constants)
+        anew = (scaled and not self._scaled) or before != self.by_construction
         self._scaled = self._scaled or scaled
         return anew
 

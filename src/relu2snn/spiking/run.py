@@ -148,6 +148,11 @@ class SpikingRun:
         return self._counts("certified")
 
     @property
+    def constructed(self) -> Counts:
+        """Of the certified pairs those that only a z above B could have made early, per layer; see `certificate`."""
+        return self._counts("constructed")
+
+    @property
     def early(self) -> Counts:
         """Spikes before t_min, per layer, noise on the spike times apart."""
         return self._counts("early")
@@ -175,7 +180,8 @@ class SpikingRun:
         found = {}
         if not self.images:
             found["images"] = "no images were run"
-        if self._simulation.network.noise or self._simulation.network.alpha_noise:
+        network = self._simulation.network
+        if network.noise or network.alpha_noise or network.reference_noise:
             found["noise"] = "it was run with noise"
         if early := int(self.early.sum()):
             found["early"] = early_reason(self.layers, self.early.tolist(), early)
@@ -231,7 +237,7 @@ def _lasting(network: SpikingNetwork) -> list[Any]:
 
     Each network keeps the memory of its own from reuse. Of indices, which maps copy, it is what they are.
     """
-    arrays: list[Any] = []
+    arrays: list[Any] = [np.array([network.reference_noise > 0], np.int64)]
     for node in network:
         if isinstance(node, Firing | Potential):
             arrays += [array for map_ in node.maps.values() for array in describe(map_)[1]]

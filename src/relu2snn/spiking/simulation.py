@@ -9,12 +9,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.spiking.backend import TensorFlowOps, unit_range
+from relu2snn.spiking.between import earliest, read
 from relu2snn.spiking.bounds import Blocks
-from relu2snn.spiking.engine import evidence_of, fire, simulate
+from relu2snn.spiking.construction import closed_only, quick_step
+from relu2snn.spiking.engine import COUNTS, Fired, evidence_of, fire, simulate
 from relu2snn.spiking.evidence import Evidence
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
 from relu2snn.spiking.prepared import Prepared
+from relu2snn.spiking.references import reference_leads, reference_shape, with_references
 from relu2snn.spiking.rounding import Rounding
 
 Floats = NDArray[np.float64]
@@ -58,8 +61,9 @@ class Simulation:
         self._ops = TensorFlowOps(network.precision, tensors)
         self._certify, self._keep = certify, frozenset(keep)
         self.lock = threading.RLock()
-        shapes = network.shapes
-        self._segments = {node.name: Prepared(node, shapes, self._ops) for node in network.firing}
+        self._nodes, self._references = with_references(network)
+        shapes = network.shapes | {name: reference_shape(node) for name, node in self._references.items()}
+        self._segments = {node.name: Prepared(node, shapes, self._ops) for node in self._nodes.firing}
         self.neurons = {name: int(np.prod(node.shape)) for name, (node, _) in network.populations.items()}
         self.populations = list(self.neurons)
         self.network = network
@@ -69,30 +73,50 @@ class Simulation:
     def _make_graph(self, network: SpikingNetwork) -> None:
         # Given, since a graph for every size of batch would take seconds each.
         images = {node.image: tf.TensorSpec((None, *node.shape), self._ops.dtype) for node in network.encoders}
-        seeds = {name: tf.TensorSpec((2,), tf.int32) for name in _seeds(network)}
-        coarse = {node.name: tf.TensorSpec((), tf.bool) for node in self._with_blocks(network)}
-        step = tf.function(self._graph, input_signature=[images, seeds, coarse], autograph=False)
-        # Traced here, since TensorFlow warns of functions traced again where each network has its own; not where a user
-        # looks for a fault with TensorFlow's functions run eagerly.
-        self._step = step if tf.config.functions_run_eagerly() else step.get_concrete_function()
+        seeds = {name: tf.TensorSpec((2,), tf.int32) for name in self._seeds(network)}
+        coarse = {node.name: tf.TensorSpec((), tf.bool) for node in self._with_blocks()}
+        first = tf.TensorSpec((), tf.int32)
+        self._step = tf.function(self._graph, input_signature=[images, seeds, coarse, first], autograph=False)
+        self._quick = None
+        if (
+            self._certify
+            and self._segments
+            and not network.noise
+            and not self._references
+            and all(each.by_construction for each in self._segments.values())
+        ):
+            quick = quick_step(self._nodes, self._segments, self._ops, self._keep)
+            self._quick = _traced(tf.function(quick, input_signature=[images], autograph=False))
+        else:
+            self._step = _traced(self._step)
 
-    def _with_blocks(self, network: SpikingNetwork) -> list[Firing]:
+    def _with_blocks(self) -> list[Firing]:
         """Segments whose slack can be summed for blocks: a dense layer has no positions, of which to make them."""
         plain = {name for name, segment in self._segments.items() if segment.plain is not None}
-        return [node for node in network.firing if node.name in plain and len(node.shape) == 3]
+        return [node for node in self._nodes.firing if node.name in plain and len(node.shape) == 3]
+
+    def _seeds(self, network: SpikingNetwork) -> dict[str, int]:
+        """By tensor whose spike times are disturbed, the seed of the noise."""
+        seeds: dict[str, int] = {}
+        if network.noise:
+            seeds |= {node.name: node.seed for node in network.encoders}
+            seeds |= {name: neurons.seed for name, (_, neurons) in network.populations.items()}
+        of_segment = {node.name: node.reference_seed for node in network.firing}
+        return seeds | {name: of_segment[node.name] for name, node in self._references.items()}
 
     def start(self, network: SpikingNetwork, part: int = 0) -> None:
         """Begin anew with the noise of `part`, and with `network`: the same with other perturbations."""
         with self.lock:
             if network is not self.network:
-                noise, self.network = self.network.noise, network
-                anew = {self._segments[node.name].update(node) for node in network.firing}
+                before, self.network = self.network, network
+                self._nodes, self._references = with_references(network)
+                anew = {self._segments[node.name].update(node) for node in self._nodes.firing}
                 # The graph holds how large the noise is.
-                if True in anew or noise != network.noise:
+                if True in anew or _noises(before) != _noises(network):
                     self._make_graph(network)
-            self._states = {name: noise_state(seed, part) for name, seed in _seeds(network).items()}
+            self._states = {name: noise_state(seed, part) for name, seed in self._seeds(network).items()}
             self._batch = 0
-            self._blocks = {node.name: Blocks() for node in self._with_blocks(network)}
+            self._blocks = {node.name: Blocks() for node in self._with_blocks()}
 
     @property
     def rounding(self) -> dict[str, Rounding]:
@@ -103,11 +127,7 @@ class Simulation:
         """Run images (batch, *shape), or several inputs' by name or in order."""
         given = images_by_name(self.network, images)
         with self.lock:
-            seeds = {name: tf.constant(batch_seed(state, self._batch)) for name, state in self._states.items()}
-            coarse = {name: tf.constant(blocks.active) for name, blocks in self._blocks.items()}
-            found = self._step(
-                {name: tf.constant(each, self._ops.dtype) for name, each in given.items()}, seeds, coarse
-            )
+            found = self._run({name: tf.constant(each, self._ops.dtype) for name, each in given.items()})
             self._batch += 1
             counts, sizes = found["counts"].numpy(), found["sizes"].numpy()
             evidence = {name: evidence_of(counts[k], sizes[k]) for k, name in enumerate(self.populations)}
@@ -120,17 +140,35 @@ class Simulation:
             {name: each.numpy() for name, each in found["leads"].items()},
         )
 
+    def _run(self, images: Mapping[str, Any]) -> dict[str, Any]:
+        """The network by construction, where that decides the batch; else event by event from where it does not."""
+        first = 0
+        if self._quick is not None:
+            found: dict[str, Any] = self._quick(images)
+            first = int(found["first"])
+            if first == len(self._segments):
+                return found
+            # Few networks need it.
+            self._step = _traced(self._step)
+        seeds = {name: tf.constant(batch_seed(state, self._batch)) for name, state in self._states.items()}
+        coarse = {name: tf.constant(blocks.active) for name, blocks in self._blocks.items()}
+        general: dict[str, Any] = self._step(images, seeds, coarse, tf.constant(first))
+        return general
+
     def _learn(self, evidence: Mapping[str, Evidence]) -> None:
-        for node in self.network.firing:
+        for node in self._nodes.firing:
             if node.name in self._blocks:
                 counted = [evidence[each.name] for each in node.populations]
                 pairs = max(sum(each.pairs for each in counted), 1)
                 self._blocks[node.name].learn(sum(each.binned + each.simulated for each in counted) / pairs)
 
-    def _graph(self, images: Any, seeds: Any, coarse: Any) -> dict[str, Any]:
+    def _graph(self, images: Any, seeds: Any, coarse: Any, first: Any) -> dict[str, Any]:
+        """The segments before number `first` by their closed forms, which are known to hold."""
         leads: dict[str, Any] = {}
-        potentials, counts, sizes, spikes = {}, [], [], []
-        for node in self.network:
+        potentials: dict[str, Any] = {}
+        counts: list[Any] = []
+        sizes, spikes = [], []
+        for node in self._nodes:
             match node:
                 case Encoder():
                     leads[node.name] = self._encode(node, images[node.image], seeds)
@@ -139,11 +177,9 @@ class Simulation:
                 case Potential():
                     potentials[node.name] = read(node, leads, self._ops)
                 case Firing():
-                    segment = self._segments[node.name]
-                    if self._certify:
-                        fired = fire(segment, leads, coarse.get(node.name, False))
-                    else:
-                        fired = simulate(segment, leads)
+                    for name in self._references.keys() & node.maps.keys() - leads.keys():
+                        leads[name] = self._refer(name, leads, seeds[name])
+                    fired = self._fire(self._segments[node.name], leads, coarse, len(counts) < first)
                     counts.append(fired.counts)
                     sizes.append(fired.sizes)
                     for place, neurons in enumerate(node.populations):
@@ -156,11 +192,23 @@ class Simulation:
                         spikes.append(before_end)
         return {
             "potentials": potentials,
-            "counts": tf.concat(counts, 0) if counts else tf.zeros((0, 5), tf.int64),
+            "counts": tf.concat(counts, 0) if counts else tf.zeros((0, COUNTS), tf.int64),
             "sizes": tf.concat(sizes, 0) if sizes else tf.zeros((0, 2), tf.float64),
             "spikes": tf.stack(spikes) if spikes else tf.zeros(0, tf.int64),
             "leads": {name: leads[name] for name in self._keep},
         }
+
+    def _fire(self, segment: Prepared, leads: Mapping[str, Any], coarse: Any, known: Any) -> Fired:
+        if not self._certify:
+            return simulate(segment, leads)
+        if self._quick is None:
+            return fire(segment, leads, coarse.get(segment.node.name, False))
+        return Fired(*tf.cond(known, lambda: closed_only(segment, leads), lambda: fire(segment, leads)))
+
+    def _refer(self, name: str, leads: Mapping[str, Any], seed: Any) -> Any:
+        count = tf.shape(next(iter(leads.values())))[0]
+        noise = self.network.reference_noise
+        return reference_leads(self._references[name], count, noise, seed, self._ops.dtype)
 
     def _encode(self, node: Encoder, images: Any, seeds: Any) -> Any:
         values = unit_range(images, node.low, node.high)
@@ -170,16 +218,12 @@ class Simulation:
         return tf.minimum(disturb(values, self.network.noise, seeds[node.name]), 1.0)
 
 
-def earliest(node: Earliest, leads: Mapping[str, Any], ops: TensorFlowOps) -> Any:
-    """The leads of the earliest, or latest, spike of each pool."""
-    return ops.extremes([leads[name] for name in node.tensors], node.window, node.latest)
-
-
-def read(node: Potential, leads: Mapping[str, Any], ops: TensorFlowOps) -> Any:
-    """The potentials at t_min."""
-    # Noise can delay a spike past the read-out: it has not arrived and counts nothing.
-    arrived = {name: tf.maximum(leads[name], 0) for name in node.maps}
-    return ops.total(node.maps, arrived) + ops.constant(node.bias)
+def _traced(function: Any) -> Any:
+    """Traced here, since TensorFlow warns of functions traced again where each network has its own; not where a user
+    looks for a fault with TensorFlow's functions run eagerly."""
+    if tf.config.functions_run_eagerly() or not hasattr(function, "get_concrete_function"):
+        return function
+    return function.get_concrete_function()
 
 
 def images_by_name(network: SpikingNetwork, images: Any) -> dict[str, Any]:
@@ -200,9 +244,5 @@ def images_by_name(network: SpikingNetwork, images: Any) -> dict[str, Any]:
     return dict(zip(names, images, strict=True))
 
 
-def _seeds(network: SpikingNetwork) -> dict[str, int]:
-    """By tensor whose spike times are disturbed, the seed of the noise."""
-    if not network.noise:
-        return {}
-    seeds = {node.name: node.seed for node in network.encoders}
-    return seeds | {name: neurons.seed for name, (_, neurons) in network.populations.items()}
+def _noises(network: SpikingNetwork) -> tuple[float, float]:
+    return network.noise, network.reference_noise

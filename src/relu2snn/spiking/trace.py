@@ -18,6 +18,7 @@ from relu2snn.spiking.events import Floats
 from relu2snn.spiking.network import network_of
 from relu2snn.spiking.nodes import Neurons, SpikingNetwork, inputs_of
 from relu2snn.spiking.record import alone
+from relu2snn.spiking.references import reference_shape, with_references
 from relu2snn.spiking.synapses import Synapses, fields_of
 
 EARLY, ON_TIME, FORCED, LATE = KINDS = ("early", "on time", "forced", "late")
@@ -79,7 +80,8 @@ def membrane_potentials(
     Raises ValueError for an unknown layer or a neuron that it does not have.
     """
     network = network_of(model)
-    node, population = network.population(layer)
+    expanded, references = with_references(network)
+    node, population = expanded.population(layer)
     inputs, outputs = _run(model, network, image, inputs_of(node), layer)
     assert outputs is not None
     if isinstance(neurons, int):
@@ -87,7 +89,8 @@ def membrane_potentials(
     for neuron in neurons:
         if len(neuron) != outputs.ndim or any(not 0 <= i < side for i, side in zip(neuron, outputs.shape, strict=True)):
             raise ValueError(f"neuron {tuple(neuron)}: layer {layer!r} has outputs of shape {outputs.shape}")
-    synapses = Synapses(node, population, network.shapes, lambda: fields_of(node, network.shapes))
+    shapes = network.shapes | {name: reference_shape(each) for name, each in references.items()}
+    synapses = Synapses(node, population, shapes, lambda: fields_of(node, shapes))
     return [_trace(synapses, population, inputs, tuple(neuron), float(outputs[tuple(neuron)])) for neuron in neurons]
 
 

@@ -50,7 +50,7 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     spiking = load_spiking(work, f"{folder}/spiking.keras")
     yield _certified(phase2, spiking)
 
-    scaled = load_scaled(work, f"{paths.phase1}/scaled.keras")
+    scaled = load_scaled(work, paths.scaled)
     values = values_model(scaled)
     layer = _layer(config, phase2)
     # Keras models are full of reference cycles: without this they hold copies of large weights on.

@@ -28,9 +28,10 @@ def load_model(job: Job, path: str, stage: str) -> keras.Model:
 
 
 def load_scaled(job: Job, path: str) -> keras.Model:
-    """The preprocessed ReLU network of phase1/scaled.keras; raises UserError as `load_model` does."""
-    model = load_model(job, path, "phase1")
-    with reading(path, "preprocessed ReLU network", "run the stage phase1 again (snakemake: --forcerun phase1)"):
+    """The ReLU network that phase 1, or the stage reference, has scaled; raises UserError as `load_model` does."""
+    stage = "reference" if path.endswith("/reference.keras") else "phase1"
+    model = load_model(job, path, stage)
+    with reading(path, "preprocessed ReLU network", f"run the stage {stage} again (snakemake: --forcerun {stage})"):
         relu_network(model)
     return model
 
@@ -52,6 +53,7 @@ def _load(job: Job, path: str, stage: str) -> tuple[keras.Model, Stamp]:
 def _check(network: SpikingNetwork, values: Mapping[str, Any], of: Mapping[str, Any], path: str) -> None:
     """Raise UserError unless a spiking network has the precision, windows and perturbations of its stamp."""
     require(path, "the noise", network.noise, values["phase2.noise"], "convert")
+    require(path, "the noise of references", network.reference_noise, values["phase2.reference_noise"], "convert")
     require(path, "the precision", network.precision, values["phase2.precision"], "convert")
     maxima = of["layer_maxima"]
     if set(maxima) != set(network.populations):
@@ -63,6 +65,8 @@ def _check(network: SpikingNetwork, values: Mapping[str, Any], of: Mapping[str, 
             require(path, f"the window of {node.name}", node.window, length, "convert")
     # What is there is drawn anew.
     drawn = perturbed(network, values["phase2.seed"], alpha_noise=values["phase2.alpha_noise"])
+    for node, other in zip(network.firing, drawn.firing, strict=True):
+        require(path, f"the seed of the reference of {node.name}", node.reference_seed, other.reference_seed, "convert")
     for encoder, again in zip(network.encoders, drawn.encoders, strict=True):
         require(path, f"the seed of {encoder.name}", encoder.seed, again.seed, "convert")
     for name, (_, found) in network.populations.items():

@@ -52,7 +52,7 @@ def networks(
                 file=sys.stderr,
             )
             continue
-        work.read_model(file, "phase1", "convert")
+        work.read_model(file, "phase1", "reference", "convert")
         if example is None:
             example = np.asarray(open_data(work, paths.dataset).pixels("test", 0, 1))
         registered = config.tracking.register and network == "spiking"

@@ -1,4 +1,4 @@
-"""The spiking network of phase 2 as a Keras model: phase1/scaled.keras and layer maxima to spiking.keras."""
+"""The spiking network of phase 2 as a Keras model: phase 1's network, as its mapping scales it, to spiking.keras."""
 
 import relu2snn.stages._tensorflow  # noqa: F401
 
@@ -32,21 +32,18 @@ def run(config: Experiment, part: int | None = None) -> None:
 def spiking_network(config: Experiment, work: Job) -> tuple[SpikingModel, dict[str, float]]:
     """The spiking network of an experiment's phase 2, of what phase 1 has left, and its layers' maxima."""
     paths = Paths.of(config)
-    scaled = f"{paths.phase1}/scaled.keras"
     settings = config.phase2
-    if settings.window == "certified":
-        measured = work.read_json(f"{paths.phase1}/bounds.json", "bounds")
-        maxima = dict(zip(measured["layers"], measured["layer_bounds"], strict=True))
-    else:
-        measured = work.read_json(f"{paths.phase1}/result.json", "phase1")
-        maxima = dict(zip(measured["layers"], measured["layer_maxima"], strict=True))
+    measured = work.read_json(paths.maxima, "phase1", "bounds", "reference")
+    key = "layer_bounds" if "layer_bounds" in measured else "layer_maxima"
+    maxima = dict(zip(measured["layers"], measured[key], strict=True))
     chosen: dict[str, Any] = {"zeta": settings.zeta, "precision": settings.precision, "seed": settings.seed}
     chosen |= {"noise": settings.noise, "alpha_noise": settings.alpha_noise}
+    chosen |= {"reference_noise": settings.reference_noise, "mapping": settings.mapping}
     try:
-        network = relu_network(load_scaled(work, scaled))
+        network = relu_network(load_scaled(work, paths.scaled))
         spiking = to_spiking(network, maxima, **chosen)
     except ValueError as error:
-        raise UserError(f"{scaled}: {error}") from None
+        raise UserError(f"{paths.scaled}: {error}") from None
     return spiking_model(spiking), maxima
 
 

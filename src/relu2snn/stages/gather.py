@@ -9,6 +9,8 @@ from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import described
 from relu2snn.stages._job import job
 
+_MADE = ("mapping", "zeta", "noise", "alpha_noise", "reference_noise", "seed", "window", "precision")
+
 
 def run(config: Experiment, part: int | None = None) -> None:
     """Gather every part of one experiment's variant; `part` is not used."""
@@ -26,8 +28,9 @@ def run(config: Experiment, part: int | None = None) -> None:
     images = sum(part["images"] for part in parts)
     correct = [part["correct"] for part in parts]
     neurons = np.array(parts[0]["neurons"]) * images
-    spikes, certified, simulated, early = (
-        np.sum([part[key] for part in parts], axis=0) for key in ("spikes", "certified", "simulated", "early_spikes")
+    spikes, certified, constructed, simulated, early = (
+        np.sum([part[key] for part in parts], axis=0)
+        for key in ("spikes", "certified", "constructed", "simulated", "early_spikes")
     )
     deviation = np.max([part["largest_deviation"] for part in parts], axis=0)
     rounding = np.max([part["rounding"] for part in parts], axis=0)
@@ -44,7 +47,7 @@ def run(config: Experiment, part: int | None = None) -> None:
             "accuracy": None if None in correct else sum(correct) / images,
             "agreement": sum(part["agreeing"] for part in parts) / images,
             "latency": parts[0]["latency"],
-            **{key: made[key] for key in ("zeta", "noise", "alpha_noise", "seed", "window", "precision")},
+            **{key: made[key] for key in _MADE},
             "layers": parts[0]["layers"],
             "windows": parts[0]["windows"],
             "spiking_fraction": {"total": float(spikes.sum() / neurons.sum()), "layers": (spikes / neurons).tolist()},
@@ -52,6 +55,11 @@ def run(config: Experiment, part: int | None = None) -> None:
             "exact": not reasons,
             "not_exact": reasons,
             "certified": {"total": float(certified.sum() / neurons.sum()), "layers": (certified / neurons).tolist()},
+            # Of these, by the comparison of z with B alone; the rest by the certificate or bins.
+            "constructed": {
+                "total": float(constructed.sum() / neurons.sum()),
+                "layers": (constructed / neurons).tolist(),
+            },
             "simulated": {"total": int(simulated.sum()), "layers": simulated.tolist()},
             "early_spikes": {"total": int(early.sum()), "layers": early.tolist()},
             "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},

@@ -1,7 +1,8 @@
 """Phase 1: fold, scale and measure a trained ReLU network (arXiv:2212.12522).
 
 Reads the prepared data set and weights/original.keras; writes phase1/scaled.keras (float64), phase1/predictions.npz
-(the class that the original network predicts for every test image) and phase1/result.json.
+(the class that the original network predicts for every test image), phase1/channel_maxima.npz (the largest output of
+each channel of every hidden layer, one layer after the other, for the mapping with a reference) and phase1/result.json.
 """
 
 import relu2snn.stages._tensorflow  # noqa: F401
@@ -68,6 +69,9 @@ def run(config: Experiment, part: int | None = None) -> None:
     truth = dataset.labels("test")
 
     work.write_npz(f"{paths.phase1}/predictions.npz", {"labels": before})
+    found = list(calibration.channel_maxima.values())
+    channels = {"maxima": np.concatenate([np.zeros(0), *found]), "channels": np.array([each.size for each in found])}
+    work.write_npz(f"{paths.phase1}/channel_maxima.npz", channels)
     work.write_json(
         f"{paths.phase1}/result.json",
         {
@@ -79,7 +83,7 @@ def run(config: Experiment, part: int | None = None) -> None:
             "accuracy_scaled": _share(after, truth),
             "agreement_scaled": _share(after, before),
             "layers": calibration.layers,
-            "layer_maxima": calibration.layer_maxima.tolist(),
+            "layer_maxima": list(calibration.maxima.values()),
             "nonzero_fraction": {"calibration": _activity(calibration), "test": _activity(test)},
             "precision": "float64",
             "seconds": time.perf_counter() - started,

@@ -17,7 +17,7 @@ from relu2snn.datasets import Dataset, part_range
 from relu2snn.errors import UserError
 from relu2snn.progress import progress
 from relu2snn.spiking import SpikingRun, latency
-from relu2snn.stages import bounds, convert, gather
+from relu2snn.stages import bounds, convert, gather, reference
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_spiking
@@ -29,7 +29,9 @@ def run(config: Experiment, part: int | None = None) -> None:
     Raises UserError for a part that is not in 0 … dataset.parts − 1.
     """
     if part is None:
-        if config.phase2.window == "certified":
+        if config.phase2.mapping == "reference":
+            reference.run(config)
+        elif config.phase2.window == "certified":
             bounds.run(config)
         convert.run(config)
         for each in range(config.dataset.parts):
@@ -49,7 +51,7 @@ def simulate(config: Experiment, part: int) -> None:
     dataset = open_data(work, paths.dataset)
     model = load_spiking(work, f"{paths.phase2}/spiking.keras")
     start, stop = part_range(dataset.count("test"), part, config.dataset.parts, config.dataset.part_images)
-    reference = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"][start:stop]
+    original = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"][start:stop]
 
     try:
         spiking = SpikingRun(model, part)
@@ -64,13 +66,14 @@ def simulate(config: Experiment, part: int) -> None:
         {
             "images": spiking.images,
             "correct": None if truth is None else int(np.sum(labels == truth[start:stop])),
-            "agreeing": int(np.sum(labels == reference)),
+            "agreeing": int(np.sum(labels == original)),
             "latency": latency(model),
             "layers": spiking.layers,
             "windows": spiking.windows,
             "neurons": spiking.neurons.tolist(),
             "spikes": spiking.spikes.tolist(),
             "certified": spiking.certified.tolist(),
+            "constructed": spiking.constructed.tolist(),
             "simulated": spiking.simulated.tolist(),
             "early_spikes": spiking.early.tolist(),
             "largest_deviation": spiking.deviation.tolist(),
