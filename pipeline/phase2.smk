@@ -52,6 +52,7 @@ rule phase2:
 
 rule gather:
     input:
+        lambda wildcards: SELECTION.paths_at(PATHS.phase2, wildcards).measured,
         lambda wildcards: [
             SELECTION.paths_at(PATHS.phase2, wildcards).part(part) + suffix
             for part in range(SELECTION.at(PATHS.phase2, wildcards).dataset.parts)

@@ -53,6 +53,7 @@ rule figures:
         # For the captions; what they say changes the figures, too.
         dataset=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).dataset.name,
         window=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.window,
+        mapping=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.mapping,
         overrides=lambda wildcards: overrides_text(
             SELECTION.at(PATHS.figures, wildcards)
         ),

@@ -202,7 +202,22 @@ def test_a_network_with_other_scales_is_refused_where_it_is_read(
     run.make("convert", "phase2", "gather", "figures")
     shutil.copy(runs["values"].files()["phase1"] / file, run.files()["phase1"] / file)
     for stage in ("convert", "sweep_point", *(("figures", "track") if file == "reference.keras" else ())):
-        assert f"phase1/base/{file}" in refused(run, stage)
+        assert "phase1.upper=0.5" in refused(run, stage)
+
+
+def test_windows_of_the_mapping_with_a_reference_are_said_by_its_results(runs: dict[str, Run], tmp_path: Path) -> None:
+    for values in ([], ["phase2.window=guaranteed"]):
+        run = Run(tmp_path / "outputs", "phase2.mapping=reference", *values)
+        shutil.copytree(runs["own"].outputs, run.outputs, dirs_exist_ok=True)
+        run.make("convert", "phase2", "gather", "figures", "track")
+        result, _ = load_json(run.files()["phase2"] / "result.json")
+        assert (result["mapping"], result["exact"], result["constructed"]["total"]) == ("reference", True, 1.0)
+        assert set(result["layer_maxima"]) == {1.0}
+        lengths = np.diff(result["windows"])
+        assert (lengths > 1.5).all() if values else (lengths == 1.5).all()
+        with np.load(run.files()["figures"] / "data.npz") as numbers:
+            np.testing.assert_array_equal(numbers["layer_maxima.maxima"], 1.0)
+            assert numbers["exactness.largest"].max() < 1e-9
 
 
 def test_what_is_reported_is_what_the_network_is(runs: dict[str, Run]) -> None:
@@ -227,6 +242,7 @@ def test_what_is_reported_is_what_the_network_is(runs: dict[str, Run]) -> None:
             "train/trained.keras",
             "weights/original.keras",
             "phase1/scaled.keras",
+            "phase1/channel_maxima.npz",
             "phase1/predictions.npz",
             "phase1/result.json",
             "convert/spiking.keras",

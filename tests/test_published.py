@@ -29,7 +29,7 @@ from relu2snn.stages import provenance, report_results
 ROWS = compose_suite("paper").experiments
 GROUPS = ("dataset", "model", "train", "phase1", "phase2")
 # What changes no result, on any row.
-FREE = {"dataset.source.by_hand", "phase1.batch", "phase2.batch", "phase2.seed"}
+FREE = {"dataset.source.by_hand", "phase1.batch", "phase1.floor", "phase2.batch", "phase2.seed"}
 
 
 def config(name: str, *overrides: str, suite: str = "paper") -> dict[str, Any]:
@@ -109,7 +109,16 @@ def test_any_one_other_value_leaves_it_out_and_is_named(name: str) -> None:
 @pytest.mark.parametrize("name", ["mnist_fc", "pass_vgg"])
 def test_what_changes_no_result_changes_nothing_here(name: str) -> None:
     values = config(name)
-    for key in ("phase1.batch", "phase2.batch", "phase2.seed", "figures.seed", "container.engine", "outputs", "name"):
+    for key in (
+        "phase1.batch",
+        "phase1.floor",
+        "phase2.batch",
+        "phase2.seed",
+        "figures.seed",
+        "container.engine",
+        "outputs",
+        "name",
+    ):
         other = put(values, key, changed(dict(flatten(values))[key]))
         assert reported(other, *files(values)).reason == ""
 
@@ -126,6 +135,7 @@ FILES = [
     (3, "zeta", 0.3, "zeta of phase 2: 0.3 instead of 0.5"),
     (3, "noise", 0.01, "noise of phase 2: 0.01 instead of 0.0"),
     (3, "alpha_noise", 0.01, "alpha_noise of phase 2: 0.01 instead of 0.0"),
+    (3, "mapping", "reference", "mapping of phase 2: reference instead of published"),
     (3, "window", "certified", "window of phase 2: certified instead of margin"),
     (3, "precision", "float32", "precision of phase 2: float32 instead of float64"),
 ]
@@ -268,8 +278,8 @@ def test_a_suite_that_compares_nothing_has_no_word_of_it(tmp_path: Path, overrid
         run_of(tmp_path, name, *overrides, suite="quickstart")
     page, table = pages(tmp_path, suite="quickstart")
     (config_page,) = (tmp_path / "quickstart" / "fmnist_vgg" / "provenance").glob("*/config.html")
-    # The keys of conf/ that say what the files of a data set are compared with.
-    shown = re.sub(r"check: published|published:", "", config_page.read_text())
+    # The keys of conf/ that say what the files of a data set are compared with, and the name of the mapping.
+    shown = re.sub(r"check: published|published:|mapping: published", "", config_page.read_text())
     for text in (page, table, shown):
         for word in ("publish", "paper", "compared", "2212.12522"):
             assert word not in text.lower()

@@ -9,7 +9,7 @@ import pytest
 
 from relu2snn import convert, verify
 from relu2snn.graph.nodes import Network
-from relu2snn.mapping import measure, read_keras, relu_model, to_spiking, unit_maxima
+from relu2snn.mapping import largest_values, measure, read_keras, relu_model, to_spiking, unit_maxima
 from relu2snn.spiking import SpikingModel, SpikingRun, membrane_potentials, spiking_model
 
 KL = keras.layers
@@ -190,7 +190,60 @@ def test_potentials_cross_where_the_jittered_reference_makes_them(known: Any) ->
             assert trace.crossing == pytest.approx(trace.spike, abs=1e-9)
 
 
+def shallow(depth: int = 1, seed: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    layers = [KL.Conv2D(4, 3, padding="same", activation="relu") for _ in range(depth)]
+    model = keras.Sequential([keras.Input((9, 8, 2)), *layers, KL.MaxPooling2D(), KL.Flatten(), KL.Dense(3)])
+    draw = np.random.default_rng(seed)
+    model.set_weights([draw.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def test_no_admissible_image_leaves_a_guaranteed_window() -> None:
+    model = shallow(2)
+    margin, spiking = (convert(model, images(5), zeta=0.0, window=window) for window in ("margin", "guaranteed"))
+    # Corners of the range are the worst images there are.
+    draw = np.random.default_rng(7)
+    worst = (draw.random((200, 9, 8, 2)) < draw.random((200, 1, 1, 1))).astype(float)
+    assert sum(verify(model, margin, worst).early_spikes.values()) > 0
+    result = verify(model, spiking, worst)
+    assert (result.exact, result.constructed) == (True, 1.0)
+    assert spiking.latency > margin.latency
+    # Of the first layer the bound is reached: where all weights of one sign see ones, and the others nothing.
+    network = read_keras(model)
+    first, kernel = network.segments[0], model.layers[0].get_weights()[0]
+    bound = largest_values(network)[first.name]
+    highest = np.maximum(kernel, 0).sum(axis=(0, 1, 2)) + model.layers[0].get_weights()[1]
+    assert bound == pytest.approx(max(highest.max(), 0), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_value_of_any_graph_is_above_its_bound(seed: int) -> None:
+    network = read_keras(branched(seed))
+    bounds = largest_values(network)
+    draw = np.random.default_rng(seed)
+    corners = (draw.random((100, 9, 8, 2)) < draw.random((100, 1, 1, 1))).astype(float)
+    measured = measure(relu_model(network), [corners, images(20)]).maxima
+    assert set(bounds) == set(measured)
+    for name, value in measured.items():
+        assert value <= bounds[name]
+
+
+def test_windows_that_leave_no_digits_are_refused_by_the_name_of_the_layer() -> None:
+    with pytest.raises(ValueError, match=r"layer 'conv2d_\d+': its guaranteed window of .* leaves values of 1 with an"):
+        convert(shallow(9), images(5), window="guaranteed", precision="float32")
+
+
 MISTAKES = [
+    (lambda model: convert(model, images(2), window="wide"), r"window='wide': must be .* or \"guaranteed\""),
+    (
+        lambda model: convert(model, images(2), window="guaranteed", zeta=-0.1),
+        r'zeta=-0.1: must be at least 0 with window="guaranteed"',
+    ),
+    (
+        lambda model: convert(model, images(2), window="guaranteed", mapping="published"),
+        r"window=\"guaranteed\": mapping='published' guarantees nothing",
+    ),
     (lambda model: convert(model, images(2), mapping="other"), r'mapping=.other.: must be "reference" or "published"'),
     (lambda model: convert(model, images(2), floor=0.0), r"floor=0.0: must be above 0 and at most 1"),
     (lambda model: convert(model, images(2), floor=2.0), r"floor=2.0: must be above 0 and at most 1"),

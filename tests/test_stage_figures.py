@@ -30,7 +30,8 @@ from relu2snn.stages.figures import run
 
 IMAGES = 20
 SUITE, NAME, DATA = "fake_suite", "fake_experiment", "fake_data"
-PHASE2 = {"noise": 0.0, "alpha_noise": 0.0, "seed": 0, "window": "margin", "precision": "float64"}
+PHASE2 = {"mapping": "published", "noise": 0.0, "alpha_noise": 0.0, "reference_noise": 0.0}
+PHASE2 |= {"seed": 0, "window": "margin", "precision": "float64"}
 FOLDERS = {"dataset": "base", "phase1": "base", "phase2": "base", "figures": "base"}
 NAMES = {"suite": {"name": SUITE}, "name": NAME, "dataset": {"name": DATA}, "run": FOLDERS}
 
@@ -58,11 +59,13 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
     Job("convert", settings).write_model(f"{paths.phase2}/spiking.keras", spiking, layer_maxima=measured.maxima)
     write_npz(f"{paths.phase1}/predictions.npz", {"labels": original})
     write_npz(f"{paths.phase2}/predictions.npz", {"labels": found})
-    phase1 = {"layers": measured.layers, "layer_maxima": measured.layer_maxima.tolist(), "calibration_images": IMAGES}
+    maxima = list(measured.maxima.values())
+    phase1 = {"layers": measured.layers, "layer_maxima": maxima, "calibration_images": IMAGES}
     write_json(f"{paths.phase1}/result.json", phase1)
     result = {
         "images": IMAGES,
         "layers": tested.layers,
+        "layer_maxima": maxima,
         "windows": tested.windows,
         "simulated": {"layers": tested.simulated.tolist()},
         "early_spikes": {"layers": tested.early.tolist()},

@@ -16,7 +16,7 @@ from slacks import sum_slacks_in
 
 from relu2snn.graph.convolution import Convolution, dense
 from relu2snn.graph.geometry import Window
-from relu2snn.spiking import bins
+from relu2snn.spiking import bins, engine
 from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.engine import fire, simulate
 from relu2snn.spiking.nodes import Firing, Neurons
@@ -279,6 +279,87 @@ def test_what_a_clock_adds_while_inputs_are_late_is_missed_by_no_percent(
     assert neuron.potential(0.0) == pytest.approx(neuron.potential(end))
     peak = neuron.potential(late)
     assert_needed(neuron.below(peak, 0.003 * negative * late), "missing")
+
+
+@given(excess=st.floats(0.01, 0.3), lead=st.floats(0.1, 1.0))
+def test_a_potential_that_barely_falls_before_its_window_may_have_been_higher(excess: float, lead: float) -> None:
+    """One input takes a little more than α: V is highest when it comes, and lower at t_min."""
+    neuron = Neuron({"x": np.array([-1 - excess])}, {"x": np.array([lead])}, 0.0, 0.0, before=1.2)
+    neuron = neuron.below(neuron.potential(lead), 0.5 * excess * lead)
+    assert neuron.potential(0.0) < neuron.threshold
+    assert not neuron.segment.by_construction
+    truth = neuron.lead(neuron.segment, certify=False)
+    assert truth > neuron.window + lead
+    assert neuron.lead(neuron.segment, certify=True) == pytest.approx(truth, abs=1e-9)
+    # With a little less it is by construction, and the closed form holds.
+    less = replace(neuron, weights={"x": np.array([-1 + excess])})
+    assert less.segment.by_construction
+    less = less.below(less.potential(0.0), -0.1)
+    assert less.lead(less.segment, certify=True) == pytest.approx(less.lead(less.segment, certify=False), abs=1e-9)
+
+
+def by_construction(late: float, share: float, negative: float, rise: float) -> Neuron:
+    """V cannot fall before t_min, is as high there as when the last input comes, and has a tooth between.
+
+    One input of weight −negative comes when that share of the lateness is left, the last one lifts V; a clock, which is
+    none of the maps', takes of V from t_min on what it rises by else.
+    """
+    clock = negative * share - 1
+    last = rise - 1 - clock + negative
+    weights = {"x": np.array([-negative]), "y": np.array([last])}
+    leads = {"x": np.array([share * late - late]), "y": np.array([-late])}
+    return Neuron(weights, leads, rise - 1, 0.0, before=1.0 + late)
+
+
+@settings(max_examples=25)
+@given(late=st.floats(0.1, 1.0), share=st.floats(0.4, 0.6), negative=st.floats(0.3, 0.99), rise=sizes)
+def test_what_late_inputs_lift_after_t_min_is_bounded_in_full(
+    late: float, share: float, negative: float, rise: float
+) -> None:
+    neuron = by_construction(late, share, negative, rise)
+    assert neuron.segment.by_construction
+    end, peak = neuron.potential(0.0), neuron.potential(share * late)
+    assert end == pytest.approx(neuron.potential(late))
+    neuron = neuron.below(peak, 0.004 * (peak - end))
+    truth = neuron.lead(neuron.segment, certify=False)
+    assert truth > neuron.window - late
+    assert neuron.lead(neuron.segment, certify=True) == pytest.approx(truth, abs=1e-9)
+    # What no bound reaches is left to the closed form.
+    quiet = neuron.below(peak, -0.02 * (peak - end))
+    counted = fire(quiet.segment, {name: tf.constant(each[None], tf.float64) for name, each in quiet.leads.items()})
+    pairs, _, binned, simulated, *_ = np.asarray(counted.counts)[0]
+    assert (pairs, binned, simulated) == (1, 0, 0)
+
+
+@settings(max_examples=25)
+@given(late=st.floats(0.1, 1.0), fall=st.floats(0.1, 2.0), weight=st.floats(0.0, 2.0), rise=sizes)
+def test_what_is_above_its_threshold_at_t_min_is_early_though_it_falls_then(
+    late: float, fall: float, weight: float, rise: float
+) -> None:
+    """A clock pulls V down from t_min on, until the last input comes."""
+    clock = -1 - weight - fall
+    weights = {"x": np.array([weight]), "y": np.array([rise + fall])}
+    leads = {"x": np.array([0.5]), "y": np.array([-late])}
+    neuron = Neuron(weights, leads, weight + rise + fall + clock, 0.0, before=1.2)
+    assert neuron.segment.by_construction
+    neuron = neuron.below(neuron.potential(late), 0.5 * fall * late)
+    assert neuron.potential(0.0) < neuron.threshold
+    truth = neuron.lead(neuron.segment, certify=False)
+    assert truth > neuron.window
+    assert neuron.lead(neuron.segment, certify=True) == pytest.approx(truth, abs=1e-9)
+
+
+@settings(max_examples=50)
+@given(late=st.floats(1e-3, 10.0), tiny=st.floats(1e-9, 1e-4))
+def test_an_input_that_comes_shortly_before_the_last_one_has_its_gap(late: float, tiny: float) -> None:
+    """Of two numbers that are rounded before they are subtracted nothing might be left."""
+    leads = np.array([[tiny * late - late, -late, 0.5]])
+    neuron = Neuron({"x": np.array([-1.5, -1.5, 1.0])}, {"x": leads[0]}, 0.0, 0.0)
+    found, latest, largest = engine._gaps(neuron.segment, [tf.constant(leads)])
+    x = leads[0] + latest.numpy()[0]
+    exact = x * (1 - x / largest.numpy()[0])
+    assert (np.asarray(found["x"], np.float64)[0] >= exact * (1 - 2.0**-22)).all()
+    assert exact[0] > 0
 
 
 WIDE = [(bins.TWO, 1), (bins.SIX, 4), (bins.SIX, 5)]

@@ -88,13 +88,18 @@ class Paths:
         return f"{self.phase1}/{'reference' if reference else 'scaled'}.keras"
 
     @property
+    def measured(self) -> str:
+        """The largest ReLU outputs of that network."""
+        reference = self.config is not None and self.config.phase2.mapping == "reference"
+        return f"{self.phase1}/{'reference' if reference else 'result'}.json"
+
+    @property
     def maxima(self) -> str:
         """What the windows are made from."""
         assert self.config is not None
         settings = self.config.phase2
-        if settings.mapping == "reference":
-            return f"{self.phase1}/reference.json"
-        return f"{self.phase1}/{'bounds' if settings.window == 'certified' else 'result'}.json"
+        bounds = settings.mapping == "published" and settings.window == "certified"
+        return f"{self.phase1}/bounds.json" if bounds else self.measured
 
     @property
     def phase2(self) -> str:

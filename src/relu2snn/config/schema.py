@@ -220,11 +220,12 @@ class Phase2:
 
     mapping: published (arXiv:2212.12522), or reference, with one more input of each neuron, a clock that spikes at
     t_min. Windows last (1 + zeta) times the layer's largest ReLU output (margin) or largest bound (certified), which
-    are the same with a reference. noise: on all spike times but clocks'; reference_noise: on the reference's.
+    are the same with a reference, or largest value for any admissible image (guaranteed, with a reference). noise: on
+    all spike times but clocks'; reference_noise: on the reference's.
     """
 
     mapping: str = _value(choices=("published", "reference"))
-    window: str = _value(choices=("margin", "certified"))
+    window: str = _value(choices=("margin", "certified", "guaranteed"))
     zeta: float = _value(gt=-1, le=1e15)
     noise: float = _value(ge=0, le=1e6)
     alpha_noise: float = _value(ge=0, le=1e6)

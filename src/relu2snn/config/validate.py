@@ -147,6 +147,11 @@ def _check_mapping(phase2: Any) -> None:
             f"phase2.reference_noise={phase2.reference_noise}: the mapping {phase2.mapping} has no reference; choose "
             "phase2.mapping=reference, or 0"
         )
+    if phase2.window == "guaranteed" and (phase2.mapping != "reference" or phase2.zeta < 0):
+        raise UserError(
+            f"phase2.window=guaranteed: phase2.mapping={phase2.mapping} and phase2.zeta={phase2.zeta} guarantee "
+            "nothing; choose phase2.mapping=reference and at least 0, or another window"
+        )
 
 
 def _check_own(dataset: Any) -> None:

@@ -11,6 +11,7 @@ from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LABEL, LOGARITHMIC_FROM, 
 _PARAMETERS = {
     "zeta": "margin of the windows ζ",
     "noise": "noise on spike times, standard deviation\n(1 = input window)",
+    "reference_noise": "noise on the references' spike times, standard deviation\n(1 = input window)",
     "alpha_noise": "noise on α, standard deviation",
 }
 

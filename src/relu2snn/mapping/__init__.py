@@ -2,6 +2,7 @@
 
 from relu2snn.mapping.api import convert
 from relu2snn.mapping.compare import compare_values, scaled_like
+from relu2snn.mapping.intervals import guaranteed, largest_values
 from relu2snn.mapping.measure import Measurement, measure, measure_bounds
 from relu2snn.mapping.original import logits_model
 from relu2snn.mapping.read_keras import UnsupportedLayerError, read_keras
@@ -19,6 +20,8 @@ __all__ = [
     "bounded_sums",
     "compare_values",
     "convert",
+    "guaranteed",
+    "largest_values",
     "logits_model",
     "measure",
     "measure_bounds",

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from relu2snn.mapping.images import source_batches
+from relu2snn.mapping.intervals import guaranteed
 from relu2snn.mapping.measure import measure, measure_bounds
 from relu2snn.mapping.read_keras import read_keras
 from relu2snn.mapping.reference import unit_maxima
@@ -44,7 +45,8 @@ def convert(
     "published" is that of arXiv:2212.12522: lower, upper: its bounds of the input weight sums; window: "margin" takes
     (1 + zeta) times the layer maxima, "certified" (1 + zeta) times the largest bound `b_i + Σ_j W⁺_ij x_j`, which
     proves every neuron on the calibration images at the price of latency. With the reference nothing is left to
-    certify, and both are the same.
+    certify, and both are the same; "guaranteed", for zeta ≥ 0, takes (1 + zeta) times the largest value that any image
+    in [low, high] can give, which grows about tenfold from layer to layer.
     Returns a Keras model that takes the same images and gives the same outputs, before a softmax.
 
     Raises UnsupportedLayerError (a ValueError) for a layer that cannot be mapped or a weight that is not finite,
@@ -55,8 +57,8 @@ def convert(
         print(relu2snn.verify(model, spiking, x_test))
         spiking.save("spiking.keras")
     """
-    if window not in ("margin", "certified"):
-        raise ValueError(f'window={window!r}: must be "margin" or "certified"')
+    if window not in ("margin", "certified", "guaranteed"):
+        raise ValueError(f'window={window!r}: must be "margin", "certified" or "guaranteed"')
     if mapping not in MAPPINGS:
         raise ValueError(f'mapping={mapping!r}: must be "reference" or "published"')
     if precision not in ("float64", "float32"):
@@ -74,4 +76,8 @@ def convert(
             maxima = measured.maxima
         else:
             network, maxima = unit_maxima(network, measured.channel_maxima, floor=floor)
-    return spiking_model(to_spiking(network, maxima, mapping=mapping, zeta=zeta, precision=precision))
+    if window == "guaranteed":
+        spiking = guaranteed(network, mapping=mapping, zeta=zeta, precision=precision)
+    else:
+        spiking = to_spiking(network, maxima, mapping=mapping, zeta=zeta, precision=precision)
+    return spiking_model(spiking)

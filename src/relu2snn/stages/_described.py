@@ -5,6 +5,9 @@ from typing import Any, cast
 
 from relu2snn.config import Experiment
 
+MADE = ("mapping", "zeta", "noise", "alpha_noise", "reference_noise", "seed", "window", "precision")
+"""The values of phase 2 that a result names, by its networks' own account."""
+
 
 def described(config: Experiment, sweep: bool = False) -> dict[str, Any]:
     """The experiment, its data set, the overrides that make the configuration, and its folders by stage.

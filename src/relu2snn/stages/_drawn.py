@@ -43,7 +43,7 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     folder = paths.phase2
     phase1 = work.read_json(f"{paths.phase1}/result.json", "phase1")
     phase2 = work.read_json(f"{folder}/result.json", "gather")
-    yield _layer_maxima(phase1, phase2)
+    yield _layer_maxima(phase1["calibration_images"], phase2)
     dataset = open_data(work, paths.dataset)
     original = work.read_npz(f"{paths.phase1}/predictions.npz", "phase1")["labels"]
     yield _disagreement(config, dataset, original, work.read_npz(f"{folder}/predictions.npz", "gather")["labels"])
@@ -77,12 +77,12 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     yield "output_potentials", figures.plot_output_potentials(output, label, title), {**shown, **asdict(output)}
 
 
-def _layer_maxima(phase1: dict[str, Any], phase2: dict[str, Any]) -> Drawing:
+def _layer_maxima(images: int, phase2: dict[str, Any]) -> Drawing:
     numbers = {
-        "layers": phase1["layers"],
-        "maxima": phase1["layer_maxima"],
+        "layers": phase2["layers"],
+        "maxima": phase2["layer_maxima"],
         "windows": phase2["windows"],
-        "images": phase1["calibration_images"],
+        "images": images,
     }
     return "layer_maxima", figures.plot_layer_maxima(**numbers), numbers
 

@@ -62,7 +62,7 @@ def experiment_note(
         f"**Layers**, largest ReLU output on {phase1['calibration_images']:,} calibration images\n\n"
         + table(
             ("layer", "largest ReLU output", "window", "certified", "early", "spiking"),
-            [_layer(phase1, phase2, number) for number in range(len(phase2["layers"]))],
+            [_layer(phase2, number) for number in range(len(phase2["layers"]))],
         ),
     ]
     return _with_images("\n\n".join(parts), run_id, figures)
@@ -119,16 +119,16 @@ def table(head: Row, rows: Sequence[Row]) -> str:
 def _exactness(phase2: Mapping[str, Any]) -> str:
     if phase2["exact"]:
         return "**exact**: every neuron has computed its ReLU"
-    if phase2["noise"] or phase2["alpha_noise"]:
+    if phase2["noise"] or phase2["alpha_noise"] or phase2["reference_noise"]:
         return "not exact, since it was run with noise"
     return f"**not exact**: {'; '.join(phase2['not_exact'])}"
 
 
-def _layer(phase1: Mapping[str, Any], phase2: Mapping[str, Any], number: int) -> Row:
+def _layer(phase2: Mapping[str, Any], number: int) -> Row:
     start, end = phase2["windows"][number]
     return (
         f"`{phase2['layers'][number]}`",
-        shown(phase1["layer_maxima"][number]),
+        shown(phase2["layer_maxima"][number]),
         f"{shown(start)} to {shown(end)}",
         shown(phase2["certified"]["layers"][number]),
         f"{phase2['early_spikes']['layers'][number]:,}",

@@ -8,7 +8,7 @@ from typing import Any
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.made import Job
-from relu2snn.mapping import relu_network, to_spiking
+from relu2snn.mapping import guaranteed, relu_network, to_spiking
 from relu2snn.spiking import SpikingModel, spiking_model
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import described
@@ -41,7 +41,11 @@ def spiking_network(config: Experiment, work: Job) -> tuple[SpikingModel, dict[s
     chosen |= {"reference_noise": settings.reference_noise, "mapping": settings.mapping}
     try:
         network = relu_network(load_scaled(work, paths.scaled))
-        spiking = to_spiking(network, maxima, **chosen)
+        if settings.window == "guaranteed":
+            spiking = guaranteed(network, **chosen)
+            maxima = {name: float(each.maximum or 0) for name, (_, each) in spiking.populations.items()}
+        else:
+            spiking = to_spiking(network, maxima, **chosen)
     except ValueError as error:
         raise UserError(f"{paths.scaled}: {error}") from None
     return spiking_model(spiking), maxima

@@ -6,10 +6,8 @@ import numpy as np
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._described import described
+from relu2snn.stages._described import MADE, described
 from relu2snn.stages._job import job
-
-_MADE = ("mapping", "zeta", "noise", "alpha_noise", "reference_noise", "seed", "window", "precision")
 
 
 def run(config: Experiment, part: int | None = None) -> None:
@@ -47,8 +45,10 @@ def run(config: Experiment, part: int | None = None) -> None:
             "accuracy": None if None in correct else sum(correct) / images,
             "agreement": sum(part["agreeing"] for part in parts) / images,
             "latency": parts[0]["latency"],
-            **{key: made[key] for key in _MADE},
+            **{key: made[key] for key in MADE},
             "layers": parts[0]["layers"],
+            # Of the network as its mapping scales it.
+            "layer_maxima": work.read_json(paths.measured, "phase1", "reference")["layer_maxima"],
             "windows": parts[0]["windows"],
             "spiking_fraction": {"total": float(spikes.sum() / neurons.sum()), "layers": (spikes / neurons).tolist()},
             # Each neuron computed its ReLU, as far as the precision goes; else why that is not proved.

@@ -10,7 +10,7 @@ from relu2snn.figures import plot_sweep, save_figure
 from relu2snn.made import Job
 from relu2snn.results import POINT_COLUMNS, point_rows, write_csv
 from relu2snn.stages._app import stage_app
-from relu2snn.stages._described import described
+from relu2snn.stages._described import MADE, described
 from relu2snn.stages._job import file_digests, job
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
@@ -23,7 +23,7 @@ def run(config: Experiment, part: int | None = None) -> None:
     work = sweep_job(config, "sweep_gather")
     points = [_summary(_point(config, work, paths, value)) for value in sorted(sweep_values(config))]
     work.combine("points", [key for key in work.inputs if key.startswith("sweep_point/")])
-    others = [key for key in ("zeta", "noise", "alpha_noise", "seed", "window", "precision") if key != name]
+    others = [key for key in MADE if key != name]
     result = {
         **described(config, sweep=True),
         "sweep": name,
