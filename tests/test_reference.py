@@ -118,6 +118,7 @@ def test_a_batch_goes_on_event_by_event_from_where_a_z_is_above_its_window(known
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(run.early, events.early)
     np.testing.assert_array_equal(run.simulated, run.early)
+    assert run.spikes.sum() == pytest.approx(events.spikes.sum(), abs=3)
     np.testing.assert_array_equal(run.constructed + run.simulated, run.neurons * run.images)
     assert run.early.sum() > 0
     assert not run.exact
@@ -127,7 +128,10 @@ def test_a_batch_goes_on_event_by_event_from_where_a_z_is_above_its_window(known
 
 def test_pixels_outside_their_range_are_late_or_early_and_simulated(known: Any) -> None:
     spiking = spiking_of(known, zeta=0.5)
-    for outside in (images(4) * 1.3 - 0.2, images(4) - 0.5):
+    late = images(4)
+    # After most spikes that it takes part in.
+    late[:, 4, 4] = -1.4
+    for outside in (images(4) * 1.3 - 0.2, images(4) - 0.5, late):
         run = SpikingRun(spiking)
         found = run.logits(outside)
         np.testing.assert_allclose(found, every_event(spiking, [outside])[0], rtol=1e-9, atol=1e-9)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from relu2snn.spiking.backend import TensorFlowOps, unit_range
 from relu2snn.spiking.between import earliest, read
 from relu2snn.spiking.bounds import Blocks
-from relu2snn.spiking.construction import closed_only, quick_step
+from relu2snn.spiking.construction import closed_only, gathered, quick_step
 from relu2snn.spiking.engine import COUNTS, Fired, evidence_of, fire, simulate
 from relu2snn.spiking.evidence import Evidence
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork
@@ -129,31 +129,41 @@ class Simulation:
         with self.lock:
             found = self._run({name: tf.constant(each, self._ops.dtype) for name, each in given.items()})
             self._batch += 1
-            counts, sizes = found["counts"].numpy(), found["sizes"].numpy()
+            counts, sizes = found["counts"], found["sizes"]
             evidence = {name: evidence_of(counts[k], sizes[k]) for k, name in enumerate(self.populations)}
             self._learn(evidence)
-        spikes = {name: int(each) for name, each in zip(self.populations, found["spikes"].numpy(), strict=True)}
-        return Outcome(
-            {name: each.numpy() for name, each in found["potentials"].items()},
-            evidence,
-            spikes,
-            {name: each.numpy() for name, each in found["leads"].items()},
-        )
+        spikes = {name: int(each) for name, each in zip(self.populations, found["spikes"], strict=True)}
+        return Outcome(found["potentials"], evidence, spikes, found["leads"])
 
     def _run(self, images: Mapping[str, Any]) -> dict[str, Any]:
-        """The network by construction, where that decides the batch; else event by event from where it does not."""
-        first = 0
-        if self._quick is not None:
-            found: dict[str, Any] = self._quick(images)
-            first = int(found["first"])
-            if first == len(self._segments):
-                return found
-            # Few networks need it.
-            self._step = _traced(self._step)
+        """The images by construction that this decides, the others event by event, from where it does not."""
+        if self._quick is None:
+            return self._walk(images, 0)
+        quick = self._quick(images)
+        first = quick["first"].numpy()
+        open_ = first < len(self._segments)
+        found = gathered(quick, ~open_, list(self.neurons.values()))
+        if not open_.any():
+            return found
+        # Few networks need it.
+        self._step = _traced(self._step)
+        rest = self._walk({name: tf.boolean_mask(each, open_) for name, each in images.items()}, int(first.min()))
+        for kind in ("potentials", "leads"):
+            for name, values in found[kind].items():
+                whole = np.empty((len(open_), *values.shape[1:]), values.dtype)
+                whole[~open_], whole[open_] = values, rest[kind][name]
+                found[kind][name] = whole
+        sizes = np.maximum(found["sizes"], rest["sizes"])
+        return found | {"sizes": sizes, **{key: found[key] + rest[key] for key in ("counts", "spikes")}}
+
+    def _walk(self, images: Mapping[str, Any], first: int) -> dict[str, Any]:
         seeds = {name: tf.constant(batch_seed(state, self._batch)) for name, state in self._states.items()}
         coarse = {name: tf.constant(blocks.active) for name, blocks in self._blocks.items()}
-        general: dict[str, Any] = self._step(images, seeds, coarse, tf.constant(first))
-        return general
+        found = self._step(images, seeds, coarse, tf.constant(first))
+        return {
+            key: {name: each.numpy() for name, each in value.items()} if isinstance(value, dict) else value.numpy()
+            for key, value in found.items()
+        }
 
     def _learn(self, evidence: Mapping[str, Evidence]) -> None:
         for node in self._nodes.firing:
