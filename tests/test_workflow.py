@@ -86,10 +86,6 @@ AGAIN = [
     ("train.seed=1", {"train", "weights", "phase1", "convert", "phase2", "gather", *SHOWN}),
     ("phase2.noise=0.01", {"convert", "phase2", "gather", *SHOWN}),
     ("phase2.mapping=reference", {"reference", "convert", "phase2", "gather", *SHOWN}),
-    (
-        "phase2.mapping=reference phase2.window=guaranteed",
-        {"reference", "convert", "phase2", "gather", *SHOWN},
-    ),
     ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", *SHOWN}),
     ("published.accuracy=0.5", {"provenance", "report_results", "report_runtimes"}),
     ("figures.neurons=5", {"figures", "track", "provenance", "report_results", "report_runtimes"}),

@@ -23,7 +23,7 @@ def convert(
     high: Any = 1.0,
     mapping: str = "reference",
     zeta: float = 0.5,
-    floor: float = 0.01,
+    floor: float = 0.1,
     lower: float = -10.0,
     upper: float = 0.99,
     batch: int = 64,

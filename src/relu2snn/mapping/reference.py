@@ -38,7 +38,7 @@ def full_sums(node: Segment, each: Population) -> Array:
 
 
 def unit_maxima(
-    network: Network, channels: Mapping[str, Array], *, floor: float = 0.01
+    network: Network, channels: Mapping[str, Array], *, floor: float = 0.1
 ) -> tuple[Network, dict[str, float]]:
     """An equal network in which every channel's largest value over the calibration images is 1, and its layer maxima.
 
