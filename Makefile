@@ -15,7 +15,7 @@ override COUNT := $(value COUNT)
 override SEED := $(value SEED)
 export PYTHON PORT SUITE COUNT SEED
 
-.PHONY: quickstart smoke test fuzz mutants lint bench ui report clean
+.PHONY: quickstart smoke test compiled fuzz mutants lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
@@ -27,6 +27,9 @@ smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow
 
 test: .venv/dev ## three files at a time, since one that runs the workflow waits for processes to start
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+compiled: .venv/dev ## what the simulation compiles, so that tests side by side do not each do it first
+	PYTHONPATH=tests $(BIN)/python tests/compile_once.py
 
 fuzz: .venv/dev ## COUNT damaged files over all readers, read as they were or refused in one line; 400 values of the configuration
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count "$$COUNT" --seed "$$SEED"

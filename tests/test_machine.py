@@ -121,7 +121,8 @@ def refuse(*names: str) -> list:
 
 def test_a_row_that_can_t_run_waits_with_the_others_of_its_suite() -> None:
     selection = select({"suite": "quickstart"}, SUPPORTED_FORMATS, refuse("fmnist_lenet"))
-    assert [each.name for each in selection.runs] == ["fmnist_fc", "fmnist_vgg"]
+    # Each with both mappings.
+    assert [each.name for each in selection.runs] == ["fmnist_fc", "fmnist_fc", "fmnist_vgg", "fmnist_vgg"]
     assert [(each.experiment, each.what, each.path) for each in selection.missing] == [
         ("fmnist_lenet", "fmnist_lenet has no place here", "")
     ]
