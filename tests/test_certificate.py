@@ -94,7 +94,7 @@ def assert_same_spikes(node: Firing, leads: np.ndarray) -> None:
 quarters = st.integers(-16, 16).map(lambda n: n / 4)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_dense_layer_built_to_break_the_certificate_spikes_when_every_event_says(data: st.DataObject) -> None:
     """Early crossings, ties, late and too early inputs, all-zero inputs, negative weights only, S at both bounds."""

@@ -32,11 +32,11 @@ def trained(request: pytest.FixtureRequest) -> tuple[Network, dict[str, float], 
     assert history.history["accuracy"][-1] > 0.5
     network = scaled_network(model, 0.0, 1.0)
     maxima = measure(relu_model(network), np.array_split(images[:1000], 10)).maxima
-    return network, maxima, read_idx(SAMPLE / "t10k-images-idx3-ubyte.gz", 3)[:24, ..., None] / 255.0
+    return network, maxima, read_idx(SAMPLE / "t10k-images-idx3-ubyte.gz", 3)[:12, ..., None] / 255.0
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01])
-@pytest.mark.parametrize("zeta", [-0.8, -0.4, 0.5])
+@pytest.mark.parametrize("zeta", [-0.8, 0.5])
 def test_every_spike_and_every_prediction_is_that_of_the_events(trained: Any, zeta: float, noise: float) -> None:
     network, maxima, images = trained
     spiking = spiking_of(network, maxima, zeta=zeta, noise=noise, seed=5)

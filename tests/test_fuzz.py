@@ -33,7 +33,7 @@ from relu2snn.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize(("readers", "count"), [("files", 3000), ("networks", 130)])
+@pytest.mark.parametrize(("readers", "count"), [("files", 2000), ("networks", 70)])
 def test_a_cut(tmp_path: Path, readers: str, count: int) -> None:
     command = [
         sys.executable,

@@ -90,7 +90,7 @@ class Visitor(threading.Thread):
                 self.notes += 1
 
 
-def test_four_jobs_at_a_time_25_times_while_somebody_looks(
+def test_four_jobs_at_a_time_15_times_while_somebody_looks(
     tmp_path: Path, pool: ProcessPoolExecutor, file: Path
 ) -> None:
     """The default store, made by the first four at once, with the UI open from then on."""
@@ -100,13 +100,13 @@ def test_four_jobs_at_a_time_25_times_while_somebody_looks(
         visitor = Visitor(ui)
         visitor.start()
         try:
-            logged += turns(pool, 1, 25, address, artifacts, file)
+            logged += turns(pool, 1, 15, address, artifacts, file)
         finally:
             visitor.done.set()
             visitor.join()
         assert visitor.seen == 100
         assert visitor.notes > 5
-    check(address, logged, 25)
+    check(address, logged, 15)
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])

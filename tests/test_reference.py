@@ -138,12 +138,18 @@ def test_pixels_outside_their_range_are_late_or_early_and_simulated(known: Any) 
         assert "outside" in run.reasons
 
 
+DISTURBED = [
+    ({"noise": 0.03}, "float64"),
+    ({"noise": 0.03}, "float32"),
+    ({"reference_noise": 0.03}, "float64"),
+    ({"alpha_noise": 1e-3}, "float64"),
+    ({"alpha_noise": 0.2}, "float64"),
+]
+
+
 @pytest.mark.parametrize(
-    "noise",
-    [{"noise": 0.03}, {"reference_noise": 0.03}, {"alpha_noise": 1e-3}, {"alpha_noise": 0.2}],
-    ids=lambda each: "-".join(map(str, *each.items())),
+    ("noise", "precision"), DISTURBED, ids=[f"{next(iter(noise.items()))}-{kind}" for noise, kind in DISTURBED]
 )
-@pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_disturbed_network_spikes_when_every_event_says(known: Any, noise: dict[str, float], precision: str) -> None:
     spiking = spiking_of(known, zeta=0.2, seed=5, precision=precision, **noise)
     batches = [images(8), images(8, 4)]

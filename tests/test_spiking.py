@@ -133,7 +133,7 @@ def test_noise_on_alpha_acts_on_the_dynamics_only(zeta: float) -> None:
     compare_with_oracle(conv_network(1, "after"), zeta, alpha_noise=0.05, count=1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_one_layer_with_hostile_inputs_spikes_when_the_oracle_says(data: st.DataObject) -> None:
     """Ties, late inputs, inputs from before the start, sums at both bounds, biases that cross at once."""

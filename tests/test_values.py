@@ -339,7 +339,7 @@ def test_what_is_not_closed_says_how_to_quote_it(text: str) -> None:
 TEXTS = st.text(st.sampled_from("ab=,'\"# äñ日()[];:&|<>*?!@%+~^./-"), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(path=TEXTS, name=TEXTS)
 def test_hydra_reads_what_is_typed_as_it_was_meant(path: str, name: str) -> None:
     """Texts with signs of Hydra, the shell and other scripts, alone and in a list, as the table shows them."""
