@@ -10,6 +10,7 @@ from networks import conv_network, dense_network, randomise, scaled_network
 from numpy.typing import NDArray
 
 from relu2snn.graph.convolution import Convolution
+from relu2snn.graph.linear import input_sums
 from relu2snn.graph.nodes import Extremum, Network, Segment
 from relu2snn.mapping import (
     UnsupportedLayerError,
@@ -24,7 +25,6 @@ from relu2snn.mapping import (
     values_model,
     verify,
 )
-from relu2snn.mapping.scaling import input_sums
 
 LOW, HIGH = -2.0, 3.0
 KL = keras.layers

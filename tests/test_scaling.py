@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from test_read_keras import CHAINS, GRAPHS, LOW, build, in_float64, randomise
 
+from relu2snn.graph.linear import input_sums
 from relu2snn.graph.nodes import Network, evaluate
 from relu2snn.mapping.read_keras import read_keras
-from relu2snn.mapping.scaling import bounded_sums, input_sums, scaled
+from relu2snn.mapping.scaling import bounded_sums, scaled
 
 
 def networks() -> dict[str, Network]:

@@ -84,22 +84,23 @@ class Paths:
     @property
     def scaled(self) -> str:
         """The ReLU network that is mapped, as its mapping scales it."""
-        reference = self.config is not None and self.config.phase2.mapping == "reference"
-        return f"{self.phase1}/{'reference' if reference else 'scaled'}.keras"
+        return f"{self.phase1}/{'reference' if self._with_reference else 'scaled'}.keras"
 
     @property
     def measured(self) -> str:
         """The largest ReLU outputs of that network."""
-        reference = self.config is not None and self.config.phase2.mapping == "reference"
-        return f"{self.phase1}/{'reference' if reference else 'result'}.json"
+        return f"{self.phase1}/{'reference' if self._with_reference else 'result'}.json"
 
     @property
     def maxima(self) -> str:
         """What the windows are made from."""
         assert self.config is not None
-        settings = self.config.phase2
-        bounds = settings.mapping == "published" and settings.window == "certified"
+        bounds = self.config.phase2.window == "certified" and not self._with_reference
         return f"{self.phase1}/bounds.json" if bounds else self.measured
+
+    @property
+    def _with_reference(self) -> bool:
+        return self.config is not None and self.config.phase2.mapping == "reference"
 
     @property
     def phase2(self) -> str:

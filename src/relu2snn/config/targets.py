@@ -30,9 +30,10 @@ def _phase2(paths: Paths, config: Experiment, part: int | None) -> list[str]:
     if part is not None:
         return [paths.part(part)]
     # By hand: everything up to the gathered result.
-    before = [paths.scaled] if config.phase2.mapping == "reference" else []
-    if not before and config.phase2.window == "certified":
-        before = [paths.phase1]
+    if config.phase2.mapping == "reference":
+        before = [paths.scaled]
+    else:
+        before = [paths.phase1] if config.phase2.window == "certified" else []
     return [*before, paths.phase2, *(paths.part(each) for each in range(config.dataset.parts))]
 
 

@@ -1,11 +1,13 @@
 """Linear maps between spike-coded tensors: what a segment is made of, whatever layers it came from."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.geometry import Indices, Margin, Shape, Window, positions
 
 Array = NDArray[np.float64]
@@ -95,6 +97,11 @@ class LinearMap(ABC):
         if part is None:
             return np.zeros(self.outputs[-1])
         return _per_channel(part.apply(np.ones((1, *self.inputs)), ops), self.outputs)
+
+
+def input_sums(maps: Mapping[str, LinearMap], channels: int) -> Array:
+    """S_i = Σ_s Σ_j L_s,ij, one number per channel, (channels,); of a convolution over its whole kernel."""
+    return sum((map_.sums(NumpyOps()) for map_ in maps.values()), np.zeros(channels))
 
 
 def floats(values: Any) -> Array:

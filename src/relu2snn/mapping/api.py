@@ -68,14 +68,12 @@ def convert(
         network = bounded_sums(network, lower, upper)
     known = relu_model(network)
     images = source_batches(calibration, network.sources, batch=batch)
-    if mapping == "published" and window == "certified":
+    if mapping == "reference":
+        network, maxima = unit_maxima(network, measure(known, images).channel_maxima, floor=floor)
+    elif window == "certified":
         maxima = measure_bounds(known, images)
     else:
-        measured = measure(known, images)
-        if mapping == "published":
-            maxima = measured.maxima
-        else:
-            network, maxima = unit_maxima(network, measured.channel_maxima, floor=floor)
+        maxima = measure(known, images).maxima
     if window == "guaranteed":
         spiking = guaranteed(network, mapping=mapping, zeta=zeta, precision=precision)
     else:

@@ -6,14 +6,27 @@ from typing import Any
 import keras
 import numpy as np
 
+from relu2snn.graph.nodes import Network
 from relu2snn.mapping.measure import in_order
 from relu2snn.mapping.read_keras import read_keras
 from relu2snn.mapping.relu_model import relu_model, values_model
 from relu2snn.mapping.scaling import scaled
 from relu2snn.spiking.compare import Comparison, Decoding
 from relu2snn.spiking.network import network_of
-from relu2snn.spiking.nodes import Earliest
+from relu2snn.spiking.nodes import SpikingNetwork
 from relu2snn.spiking.record import SpikeRecorder
+
+
+def read_like(model: keras.Model, spiking: SpikingNetwork) -> Network:
+    """The ReLU network, of images in the ranges that the encoders of a spiking network have.
+
+    Raises ValueError where they have another number of inputs, or the model cannot be mapped.
+    """
+    names = [tensor._keras_history[0].name for tensor in model.inputs]
+    if len(names) != len(spiking.encoders):
+        raise ValueError(f"the ReLU network has the inputs {names}, the spiking network {len(spiking.encoders)}")
+    pairs = list(zip(names, spiking.encoders, strict=True))
+    return read_keras(model, {name: each.low for name, each in pairs}, {name: each.high for name, each in pairs})
 
 
 def scaled_like(model: keras.Model, spiking: Any) -> keras.Model:
@@ -22,19 +35,11 @@ def scaled_like(model: keras.Model, spiking: Any) -> keras.Model:
     Raises ValueError where the spiking network is not one of this model: where inputs or layers are others.
     """
     network = network_of(spiking)
-    names = [tensor._keras_history[0].name for tensor in model.inputs]
-    if len(names) != len(network.encoders):
-        raise ValueError(f"the ReLU network has the inputs {names}, the spiking network {len(network.encoders)}")
-    pairs = list(zip(names, network.encoders, strict=True))
-    read = read_keras(model, {name: each.low for name, each in pairs}, {name: each.high for name, each in pairs})
+    read = read_like(model, network)
     own = list(network.populations)
     if list(read.populations) != own:
         raise ValueError(f"the ReLU network has the layers {list(read.populations)}, the spiking network {own}")
     factors = {name: np.asarray(each.scale, np.float64) for name, (_, each) in network.populations.items()}
-    for node in network:
-        # A pool has the scale of what meets there.
-        if isinstance(node, Earliest):
-            factors[node.name] = factors.get(node.tensors[0], np.ones(node.shape[-1]))
     return relu_model(scaled(read, factors))
 
 

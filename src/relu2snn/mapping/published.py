@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.graph.nodes import Population, Segment
-from relu2snn.mapping.scaling import input_sums
 
 Array = NDArray[np.float64]
 
 
-def full_sums(node: Segment, each: Population) -> Array:
-    """S' = S of every neuron of a population, (channels,).
+def full_sums(node: Segment, each: Population, sums: Array) -> Array:
+    """S' = S of every neuron of a population, (channels,); sums: Σ_j L_ij of the segment.
 
     Raises ValueError for an S of 1 or more.
     """
-    own: Array = each.sign * input_sums(node.maps, node.shape[-1])
+    own: Array = each.sign * sums
     if (own >= 1).any():
         raise ValueError(f"layer {node.name!r}: S_i = {own.max()} must be less than 1; scale the network first")
     return own

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.graph.arrays import NumpyOps
-from relu2snn.graph.nodes import Extremum, Network, Population, Segment, Source, made
+from relu2snn.graph.nodes import Network, Population, Segment, Source, made
 from relu2snn.mapping.scaling import scaled
 from relu2snn.mapping.ties import Ties
 
@@ -28,8 +28,8 @@ SMALLEST = 0.05
 """The smallest K, of neurons with few negative weights or none."""
 
 
-def full_sums(node: Segment, each: Population) -> Array:
-    """S' = 1 − K of every neuron of a population, (channels,); N is the largest over positions."""
+def full_sums(node: Segment, each: Population, sums: Array) -> Array:
+    """S' = 1 − K of every neuron of a population, (channels,), whatever `sums` are; N is the largest over positions."""
     negative = sum(
         (map_.magnitudes(-each.sign, _OPS) for map_ in node.maps.values()), np.zeros(node.shape[-1], np.float64)
     )
@@ -56,8 +56,6 @@ def unit_maxima(
     factors: dict[str, Array] = {}
     maxima: dict[str, float] = {}
     for node in network:
-        if isinstance(node, Extremum):
-            factors[node.name] = factors.get(node.tensors[0], np.ones(node.shape[-1]))
         if not isinstance(node, Segment):
             continue
         tied = ties.together(made(node)[0])

@@ -6,13 +6,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.graph.arrays import NumpyOps
-from relu2snn.graph.linear import LinearMap
+from relu2snn.graph.linear import input_sums
 from relu2snn.graph.nodes import Extremum, Network, Node, Readout, Segment, Source, made
 from relu2snn.mapping.ties import Ties
 
 Array = NDArray[np.float64]
-_OPS = NumpyOps()
 
 
 def scaled(network: Network, factors: Mapping[str, Array]) -> Network:
@@ -42,11 +40,6 @@ def scaled(network: Network, factors: Mapping[str, Array]) -> Network:
             case Source():
                 nodes.append(node)
     return Network(nodes)
-
-
-def input_sums(maps: Mapping[str, LinearMap], channels: int) -> Array:
-    """S_i = Σ_s Σ_j L_s,ij, one number per channel, (channels,); of a convolution over its whole kernel."""
-    return sum((map_.sums(_OPS) for map_ in maps.values()), np.zeros(channels))
 
 
 def bounded_sums(network: Network, lower: float = -10.0, upper: float = 0.99) -> Network:

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.graph.linear import input_sums
 from relu2snn.graph.nodes import Extremum, Network, Population, Readout, Segment, Source, made, used
 from relu2snn.mapping import published, reference
-from relu2snn.mapping.scaling import input_sums
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNetwork, SpikingNode
 from relu2snn.spiking.perturb import perturbed
 
@@ -122,7 +122,7 @@ def _segment(
     sums = input_sums(node.maps, node.shape[-1])
     _check(node, precision, weights=sums, bias=node.bias)
     populations = tuple(
-        _neurons(node, each, MAPPINGS[mapping](node, each), before, window, maximum=float(maxima[each.name]))
+        _neurons(node, each, MAPPINGS[mapping](node, each, sums), before, window, maximum=float(maxima[each.name]))
         for each in node.populations
     )
     for each in populations:

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from relu2snn.mapping.compare import read_like
 from relu2snn.mapping.images import source_batches
 from relu2snn.mapping.original import logits_model
-from relu2snn.mapping.read_keras import read_keras
 from relu2snn.mapping.same import difference
 from relu2snn.spiking.model import SpikingModel
 from relu2snn.spiking.network import network_of
@@ -129,12 +129,7 @@ def verify(model: keras.Model, spiking: keras.Model, images: Any, *, batch: int 
     """
     _check_arguments(model, spiking)
     network = network_of(spiking)
-    names = [tensor._keras_history[0].name for tensor in model.inputs]
-    low, high = (
-        {name: getattr(node, limit) for name, node in zip(names, network.encoders, strict=True)}
-        for limit in ("low", "high")
-    )
-    read = read_keras(model, low, high)
+    read = read_like(model, network)
     run = SpikingRun(spiking)
     other, sources = difference(read, network), read.sources
     # Of a large network it holds copies of its weights.

@@ -61,7 +61,7 @@ def quick_step(
                 case Encoder():
                     values = unit_range(images[node.image], node.low, node.high)
                     leads[node.name], (_, largest[node.name]) = values, _by_image(values)
-                    on_time = on_time & (_by_image(-values)[1] <= 0)
+                    on_time = on_time & (tf.reduce_min(tf.reshape(values, (tf.shape(values)[0], -1)), 1) >= 0)
                 case Earliest():
                     leads[node.name] = earliest(node, leads, ops)
                     largest[node.name] = _largest(largest, node.tensors)

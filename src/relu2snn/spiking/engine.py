@@ -109,17 +109,19 @@ def _by_construction(
     latest, largest = _extremes(sources)
     closed = segment.closed(leads)
     late = tf.reduce_any(latest > 0)
-    # What has arrived at t_min, and what comes later.
-    arrived = {name: tf.maximum(leads[name], 0) for name in segment.node.maps}
-    floors = tf.cond(late, lambda: segment.closed(arrived), lambda: closed)
-    gap_of = _gaps_below(segment, sources, latest, latest)
+    shape = tf.shape(closed[0])
+
+    def floors() -> list[Any]:
+        # What has arrived at t_min.
+        return segment.closed({name: tf.maximum(leads[name], 0) for name in segment.node.maps})
 
     def slacks() -> list[Any]:
-        return [tf.cast(segment.slack(gap_of, sign, tf.shape(closed[0])), tf.float32) for sign in segment.signs]
+        gap_of = _gaps_below(segment, sources, latest, latest)
+        return [segment.slack(gap_of, sign, shape) for sign in segment.signs]
 
-    none = [tf.zeros(tf.shape(closed[0]), tf.float32) for _ in segment.signs]
-    found = tf.cond(late, slacks, lambda: none)
-    return closed, list(floors), [tf.bitcast(each, tf.uint32) for each in found], latest, largest
+    levels = tf.cond(late, floors, lambda: closed)
+    found = tf.cond(late, slacks, lambda: [tf.zeros(shape, tf.float32) for _ in segment.signs])
+    return closed, list(levels), [tf.bitcast(each, tf.uint32) for each in found], latest, largest
 
 
 def _plain_gaps(plain: Plain, x: Any, coarse: Any) -> tuple[Any, Any, Any]:

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Shape, Window
+from relu2snn.graph.linear import input_sums
 from relu2snn.spiking.nodes import Firing, Neurons, SpikingNetwork, SpikingNode
 
 _NOTHING = 1e-6
@@ -23,11 +23,10 @@ _NOTHING = 1e-6
 
 def reference_weights(node: Firing, each: Neurons) -> NDArray[np.float64] | None:
     """J_r of every neuron of a population, (channels,); None where it has no reference, as in the published mapping."""
-    ops = NumpyOps()
     gain, total = np.asarray(each.gain, np.float64), np.asarray(each.total, np.float64)
-    sums = sum((map_.sums(ops) for map_ in node.maps.values()), np.zeros(node.shape[-1]))
-    found = np.asarray(total - gain * sums, np.float64)
-    return found if (np.abs(found) > _NOTHING * (1 + np.abs(total) + np.abs(gain * sums))).any() else None
+    own = gain * input_sums(node.maps, node.shape[-1])
+    found = np.asarray(total - own, np.float64)
+    return found if (np.abs(found) > _NOTHING * (1 + np.abs(total) + np.abs(own))).any() else None
 
 
 def with_references(network: SpikingNetwork) -> tuple[SpikingNetwork, dict[str, Firing]]:
