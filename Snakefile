@@ -94,6 +94,7 @@ localrules:
     sweep_gather,
     track_sweep,
     sweep_results,
+    tradeoffs,
     provenance,
     report_results,
     report_sweeps,
@@ -109,6 +110,7 @@ rule all:
         [each.tracked for each in RUNS],
         [PATHS.sweeps] if SWEEPS else [],
         [each.tracked_sweep for each in SWEEPS],
+        [f"{each.tradeoffs}/table.csv" for each in SWEEPS],
 
 
 include: "pipeline/data.smk"

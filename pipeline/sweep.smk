@@ -90,6 +90,41 @@ rule track_sweep:
         "python -m relu2snn.stages.track_sweep --slice {params.slice:q} 2>&1 | tee {log:q}"
 
 
+rule tradeoffs:
+    input:
+        lambda wildcards: SELECTION.sweeps_of(wildcards.experiment),
+    output:
+        [
+            report(
+                f"{PATHS.tradeoffs}/tradeoffs.{suffix}",
+                caption="report/tradeoffs.rst",
+                category="Robustness",
+                subcategory="{experiment}",
+                labels={"sweep": "trade-offs", "format": FORMATS[suffix]},
+            )
+            for suffix in FORMATS
+        ],
+        table=f"{PATHS.tradeoffs}/table.csv",
+    log:
+        f"{PATHS.folder}/tradeoffs.log",
+    benchmark:
+        f"{PATHS.folder}/tradeoffs.tsv"
+    wildcard_constraints:
+        experiment=SELECTION.swept(),
+    conda:
+        "../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=lambda wildcards: slice_text(
+            next(each for each in SELECTION.sweeps if each.name == wildcards.experiment),
+            "tradeoffs",
+        ),
+    shell:
+        "python -m relu2snn.stages.tradeoffs --slice {params.slice:q} 2>&1 | tee {log:q}"
+
+
 rule sweep_results:
     input:
         SWEEP_RESULTS,

@@ -1,6 +1,7 @@
 """The table of a suite's results: one row per experiment and configuration that is finished."""
 
 import csv
+import glob
 import io
 import sys
 from collections.abc import Sequence
@@ -49,11 +50,15 @@ POINT_COLUMNS = (
     "exact_trials",
     "early_spikes_mean",
     "early_spikes_std",
+    "early_images_mean",
     "certified_mean",
     "spiking_fraction_mean",
     "latency",
+    "window",
 )
-SWEEP_COLUMNS = ("experiment", "overrides", *POINT_COLUMNS, "data", "weights", "variant")
+"""window: the mean length of the neurons' windows."""
+
+SWEEP_COLUMNS = ("experiment", "overrides", "mapping", *POINT_COLUMNS, "data", "weights", "variant")
 
 
 def collect(outputs: str, suite: str) -> list[Row]:
@@ -70,18 +75,21 @@ def collect(outputs: str, suite: str) -> list[Row]:
     return sorted(rows, key=lambda row: (row["experiment"], row["overrides"], row["variant"]))
 
 
-def collect_sweeps(outputs: str, suite: str) -> list[Row]:
+def collect_sweeps(outputs: str, suite: str, *, experiment: str | None = None) -> list[Row]:
     """The points of every sweep under outputs/<suite>, by experiment, sweep, overrides and value.
 
-    A sweep is left out as a result is in `collect`. Raises UserError when there are none.
+    experiment: the only one to look for. A sweep is left out as a result is in `collect`. Raises UserError when there
+    are none.
     """
     rows = []
-    for file in result_files(outputs, suite, "*/sweep/*/*/result.json"):
+    for file in result_files(outputs, suite, f"{glob.escape(experiment) if experiment else '*'}/sweep/*/*/result.json"):
         found = _together(outputs, suite, file, "sweep_gather")
         if found is None:
             continue
         sweep, _, kinds = found
-        named = {key: sweep[key] for key in ("experiment", "variant")} | {"overrides": " ".join(sweep["overrides"])}
+        named = {key: sweep[key] for key in ("experiment", "variant", "mapping")} | {
+            "overrides": " ".join(sweep["overrides"])
+        }
         rows += [{**named, **row, **kinds} for row in point_rows(sweep)]
     rows.sort(key=lambda row: (row["experiment"], row["parameter"], row["overrides"], row["value"]))
     if not rows:
@@ -102,7 +110,7 @@ def point_rows(sweep: Row) -> list[Row]:
     """The rows of one sweep's result.json: mean and standard deviation over the trials of each value."""
     rows = []
     for point in sweep["points"]:
-        row = {key: point[key] for key in ("value", "images", "exact_trials", "latency")}
+        row = {key: point[key] for key in ("value", "images", "exact_trials", "latency", "window")}
         row |= {"parameter": sweep["sweep"], "trials": len(point["trials"])}
         for column in POINT_COLUMNS:
             key, _, kind = column.rpartition("_")

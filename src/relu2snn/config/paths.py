@@ -119,6 +119,11 @@ class Paths:
         return "{sweep}" if self.config is None else self.config.sweep.name
 
     @property
+    def tradeoffs(self) -> str:
+        """The folder of the table and the figure of all sweeps of an experiment."""
+        return f"{self.folder}/tradeoffs"
+
+    @property
     def points(self) -> str:
         """The folder of a sweep's points, which do not know of each other."""
         return self._stage(f"sweep/{self._sweep_name}", "points") + "/points"

@@ -92,6 +92,16 @@ class Selection:
         found = (path for path in glob.iglob(anything) if f"{self.suite.name}/datasets/" not in path)
         return sorted({*own, *found})
 
+    def swept(self) -> str:
+        """A regular expression for the experiments with sweeps in this call; it matches nothing if there are none."""
+        return "|".join(sorted({re.escape(each.name) for each in self.sweeps})) or "(?!)"
+
+    def sweeps_of(self, name: str) -> list[str]:
+        """The results of all sweeps of one experiment, this call's and those that are finished; see `finished`."""
+        pattern = f"{Paths(self.outputs, self.suite.name).sweep}/result.json".replace("{experiment}", name)
+        own = [f"{Paths.of(each).sweep}/result.json" for each in self.sweeps if each.name == name]
+        return self.finished(pattern, own)
+
     def reported(self) -> Self:
         """The runs and sweeps alone that are finished as far as a report shows them; all of them if none is."""
         runs = [each for each in self.runs if _all_there(report_files(each))]
@@ -217,7 +227,7 @@ def select(
             configs = [compose_experiment(name, suite, each, sweep) for each in runs[name]]
             # The published mapping has no reference to disturb.
             fitting = [each for each in configs if sweep != "reference_noise" or each.phase2.mapping == "reference"]
-            if not fitting:
+            if not fitting and asked.sweeps:
                 raise UserError(
                     f"sweep={sweep}: {name} has the mapping {configs[0].phase2.mapping}, which has no reference; add "
                     "overrides=phase2.mapping=reference"

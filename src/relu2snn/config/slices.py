@@ -149,6 +149,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "sweep_gather": (*_EXPERIMENT, "phase2", *_TRIALS, "sweep.values", "run.phase2", *_SWEPT),
     "track_sweep": (*_EXPERIMENT, "phase2", "sweep", "run.phase2", *_SWEPT),
     "sweep_results": _IDENTITY,
+    "tradeoffs": (*_IDENTITY, "name"),
     "report_sweeps": _IDENTITY,
 }
 

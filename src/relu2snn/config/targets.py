@@ -70,4 +70,5 @@ _WRITTEN: dict[str, Callable[[Paths, Experiment], str]] = {
     "sweep_gather": lambda paths, config: paths.sweep,
     "track_sweep": lambda paths, config: paths.tracked_sweep,
     "sweep_results": lambda paths, config: paths.sweeps,
+    "tradeoffs": lambda paths, config: paths.tradeoffs,
 }

@@ -9,10 +9,12 @@ from relu2snn.figures.potentials import CLASSES, plot_output_potentials, plot_po
 from relu2snn.figures.spikes import plot_raster, plot_spike_times
 from relu2snn.figures.style import COLUMN_WIDTH, save_figure
 from relu2snn.figures.sweeps import plot_sweep
+from relu2snn.figures.tradeoffs import Curve, plot_tradeoffs
 
 __all__ = [
     "CLASSES",
     "COLUMN_WIDTH",
+    "Curve",
     "Figure",
     "disagreeing",
     "plot_certified",
@@ -24,5 +26,6 @@ __all__ = [
     "plot_raster",
     "plot_spike_times",
     "plot_sweep",
+    "plot_tradeoffs",
     "save_figure",
 ]

@@ -1,5 +1,7 @@
 """What every figure shares: width, palette, text sizes, axes, and the files it becomes."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -33,6 +35,19 @@ def dress(axes: Axes, xlabel: str, ylabel: str) -> None:
 def legend_above(axes: Axes, columns: int = 2) -> None:
     """A legend above the axes, where it hides nothing."""
     axes.legend(fontsize=TICK, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
+
+
+def spread_axis(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis, 0 at its left, for ascending values (n,) that span more than `LOGARITHMIC_FROM`."""
+    positive = [value for value in values if value > 0]
+    if not positive or values[0] < 0 or positive[-1] <= LOGARITHMIC_FROM * positive[0]:
+        return
+    if values[0] > 0:
+        axes.set_xscale("log")
+        return
+    axes.set_xscale("symlog", linthresh=positive[0])
+    powers = range(math.ceil(math.log10(positive[0])), math.floor(math.log10(positive[-1])) + 1)
+    axes.set_xticks([0.0, *(10.0**power for power in powers)])
 
 
 def zero_below(axes: Axes, lowest: int, highest: int) -> float:

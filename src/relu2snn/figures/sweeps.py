@@ -1,12 +1,11 @@
 """Robustness: what is left of accuracy and agreement as one value is disturbed."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LABEL, LOGARITHMIC_FROM, VERMILLION, dress, legend_above
+from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LABEL, VERMILLION, dress, legend_above, spread_axis
 
 _PARAMETERS = {
     "zeta": "margin of the windows ζ",
@@ -41,14 +40,7 @@ def plot_sweep(
         bars = [point["std"] or 0.0 for point in points]
         style: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.5, "capsize": 2, "color": colour, "label": name}
         axes.errorbar(values, [point["mean"] for point in points], bars, fmt=line, **style)
-    positive = [value for value in values if value > 0]
-    if positive and values[0] >= 0 and positive[-1] > LOGARITHMIC_FROM * positive[0]:
-        if values[0] > 0:
-            axes.set_xscale("log")
-        else:
-            axes.set_xscale("symlog", linthresh=positive[0])
-            powers = range(math.ceil(math.log10(positive[0])), math.floor(math.log10(positive[-1])) + 1)
-            axes.set_xticks([0.0, *(10.0**power for power in powers)])
+    spread_axis(axes, values)
     axes.set_ylim(-0.03, 1.05)
     dress(
         axes, _PARAMETERS[parameter], "share of test images" if images is None else f"share of {images:,} test images"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 KEY = "made"
 """Where a stamp stands in a file: the key of a JSON file, the member of an .npz, the key of a .keras' metadata.json."""
 

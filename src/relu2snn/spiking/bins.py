@@ -195,24 +195,31 @@ def _wide_sums(terms, rows, chosen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def prove_wide(mask, field, edges, rows, level, drive, size, rise, before, leading):  # type: ignore[no-untyped-def]
+def prove_wide(mask, field, edges, rows, level, drive, size, rise, before, closed, last_lead):  # type: ignore[no-untyped-def]  # fmt: skip
     """Take the neurons that stay below ϑ by the wide bins out of `mask`; returns how many.
 
-    leading (units,): how much earlier than the last input the closed form would spike, negative if later.
+    closed (units,): the closed form. last_lead: that of a spike that comes with the last input.
     """
-    chosen = np.flatnonzero(mask & (rise > 0))
+    # Without arrays in between: making them takes as long as a bound does.
+    chosen, count = np.empty(mask.size, np.int64), 0
+    for f in range(mask.size):
+        if mask[f] and rise[f] > 0:
+            chosen[count] = f
+            count += 1
+    chosen = chosen[:count]
     sums = _wide_sums(_wide_terms(field, edges), rows, chosen)
     last = edges.size - 1
     unit = (_CHUNK + 16) * 2.0**-24
     proved = 0
-    for n in range(chosen.size):
+    for n in range(count):
         f = chosen[n]
+        leading = np.float64(closed[f]) - last_lead
         room = level[f] - unit * (abs(level[f]) + abs(drive[f]) * before + 3 * size[f] * edges[last])
         later = max(drive[f] * (before - edges[last]), 0.0)
         below = True
         for k in range(last - 1, -1, -1):
             # At s = 0 V is what the closed form comes from.
-            now = drive[f] * (before - edges[k]) + sums[n, last + k - 1] if k else level[f] + leading[f] * rise[f]
+            now = drive[f] * (before - edges[k]) + sums[n, last + k - 1] if k else level[f] + leading * rise[f]
             below &= max(now, later) + sums[n, k] < room
             later = now
         if below:

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from relu2snn.spiking.certificate import UNDERFLOW
 from relu2snn.spiking.events import Floats
 
 Bits = NDArray[np.uint16] | NDArray[np.uint32]
@@ -59,11 +60,12 @@ def gaps(
     peaks, negative = np.empty(leads.shape[:3], integers.dtype), np.empty(leads.shape[:2], np.bool_)
     _peaks(integers, peaks, negative)
     latest = np.zeros(batch)
-    if negative.any():
-        latest = np.maximum(-leads.min(axis=(1, 2, 3)).astype(np.float64), 0.0)
     highest = np.zeros((batch, height + top + bottom, width + left + right), np.float32)
     highest[:, top : top + height, left : left + width] = peaks.view(leads.dtype)
-    highest = (highest + latest[:, None, None].astype(np.float32)) * UP
+    if negative.any():
+        latest = np.maximum(-leads.min(axis=(1, 2, 3)).astype(np.float64), 0.0)
+        highest += latest[:, None, None].astype(np.float32)
+    highest *= UP
     largest = highest.max(axis=(1, 2)).astype(np.float64)
     if extents != (1, 1):
         _spread(highest.view(np.int32), extents[0] - 1, extents[1] - 1)
@@ -79,12 +81,23 @@ def bit_shift(bits: Bits) -> np.uint32:
 
 def over_blocks(bits: Bits, strides: tuple[int, int]) -> Bits:
     """The largest of each number and its neighbours one stride on, so that every second output bounds two by two."""
-    rows, columns = strides
-    tall = bits.copy()
-    np.maximum(bits[:, :-rows], bits[:, rows:], out=tall[:, :-rows])
-    wide = tall.copy()
-    np.maximum(tall[:, :, :-columns], tall[:, :, columns:], out=wide[:, :, :-columns])
-    return wide
+    largest = np.empty_like(bits)
+    _over_blocks(bits, *strides, largest)
+    return largest
+
+
+@njit(cache=True, parallel=True)
+def _over_blocks(bits, rows, columns, largest):  # type: ignore[no-untyped-def]
+    batch, height, width, channels = bits.shape
+    for flat in prange(batch * height):
+        n, i = flat // height, flat % height
+        below = i + rows if i + rows < height else i
+        for j in range(width):
+            right = j + columns if j + columns < width else j
+            target = largest[n, i, j]
+            a, b, c, d = bits[n, i, j], bits[n, i, right], bits[n, below, j], bits[n, below, right]
+            for k in range(channels):
+                target[k] = max(max(a[k], b[k]), max(c[k], d[k]))
 
 
 @njit(cache=True, parallel=True)
@@ -148,6 +161,18 @@ def _gap(x, slope, shift):  # type: ignore[no-untyped-def]
     """The bits of g(x), rounded up."""
     g = np.float32(x * max(np.float32(1) - x * slope, np.float32(0)))
     return (np.float32(g).view(np.uint32) + ((np.uint32(1) << shift) - np.uint32(1))) >> shift
+
+
+@njit(cache=True)
+def limits(latest, largest, rounding, missing, ahead, before, window, limit, lift):  # type: ignore[no-untyped-def]
+    """`limit` and `lift` (batch, units) of `unproved`, from the constants of the units (units,), `latest` and `largest`
+    (batch,) of `gaps`, and durations."""
+    for n in range(latest.size):
+        late = latest[n]
+        excess = max(largest[n] - before - late, 0.0)
+        for f in range(rounding.size):
+            limit[n, f] = window - late - rounding[f] * largest[n] - UNDERFLOW - late * missing[f]
+            lift[n, f] = ahead[f] * excess - late
 
 
 def unproved(

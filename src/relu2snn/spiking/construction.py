@@ -30,7 +30,8 @@ def closed_only(segment: Prepared, leads: Mapping[str, Any]) -> Fired:
         counts.append(tf.stack([pairs, tf.reduce_sum(spikes), none, none, none, pairs]))
         peaks.append(tf.reduce_max(peak))
     sizes = tf.stack([tf.stack([tf.zeros_like(peak), peak]) for peak in peaks])
-    return shaped(segment, closed, tf.stack(counts), sizes)
+    none_early = tf.zeros(tf.shape(closed[0])[:1], tf.bool)
+    return shaped(segment, closed, tf.stack(counts), sizes, none_early)
 
 
 def _by_image(values: Any) -> tuple[Any, Any]:
@@ -112,4 +113,5 @@ def gathered(found: Mapping[str, Any], rows: Any, pairs: Collection[int]) -> dic
         "sizes": np.stack([np.zeros(len(total)), peaks.max(axis=0, initial=0.0)], axis=1),
         "spikes": total,
         "leads": {name: each.numpy()[rows] for name, each in found["leads"].items()},
+        "early": np.zeros(count, np.bool_),
     }

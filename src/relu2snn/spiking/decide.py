@@ -129,8 +129,7 @@ def _settle(
         for k in np.flatnonzero(positions == position):
             field = np.append(inputs[images[k]], 0.0)[elements].astype(np.float64)
             late = float(bound.latest[images[k]])
-            expected = values[where[k]].astype(np.float64)
-            proved[k] = _settle_position(field, late, left[k], expected, own, here, durations, found[k])
+            proved[k] = _settle_position(field, late, left[k], values[where[k]], own, here, durations, found[k])
     return int(proved.sum())
 
 
@@ -158,28 +157,36 @@ def _settle_position(field, late, mask, closed, weights, rises, durations, out):
     highest = highest_of(field) + late
     proved = 0
     if late < np.inf and 0 < highest < np.inf:
-        shifted = field + late
-        leading = closed + late - window
-        proved = prove_wide(mask, shifted, highest * TWO, rows, level, drive, size, rise, before + late, leading)
+        shifted, before_last, last_lead = field + late if late > 0 else field, before + late, window - late
+        proved = prove_wide(
+            mask, shifted, highest * TWO, rows, level, drive, size, rise, before_last, closed, last_lead
+        )  # fmt: skip
         if mask.any():
-            proved += prove_wide(mask, shifted, highest * SIX, rows, level, drive, size, rise, before + late, leading)
+            proved += prove_wide(
+                mask, shifted, highest * SIX, rows, level, drive, size, rise, before_last, closed, last_lead
+            )  # fmt: skip
         if mask.any():
-            proved += prove(mask, shifted, highest, rows, level, drive, size, rise, before + late)
-    chosen = np.flatnonzero(mask)
-    if chosen.size:
-        matrix = np.empty((field.size, chosen.size))
-        total = np.zeros(chosen.size)
-        threshold, drives, leads = np.empty(chosen.size), np.empty(chosen.size), np.empty(chosen.size)
-        for k in range(chosen.size):
-            threshold[k], drives[k] = level[chosen[k]], drive[chosen[k]]
-        for s in range(field.size):
-            for k in range(chosen.size):
-                matrix[s, k] = weights.columns[s, chosen[k]]
-                total[k] += matrix[s, k]
-        first_crossings(field, matrix, total, threshold, drives, before, window, leads)
-        for k in range(chosen.size):
-            out[chosen[k]] = leads[k]
+            proved += prove(mask, shifted, highest, rows, level, drive, size, rise, before_last)
+    if mask.any():
+        _walk(field, mask, weights.columns, level, drive, before, window, out)
     return proved
+
+
+@njit(cache=True)
+def _walk(field, mask, columns, level, drive, before, window, out):  # type: ignore[no-untyped-def]
+    """Simulate the neurons of `mask` event by event, with the weights `columns` (n, units)."""
+    chosen = np.flatnonzero(mask)
+    matrix, total = np.empty((field.size, chosen.size)), np.zeros(chosen.size)
+    threshold, drives, leads = np.empty(chosen.size), np.empty(chosen.size), np.empty(chosen.size)
+    for k in range(chosen.size):
+        threshold[k], drives[k] = level[chosen[k]], drive[chosen[k]]
+    for s in range(field.size):
+        for k in range(chosen.size):
+            matrix[s, k] = columns[s, chosen[k]]
+            total[k] += matrix[s, k]
+    first_crossings(field, matrix, total, threshold, drives, before, window, leads)
+    for k in range(chosen.size):
+        out[chosen[k]] = leads[k]
 
 
 @njit(cache=True, parallel=True)
@@ -205,8 +212,7 @@ def _settle_field(position, left, inputs, late, closed, runs, weights, rises, du
         u, v = runs.first + a, runs.first + b
         if left[u:v].any():
             field = gather(inputs, runs, position, group)
-            expected = closed[u:v].astype(np.float64)
             own = Weights(weights.columns[:, a:b], weights.rows[a:b], weights.size[a:b])
             here = Rises(rises.drive[u:v], level[u:v], rises.rise[u:v])
-            proved += _settle_position(field, late, left[u:v], expected, own, here, durations, found[u:v])
+            proved += _settle_position(field, late, left[u:v], closed[u:v], own, here, durations, found[u:v])
     return proved

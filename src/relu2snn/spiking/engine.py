@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from relu2snn.spiking.bounds import UP, gaps, over_blocks
-from relu2snn.spiking.certificate import UNDERFLOW, slack_type
+from relu2snn.spiking.bounds import UP, gaps, limits, over_blocks
+from relu2snn.spiking.certificate import slack_type
 from relu2snn.spiking.decide import Bound, decide, is_early
 from relu2snn.spiking.events import Floats, first_crossings, simulate_fields
 from relu2snn.spiking.evidence import Evidence
@@ -29,12 +30,13 @@ class Fired(NamedTuple):
     """What a segment has made of a batch; tensors.
 
     leads: of each population, before any noise. counts (populations, 6) int64 and sizes (populations, 2) float64: the
-    numbers of an Evidence, in its order.
+    numbers of an Evidence, in its order. early (batch,) bool: images in which a neuron spiked before t_min.
     """
 
     leads: list[Any]
     counts: Any
     sizes: Any
+    early: Any
 
 
 class Proved(NamedTuple):
@@ -80,11 +82,11 @@ def fire(segment: Prepared, leads: Mapping[str, Any], coarse: Any = False) -> Fi
         return _decide(segment, Proved(*parts), late, most, inputs)
 
     pairs = [kind for each in closed for kind in (tf.int64, each.dtype)]
-    *changes, counts, sizes = tf.numpy_function(
-        rest, [*closed, *floors, *slacks, latest, largest, *sources], [*pairs, tf.int64, tf.float64]
+    *changes, counts, sizes, early = tf.numpy_function(
+        rest, [*closed, *floors, *slacks, latest, largest, *sources], [*pairs, tf.int64, tf.float64, tf.bool]
     )
     spikes = [_replaced(values, changes[2 * place], changes[2 * place + 1]) for place, values in enumerate(closed)]
-    return shaped(segment, spikes, counts, sizes)
+    return shaped(segment, spikes, counts, sizes, early)
 
 
 def simulate(segment: Prepared, leads: Mapping[str, Any]) -> Fired:
@@ -94,12 +96,13 @@ def simulate(segment: Prepared, leads: Mapping[str, Any]) -> Fired:
     def walk(*given: Floats) -> tuple[Any, ...]:
         found = [_simulate(segment, place, _flat(given)) for place in range(len(segment.node.populations))]
         shape = (len(given[0]), *segment.node.shape)
-        numbers = _numbers([evidence for _, evidence in found])
-        return *(values.reshape(shape).astype(given[0].dtype) for values, _ in found), *numbers
+        numbers = _numbers([evidence for _, evidence, _ in found])
+        early = np.any([each for _, _, each in found], axis=0)
+        return *(values.reshape(shape).astype(given[0].dtype) for values, _, _ in found), *numbers, early
 
     kinds = [sources[0].dtype for _ in segment.node.populations]
-    *spikes, counts, sizes = tf.numpy_function(walk, sources, [*kinds, tf.int64, tf.float64])
-    return shaped(segment, spikes, counts, sizes)
+    *spikes, counts, sizes, early = tf.numpy_function(walk, sources, [*kinds, tf.int64, tf.float64, tf.bool])
+    return shaped(segment, spikes, counts, sizes, early)
 
 
 def _by_construction(
@@ -190,13 +193,14 @@ def _replaced(closed: Any, indices: Any, values: Any) -> Any:
     return tf.cond(tf.size(indices) > 0, replaced, lambda: closed)
 
 
-def shaped(segment: Prepared, spikes: list[Any], counts: Any, sizes: Any) -> Fired:
+def shaped(segment: Prepared, spikes: list[Any], counts: Any, sizes: Any, early: Any) -> Fired:
     """What a segment has made, with the shapes that are known of it."""
     for each in spikes:
         each.set_shape((None, *segment.node.shape))
     counts.set_shape((len(spikes), COUNTS))
     sizes.set_shape((len(spikes), 2))
-    return Fired(spikes, counts, sizes)
+    early.set_shape((None,))
+    return Fired(spikes, counts, sizes, early)
 
 
 def _numbers(evidence: list[Evidence]) -> tuple[Any, Floats]:
@@ -223,32 +227,33 @@ def _decide(segment: Prepared, proved: Proved, latest: Floats, largest: Floats, 
     by_sign = dict(zip(segment.signs, proved.slacks, strict=True))
     changes: list[Any] = []
     evidence = []
-    late, on_time = latest[:, None], not latest.any()
+    on_time, early = not latest.any(), np.zeros(len(latest), np.bool_)
     for place, (neurons, constants, synapses) in enumerate(
         zip(node.populations, segment.constants, segment.synapses, strict=True)
     ):
         values, slack = proved.closed[place], _grid(by_sign[neurons.sign])
-        limit = node.window - late - constants.rounding * largest[:, None] - UNDERFLOW
         constructed = constants.constructed & on_time
+        missing, ahead = constants.missing, constants.ahead
         if segment.by_construction:
-            scale, floor, lift = constants.scale, _grid(proved.floors[place]), np.broadcast_to(-late, limit.shape)
+            missing = ahead = np.zeros_like(missing)
+            scale, floor = constants.scale, _grid(proved.floors[place])
         else:
-            limit -= late * constants.missing
-            lift = constants.ahead * np.maximum(largest[:, None] - node.before - late, 0.0) - late
             scale = np.where(constructed, 0.0, constants.scale)
             floor = np.where(constructed, -np.inf, constants.floor)
             floor = floor.reshape(1, 1, 1, -1) if floor.ndim == 1 else _grid(floor[None])
-        lift = np.ascontiguousarray(lift)
+        limit, lift = np.empty((len(latest), missing.size)), np.empty((len(latest), missing.size))
+        limits(latest, largest, constants.rounding, missing, ahead, node.before, node.window, limit, lift)
         bound = Bound(
             _grid(values), slack, scale, np.ascontiguousarray(floor, np.float64), limit, lift, latest, constructed
         )
         indices, found, counted = decide(bound, constants, synapses, inputs)
         changes += [indices, found.astype(values.dtype)]
+        early[indices[is_early(found, node.before, node.window)] // (values.size // len(values))] = True
         evidence.append(counted)
-    return *changes, *_numbers(evidence)
+    return *changes, *_numbers(evidence), early
 
 
-def _simulate(segment: Prepared, place: int, inputs: Floats) -> tuple[Floats, Evidence]:
+def _simulate(segment: Prepared, place: int, inputs: Floats) -> tuple[Floats, Evidence, NDArray[np.bool_]]:
     node, synapses = segment.node, segment.synapses[place]
     inputs = np.asarray(inputs, np.float64)
     positions = int(np.prod(node.shape[:-1]))
@@ -268,6 +273,6 @@ def _simulate(segment: Prepared, place: int, inputs: Floats) -> tuple[Floats, Ev
             for image, values in enumerate(wide):
                 field, found = values[elements], out[image, position]
                 first_crossings(field, weights, total, level, synapses.drive, node.before, node.window, found)
-    early = int(np.count_nonzero(is_early(out, node.before, node.window)))
-    peak = float(out.max(initial=0.0))
-    return out, Evidence(out.size, int(np.count_nonzero(out > 0)), 0, out.size, early, peak=peak)
+    early = is_early(out, node.before, node.window)
+    spikes, count, peak = int(np.count_nonzero(out > 0)), int(np.count_nonzero(early)), float(out.max(initial=0.0))
+    return out, Evidence(out.size, spikes, 0, out.size, count, peak=peak), np.any(early, axis=(1, 2))

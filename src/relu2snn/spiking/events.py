@@ -102,12 +102,13 @@ class Runs(NamedTuple):
 def gather(values, runs, position, group):  # type: ignore[no-untyped-def]
     """The receptive field of a group of units at one position, (inputs,) in float64, from `values` (elements,)."""
     field = np.zeros(runs.lengths.sum())
-    k = 0
+    # Unsigned, since of an index that may be negative the compiler does not make a loop of many elements at a time; and
+    # not as slices: the message of numba's that they might differ in length takes seconds to compile.
+    k = np.uint64(0)
     for run in range(runs.lengths.size):
-        length, begin = runs.lengths[run], runs.starts[position, run]
-        start = begin + group * length
+        length, begin = np.uint64(runs.lengths[run]), runs.starts[position, run]
         if begin >= 0:
-            # Not as slices: the message of numba's that they might differ in length takes seconds to compile.
+            start = np.uint64(begin) + np.uint64(group) * length
             for i in range(length):
                 field[k + i] = values[start + i]
         k += length

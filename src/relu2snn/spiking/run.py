@@ -46,7 +46,8 @@ class SpikingRun:
     spikes and neurons (layers,): spikes before t_max, and all neurons of one image. certified, simulated, early and
     deviation (layers,): the pairs of a neuron and an image for which the closed form is proved to be the simulation,
     those that were simulated event by event, of these the spikes before t_min, and the largest difference of a
-    simulated neuron's decoded value from the closed form, which is its ReLU unless α is disturbed. rounding (layers,):
+    simulated neuron's decoded value from the closed form, which is its ReLU unless α is disturbed. early_images: images
+    with a spike before t_min. rounding (layers,):
     what rounding may add to a value of the layer, as a share of the layer's largest value (see `rounding`). outside:
     images with pixels outside the encoder's range. reasons: why the run is not exact, by kind; exact: there are none.
 
@@ -87,7 +88,7 @@ class SpikingRun:
             self._clear()
 
     def _clear(self) -> None:
-        self.images = self.outside = self._overflown = 0
+        self.images = self.outside = self.early_images = self._overflown = 0
         self._evidence = {name: Evidence() for name in self.layers}
         self._spikes = dict.fromkeys(self.layers, 0)
         self._largest_pixel = {node.name: 0.0 for node in self._encoders}
@@ -111,6 +112,7 @@ class SpikingRun:
             self._count_pixels(extremes)
             rows = [each.reshape(count, -1) for each in outcome.potentials.values()]
             finite = np.all([np.isfinite(each).all(axis=1) for each in rows], axis=0)
+            self.early_images += int(np.count_nonzero(outcome.early))
             self._overflown += int(np.count_nonzero(~finite))
             for name in self.layers:
                 self._evidence[name] += outcome.evidence[name]

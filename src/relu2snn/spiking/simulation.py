@@ -27,13 +27,15 @@ class Outcome(NamedTuple):
     """What a batch of images gave.
 
     potentials: those of each read-out, (batch, *shape), by name. evidence and spikes, by population: what became of its
-    pairs, and its spikes before t_max, with the noise. leads: those of the tensors that were asked for.
+    pairs, and its spikes before t_max, with the noise. leads: those of the tensors that were asked for. early (batch,):
+    images in which a neuron spiked before its window.
     """
 
     potentials: dict[str, Floats]
     evidence: dict[str, Evidence]
     spikes: dict[str, int]
     leads: dict[str, Floats]
+    early: NDArray[np.bool_]
 
 
 class Simulation:
@@ -133,7 +135,7 @@ class Simulation:
             evidence = {name: evidence_of(counts[k], sizes[k]) for k, name in enumerate(self.populations)}
             self._learn(evidence)
         spikes = {name: int(each) for name, each in zip(self.populations, found["spikes"], strict=True)}
-        return Outcome(found["potentials"], evidence, spikes, found["leads"])
+        return Outcome(found["potentials"], evidence, spikes, found["leads"], found["early"])
 
     def _run(self, images: Mapping[str, Any]) -> dict[str, Any]:
         """The images by construction that this decides, the others event by event, from where it does not."""
@@ -153,8 +155,10 @@ class Simulation:
                 whole = np.empty((len(open_), *values.shape[1:]), values.dtype)
                 whole[~open_], whole[open_] = values, rest[kind][name]
                 found[kind][name] = whole
+        early = np.zeros(len(open_), np.bool_)
+        early[open_] = rest["early"]
         sizes = np.maximum(found["sizes"], rest["sizes"])
-        return found | {"sizes": sizes, **{key: found[key] + rest[key] for key in ("counts", "spikes")}}
+        return found | {"sizes": sizes, "early": early, **{key: found[key] + rest[key] for key in ("counts", "spikes")}}
 
     def _walk(self, images: Mapping[str, Any], first: int) -> dict[str, Any]:
         seeds = {name: tf.constant(batch_seed(state, self._batch)) for name, state in self._states.items()}
@@ -178,6 +182,7 @@ class Simulation:
         potentials: dict[str, Any] = {}
         counts: list[Any] = []
         sizes, spikes = [], []
+        early = tf.zeros(tf.shape(next(iter(images.values())))[:1], tf.bool)
         for node in self._nodes:
             match node:
                 case Encoder():
@@ -192,6 +197,7 @@ class Simulation:
                     fired = self._fire(self._segments[node.name], leads, coarse, len(counts) < first)
                     counts.append(fired.counts)
                     sizes.append(fired.sizes)
+                    early |= fired.early
                     for place, neurons in enumerate(node.populations):
                         values, before_end = fired.leads[place], fired.counts[place, 1]
                         if neurons.name in seeds:
@@ -206,6 +212,7 @@ class Simulation:
             "sizes": tf.concat(sizes, 0) if sizes else tf.zeros((0, 2), tf.float64),
             "spikes": tf.stack(spikes) if spikes else tf.zeros(0, tf.int64),
             "leads": {name: leads[name] for name in self._keep},
+            "early": early,
         }
 
     def _fire(self, segment: Prepared, leads: Mapping[str, Any], coarse: Any, known: Any) -> Fired:

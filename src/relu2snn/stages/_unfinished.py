@@ -16,6 +16,7 @@ from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
 from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, result_files, write_csv
 from relu2snn.stages import report_results, report_runtimes, report_sweeps
+from relu2snn.stages.tradeoffs import write_tradeoffs
 
 # Snakemake's graph of jobs, and one of its jobs.
 Graph = Any
@@ -92,9 +93,15 @@ def _write(config: Experiment) -> Iterator[str]:
     def sweeps() -> None:
         write_csv(paths.sweeps, collect_sweeps(outputs, suite), SWEEP_COLUMNS)
 
+    def tradeoffs() -> None:
+        rows = collect_sweeps(outputs, suite)
+        for name in dict.fromkeys(row["experiment"] for row in rows):
+            own = Paths(outputs, suite, name)
+            write_tradeoffs(own, [row for row in rows if row["experiment"] == name])
+
     steps: list[Callable[[], None]] = [results, lambda: report_results.run(config, None)]
     if result_files(outputs, suite, "*/sweep/*/*/result.json"):
-        steps += [sweeps, lambda: report_sweeps.run(config, None)]
+        steps += [sweeps, lambda: report_sweeps.run(config, None), tradeoffs]
     steps.append(lambda: report_runtimes.run(config, None))
     for step in steps:
         try:

@@ -62,6 +62,8 @@ def run(config: Experiment, part: int | None = None) -> None:
             },
             "simulated": {"total": int(simulated.sum()), "layers": simulated.tolist()},
             "early_spikes": {"total": int(early.sum()), "layers": early.tolist()},
+            # Images with any of them.
+            "early_images": sum(part["early_images"] for part in parts),
             "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},
             "rounding": {"total": float(rounding.max()), "layers": rounding.tolist()},
             "seconds": sum(part["seconds"] for part in parts),

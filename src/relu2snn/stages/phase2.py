@@ -76,6 +76,7 @@ def simulate(config: Experiment, part: int) -> None:
             "constructed": spiking.constructed.tolist(),
             "simulated": spiking.simulated.tolist(),
             "early_spikes": spiking.early.tolist(),
+            "early_images": spiking.early_images,
             "largest_deviation": spiking.deviation.tolist(),
             "rounding": spiking.rounding.tolist(),
             "not_exact": spiking.reasons,

@@ -13,7 +13,7 @@ from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import MADE, described
 from relu2snn.stages._job import file_digests, job
 
-_OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
+_OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "early_images", "spiking_fraction", "certified")
 
 
 def run(config: Experiment, part: int | None = None) -> None:

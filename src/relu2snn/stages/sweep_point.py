@@ -61,6 +61,7 @@ def run(config: Experiment, part: int | None = None) -> None:
             "value": value,
             "images": len(labels[0]),
             "latency": latency(model),
+            "window": float(np.mean([end - start for start, end in model.windows.values()])),
             "trials": trials,
             "seconds": time.perf_counter() - started,
         },
@@ -73,14 +74,14 @@ def _run_trial(
     """Predicted classes, the sums of the counts over parts, whose noise starts anew as in phase 2, and exactness."""
     total = dataset.count("test")
     images = min(config.sweep.images or total, total)
-    labels, counts, exact = [], {"spikes": 0, "certified": 0, "early": 0}, True
+    labels, counts, exact = [], dict.fromkeys(("spikes", "certified", "early", "early_images"), 0), True
     for part in range(config.dataset.parts):
         start, stop = part_range(total, part, config.dataset.parts, config.dataset.part_images)
         if start >= images:
             break
         spiking.start(part)
         labels.append(classify(spiking, dataset, config, start, min(stop, images), title))
-        counts = {name: count + int(getattr(spiking, name).sum()) for name, count in counts.items()}
+        counts = {name: count + int(np.sum(getattr(spiking, name))) for name, count in counts.items()}
         exact = exact and spiking.exact
     return np.concatenate(labels), counts, exact
 
@@ -91,6 +92,7 @@ def _shares(spiking: SpikingRun, images: int, counts: dict[str, int]) -> dict[st
         "spiking_fraction": counts["spikes"] / pairs,
         "certified": counts["certified"] / pairs,
         "early_spikes": counts["early"],
+        "early_images": counts["early_images"],
     }
 
 

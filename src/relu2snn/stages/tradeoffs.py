@@ -1,0 +1,71 @@
+"""Draws the trade-offs of one experiment, all of its sweeps together: tradeoffs/table.csv, tradeoffs.png and .svg."""
+
+from pathlib import Path
+
+from relu2snn.config import Experiment, Paths
+from relu2snn.figures import Curve, plot_tradeoffs, save_figure
+from relu2snn.results import Row, collect_sweeps, write_csv
+from relu2snn.stages._app import stage_app
+
+COLUMNS = (
+    "mapping",
+    "overrides",
+    "parameter",
+    "value",
+    "value_per_window",
+    "latency",
+    "agreement_mean",
+    "agreement_std",
+    "accuracy_mean",
+    "accuracy_std",
+    "early_images_mean",
+    "exact_trials",
+    "trials",
+    "images",
+)
+"""value_per_window: a noise on spike times in units of the mean window of the neurons, empty for what is none."""
+
+
+def run(config: Experiment, part: int | None) -> None:
+    """Draw the sweeps of one experiment of a suite, with all overrides that have been run; `part` is not used."""
+    paths = Paths.of(config)
+    write_tradeoffs(paths, collect_sweeps(config.outputs, config.suite.name, experiment=config.name))
+
+
+def write_tradeoffs(paths: Paths, rows: list[Row]) -> None:
+    """Write the table and the figure of the rows of one experiment, as `collect_sweeps` gives them."""
+    folder = Path(paths.tradeoffs)
+    timed = ("noise", "reference_noise")
+    table = [
+        {
+            **{column: row.get(column) for column in COLUMNS},
+            "value_per_window": row["value"] / row["window"] if row["parameter"] in timed else None,
+        }
+        for row in rows
+    ]
+    counts = {row["images"] for row in rows}
+    write_csv(folder / "table.csv", table, COLUMNS)
+    save_figure(plot_tradeoffs(_curves(rows), counts.pop() if len(counts) == 1 else None), folder / "tradeoffs")
+
+
+def _curves(rows: list[Row]) -> list[Curve]:
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        others = [text for text in row["overrides"].split() if not text.startswith("phase2.mapping=")]
+        groups.setdefault((" ".join([row["mapping"], *others]), row["parameter"]), []).append(row)
+    return [
+        Curve(
+            label,
+            parameter,
+            values=[point["value"] for point in points],
+            windows=[point["window"] for point in points],
+            latencies=[point["latency"] for point in points],
+            agreement=[point["agreement_mean"] for point in points],
+            spreads=[point["agreement_std"] or 0.0 for point in points],
+        )
+        for (label, parameter), points in groups.items()
+    ]
+
+
+if __name__ == "__main__":
+    stage_app("tradeoffs", run)
