@@ -118,7 +118,9 @@ rule tradeoffs:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            next(each for each in SELECTION.sweeps if each.name == wildcards.experiment),
+            next(
+                each for each in SELECTION.sweeps if each.name == wildcards.experiment
+            ),
             "tradeoffs",
         ),
     shell:
