@@ -110,7 +110,7 @@ rule all:
         [each.tracked for each in RUNS],
         [PATHS.sweeps] if SWEEPS else [],
         [each.tracked_sweep for each in SWEEPS],
-        [f"{each.tradeoffs}/table.csv" for each in SWEEPS],
+        [f"{each.tradeoffs}.csv" for each in SWEEPS],
 
 
 include: "pipeline/data.smk"

@@ -96,7 +96,7 @@ rule tradeoffs:
     output:
         [
             report(
-                f"{PATHS.tradeoffs}/tradeoffs.{suffix}",
+                f"{PATHS.tradeoffs}.{suffix}",
                 caption="report/tradeoffs.rst",
                 category="Robustness",
                 subcategory="{experiment}",
@@ -104,11 +104,11 @@ rule tradeoffs:
             )
             for suffix in FORMATS
         ],
-        table=f"{PATHS.tradeoffs}/table.csv",
+        table=f"{PATHS.tradeoffs}.csv",
     log:
-        f"{PATHS.folder}/tradeoffs.log",
+        f"{PATHS.tradeoffs}.log",
     benchmark:
-        f"{PATHS.folder}/tradeoffs.tsv"
+        f"{PATHS.tradeoffs}.tsv"
     wildcard_constraints:
         experiment=SELECTION.swept(),
     conda:

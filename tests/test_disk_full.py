@@ -60,6 +60,7 @@ STAGES: list[tuple[str, str, int | None, tuple[str, ...]]] = [
     ("fmnist_fc", "sweep_point", None, ("phase2.noise=0.01",)),
     ("fmnist_fc", "sweep_gather", None, ()),
     ("fmnist_fc", "sweep_results", None, ()),
+    ("fmnist_fc", "tradeoffs", None, ()),
     ("fmnist_fc", "report_sweeps", None, ()),
     ("fmnist_fc", "track_sweep", None, ()),
     ("places365_vgg", "places365_sample", None, ()),

@@ -141,6 +141,8 @@ def test_what_batches_add_up_to_is_what_the_spike_times_show(quiet: tuple[Any, A
     times = spike_times(spiking, images)
     leads = {name: spiking.windows[name][1] - times[name] for name in run.layers}
     length = {name: end - start for name, (start, end) in spiking.windows.items()}
+    early = [(leads[name] > length[name] * (1 + 1e-9)).reshape(len(images), -1).any(axis=1) for name in run.layers]
+    assert 0 < run.early_images == np.count_nonzero(np.any(early, axis=0))
     for k, name in enumerate(run.layers):
         assert run.spikes[k] == np.count_nonzero(leads[name] > 1e-12) > 0
         assert run.early[k] == np.count_nonzero(leads[name] > length[name] * (1 + 1e-9)) > 0

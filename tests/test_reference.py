@@ -121,6 +121,7 @@ def test_a_batch_goes_on_event_by_event_from_where_a_z_is_above_its_window(known
     assert run.spikes.sum() == pytest.approx(events.spikes.sum(), abs=3)
     np.testing.assert_array_equal(run.constructed + run.simulated, run.neurons * run.images)
     assert run.early.sum() > 0
+    assert 0 < run.early_images == events.early_images < run.images
     assert not run.exact
     # The first of them are the same whatever is beside them.
     np.testing.assert_allclose(found[6:12], found[:6], rtol=1e-12, atol=1e-12)

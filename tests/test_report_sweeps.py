@@ -42,3 +42,6 @@ def test_a_sweep_is_there_with_its_table_and_curve(report: Report, swept: Path) 
         assert report.content(path) == (swept / path).read_bytes()
         assert path in report.categories["Robustness"]["cifar10_vgg"]
         assert "noise of this standard deviation on every spike time" in report.results[path]["caption"]
+        path = f"outputs/smoke/tradeoffs/cifar10_vgg.{suffix}"
+        assert report.content(path) == (swept / path).read_bytes()
+        assert "latency" in report.results[path]["caption"]

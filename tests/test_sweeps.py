@@ -28,9 +28,9 @@ from relu2snn.config import (
 from relu2snn.config.selection import select
 from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError
-from relu2snn.figures import plot_sweep
+from relu2snn.figures import Curve, plot_sweep, plot_tradeoffs
 from relu2snn.files import read_json
-from relu2snn.stages import sweep_gather, sweep_results
+from relu2snn.stages import sweep_gather, sweep_results, tradeoffs
 
 ROOT = Path(__file__).resolve().parents[1]
 # Robustness of experiments.md.
@@ -131,11 +131,12 @@ def fake_point(made: Paths, value: float, accuracies: list[float | None], early:
             "spiking_fraction": 0.25,
             "certified": 0.75,
             "early_spikes": count,
+            "early_images": min(count, 2),
             "exact": not count,
         }
         for accuracy, count in zip(accuracies, early, strict=True)
     ]
-    point = {"value": value, "images": 8, "latency": 12.5, "trials": trials, "seconds": 2.0}
+    point = {"value": value, "images": 8, "latency": 12.5, "window": 2.0, "trials": trials, "seconds": 2.0}
     write_json(f"{made.point(value)}.json", point)
 
 
@@ -175,6 +176,14 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
         ("cifar10_vgg", "0.2", "synthetic"),
     ]
     assert {row["overrides"] for row in rows} == {"sweep.values=[0.2,0.1] sweep.trials=3"}
+    tradeoffs.run(from_slice(stage_slice(config, "tradeoffs")), None)
+    with open(f"{made.tradeoffs}.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["mapping"], row["value"], row["value_per_window"], row["latency"]) for row in rows] == [
+        ("published", "0.1", "0.05", "12.5"),
+        ("published", "0.2", "0.1", "12.5"),
+    ]
+    assert [float(row["early_images_mean"]) for row in rows] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +223,58 @@ def test_a_sweep_is_drawn_with_its_spread_and_readable_axes(parameter: str, valu
     counted = plot_sweep(parameter, values, {"accuracy": points}, images=10000, trials=16)
     assert counted.axes[0].get_ylabel() == "share of 10,000 test images"
     assert counted.get_suptitle() == "mean and standard deviation of 16 trials"
+
+
+def curve(label: str, parameter: str, *, latencies: list[float] | None = None) -> Curve:
+    values = [0.0, 0.001, 0.1]
+    return Curve(label, parameter, values, [2.0] * 3, latencies or [9.0] * 3, [1.0, 0.9, 0.25], [0.0, 0.01, 0.1])
+
+
+def test_tradeoffs_stand_in_a_panel_for_each_way_to_look_at_a_sweep() -> None:
+    curves = [
+        curve("published", "zeta", latencies=[20.0, 30.0, 50.0]),
+        curve("reference", "zeta", latencies=[4.0, 6.0, 9.0]),
+        curve("published", "noise"),
+        curve("reference", "noise"),
+        curve("reference", "reference_noise"),
+    ]
+    figure = plot_tradeoffs(curves, images=1000)
+    shown = [axes for axes in figure.axes if axes.axison]
+    xs = [[np.asarray(bars.lines[0].get_xdata(), float).tolist() for bars in axes.containers] for axes in shown]
+    absolute, relative = [0.0, 0.001, 0.1], [0.0, 0.0005, 0.05]
+    assert xs == [[[20, 30, 50], [4, 6, 9]], [absolute] * 2, [relative] * 2, [absolute], [relative]]
+    assert ["latency" in axes.get_xlabel() for axes in shown] == [True, *[False] * 4]
+    assert ["window of the neurons" in axes.get_xlabel() for axes in shown] == [False, False, True, False, True]
+    assert [axes.get_xscale() for axes in shown] == ["linear", *["symlog"] * 4]
+    assert {axes.get_ylabel() for axes in shown} == {"agreement, 1,000 test images"}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["published", "reference"]
+    # The same configuration looks the same in all panels.
+    looks = {
+        (bars.get_label(), bars.lines[0].get_color(), bars.lines[0].get_marker())
+        for axes in shown
+        for bars in axes.containers
+    }
+    assert len(looks) == 2
+    figure.draw_without_rendering()
+    canvas = figure.get_window_extent()
+    for axes in shown:
+        box = axes.get_tightbbox()
+        assert canvas.x0 - 1 <= box.x0
+        assert box.x1 <= canvas.x1 + 1
+    with pytest.raises(ValueError, match="no curve of a sweep over zeta, alpha_noise, noise, reference_noise"):
+        plot_tradeoffs([])
+    with pytest.raises(ValueError, match="published, noise: give as many windows, latencies and means as values"):
+        plot_tradeoffs([curve("published", "noise")._replace(windows=[1.0])])
+
+
+def test_a_sweep_of_the_suite_that_no_mapping_has_is_left_out() -> None:
+    options = {"suite": "reference", "experiments": "fmnist_fc", "sweep": "noise"}
+    both = select(options, SUPPORTED_FORMATS)
+    assert [each.phase2.mapping for each in both.sweeps] == ["published", "reference"]
+    suite = select({"suite": "reference", "overrides": "phase2.mapping=published"}, SUPPORTED_FORMATS)
+    assert {each.sweep.name for each in suite.sweeps} == {"zeta", "noise", "alpha_noise"}
+    with pytest.raises(UserError, match="sweep=reference_noise: fmnist_fc has the mapping published"):
+        select({**options, "sweep": "reference_noise", "overrides": "phase2.mapping=published"}, SUPPORTED_FORMATS)
 
 
 # By running the workflow on the suite smoke
@@ -286,6 +347,7 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
     for key in ("accuracy", "agreement"):
         assert result[key] == trials[1][key]
     assert result["early_spikes"]["total"] == trials[1]["early_spikes"]
+    assert result["early_images"] == trials[1]["early_images"]
     assert result["spiking_fraction"]["total"] == pytest.approx(trials[1]["spiking_fraction"], rel=1e-12)
 
 
@@ -296,6 +358,6 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
 def test_a_new_value_runs_its_own_job_and_what_gathers(swept: Path, values: str, points: int) -> None:
     run = sweep(swept, values, "-n")
     assert run.returncode == 0, run.stderr
-    gathering = ["sweep_gather", "sweep_results", "track_sweep", "report_sweeps", "report_runtimes"]
+    gathering = ["sweep_gather", "sweep_results", "track_sweep", "tradeoffs", "report_sweeps", "report_runtimes"]
     expected = [] if values == "[0.0,0.05]" else [*gathering, *["sweep_point"] * points]
     assert jobs(run.stdout + run.stderr) == Counter(expected)

@@ -104,9 +104,11 @@ def test_what_a_user_writes_stays_until_the_result_changes(tmp_path: Path, clien
 def sweep(tmp_path: Path, suite: str, values: list[float]) -> Any:
     """Log a sweep that never ran; returns the ids of its runs."""
     spread = {"mean": 0.75, "std": 0.125, "min": 0.5, "max": 1.0}
-    shares = dict.fromkeys(("accuracy", "agreement", "spiking_fraction", "certified", "early_spikes"), spread)
+    shares = dict.fromkeys(
+        ("accuracy", "agreement", "spiking_fraction", "certified", "early_spikes", "early_images"), spread
+    )
     points = [
-        {"value": value, "images": 8, "latency": 9.5, "seconds": 2.0, "exact_trials": 0, **shares}
+        {"value": value, "images": 8, "latency": 9.5, "window": 2.0, "seconds": 2.0, "exact_trials": 0, **shares}
         | {"trials": [{"exact": False}, {"exact": True}]}
         for value in values
     ]

@@ -120,8 +120,8 @@ class Paths:
 
     @property
     def tradeoffs(self) -> str:
-        """The folder of the table and the figure of all sweeps of an experiment."""
-        return f"{self.folder}/tradeoffs"
+        """The table and the figure of all sweeps of an experiment, without .csv, .png and .svg."""
+        return f"{self.suite_folder}/tradeoffs/{self.experiment if self.config is None else self.config.name}"
 
     @property
     def points(self) -> str:

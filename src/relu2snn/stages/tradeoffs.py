@@ -1,6 +1,4 @@
-"""Draws the trade-offs of one experiment, all of its sweeps together: tradeoffs/table.csv, tradeoffs.png and .svg."""
-
-from pathlib import Path
+"""Draws the trade-offs of one experiment, all of its sweeps together: a table and a figure in <suite>/tradeoffs/."""
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.figures import Curve, plot_tradeoffs, save_figure
@@ -34,7 +32,6 @@ def run(config: Experiment, part: int | None) -> None:
 
 def write_tradeoffs(paths: Paths, rows: list[Row]) -> None:
     """Write the table and the figure of the rows of one experiment, as `collect_sweeps` gives them."""
-    folder = Path(paths.tradeoffs)
     timed = ("noise", "reference_noise")
     table = [
         {
@@ -44,8 +41,8 @@ def write_tradeoffs(paths: Paths, rows: list[Row]) -> None:
         for row in rows
     ]
     counts = {row["images"] for row in rows}
-    write_csv(folder / "table.csv", table, COLUMNS)
-    save_figure(plot_tradeoffs(_curves(rows), counts.pop() if len(counts) == 1 else None), folder / "tradeoffs")
+    write_csv(f"{paths.tradeoffs}.csv", table, COLUMNS)
+    save_figure(plot_tradeoffs(_curves(rows), counts.pop() if len(counts) == 1 else None), paths.tradeoffs)
 
 
 def _curves(rows: list[Row]) -> list[Curve]:
