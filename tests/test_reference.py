@@ -135,7 +135,9 @@ def test_pixels_outside_their_range_are_late_or_early_and_simulated(known: Any) 
     for outside in (images(4) * 1.3 - 0.2, images(4) - 0.5, late):
         run = SpikingRun(spiking)
         found = run.logits(outside)
-        np.testing.assert_allclose(found, every_event(spiking, [outside])[0], rtol=1e-9, atol=1e-9)
+        expected, events = every_event(spiking, [outside])
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+        assert run.early_images == events.early_images
         assert "outside" in run.reasons
 
 
