@@ -144,5 +144,5 @@ def test_potentials_at_the_edges_of_bins(kind: str, seed: int) -> None:
         bins.prove(mask, leads, float(leads.max()), rows, level, drive, size, rise, before)
     else:
         closed = (neuron.potential(0.0) - neuron.threshold) / rise
-        bins.prove_wide(mask, leads, edges, rows, level, drive, size, rise, before, closed)
+        bins.prove_wide(mask, leads, edges, rows, level, drive, size, rise, before, closed, 0.0)
     assert mask[0], "it reaches its threshold"

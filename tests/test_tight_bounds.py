@@ -403,7 +403,7 @@ def proved_wide(neuron: Neuron, edges: Array, factor: float) -> bool:
     kept = bins._wide_terms
     try:
         bins._wide_terms = lambda *_: terms
-        bins.prove_wide.py_func(mask, leads, wide, rows, level, drive, size, rise, neuron.before, closed)
+        bins.prove_wide.py_func(mask, leads, wide, rows, level, drive, size, rise, neuron.before, closed, 0.0)
     finally:
         bins._wide_terms = kept
     return not mask[0]
