@@ -118,10 +118,7 @@ rule tradeoffs:
         runtime=10,
     params:
         slice=lambda wildcards: slice_text(
-            next(
-                each for each in SELECTION.sweeps if each.name == wildcards.experiment
-            ),
-            "tradeoffs",
+            SELECTION.at(PATHS.tradeoffs, wildcards), "tradeoffs"
         ),
     shell:
         "python -m relu2snn.stages.tradeoffs --slice {params.slice:q} 2>&1 | tee {log:q}"

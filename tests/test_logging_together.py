@@ -81,11 +81,14 @@ class Visitor(threading.Thread):
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
+    def look(self) -> list[Any]:
+        found = self.ask("runs/search", experiment_ids=["1"], max_results=100).get("runs", [])
+        self.seen = max(self.seen, len(found))
+        return found
+
     def run(self) -> None:
         while not self.done.wait(0.2):
-            found = self.ask("runs/search", experiment_ids=["1"], max_results=100).get("runs", [])
-            self.seen = max(self.seen, len(found))
-            if found:
+            if found := self.look():
                 self.ask("runs/set-tag", run_id=found[0]["info"]["run_id"], key="seen", value=str(self.notes))
                 self.notes += 1
 
@@ -105,6 +108,9 @@ def test_four_jobs_at_a_time_15_times_while_somebody_looks(
             visitor.done.set()
             visitor.join()
         assert visitor.seen > len(logged) / 2
+        visitor.look()
+        # Two of the turns log children too.
+        assert visitor.seen == len(logged) + 2 * JOBS
         assert visitor.notes > 5
     check(address, logged, 15)
 

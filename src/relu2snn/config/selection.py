@@ -50,7 +50,7 @@ class Selection:
             return
         chosen.append(config)
         self._counts[config.name] += not sweep
-        folders = [paths.sweep, paths.points] if sweep else []
+        folders = [paths.sweep, paths.points, paths.tradeoffs] if sweep else []
         folders += [paths.dataset, paths.train, paths.weights, paths.phase1, paths.phase2]
         folders += [paths.figures, paths.provenance]
         for each in folders:
@@ -98,7 +98,7 @@ class Selection:
 
     def sweeps_of(self, name: str) -> list[str]:
         """The results of all sweeps of one experiment, this call's and those that are finished; see `finished`."""
-        pattern = f"{Paths(self.outputs, self.suite.name).sweep}/result.json".replace("{experiment}", name)
+        pattern = f"{Paths(self.outputs, self.suite.name, name).sweep}/result.json"
         own = [f"{Paths.of(each).sweep}/result.json" for each in self.sweeps if each.name == name]
         return self.finished(pattern, own)
 

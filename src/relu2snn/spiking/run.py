@@ -47,9 +47,9 @@ class SpikingRun:
     deviation (layers,): the pairs of a neuron and an image for which the closed form is proved to be the simulation,
     those that were simulated event by event, of these the spikes before t_min, and the largest difference of a
     simulated neuron's decoded value from the closed form, which is its ReLU unless α is disturbed. early_images: images
-    with a spike before t_min. rounding (layers,):
-    what rounding may add to a value of the layer, as a share of the layer's largest value (see `rounding`). outside:
-    images with pixels outside the encoder's range. reasons: why the run is not exact, by kind; exact: there are none.
+    with a spike before t_min. rounding (layers,): what rounding may add to a value of the layer, as a share of the
+    layer's largest value (see `rounding`). outside: images with pixels outside the encoder's range. reasons: why the
+    run is not exact, by kind; exact: there are none.
 
     part: whose noise to draw. certify=False simulates every neuron event by event: the same spike times, much slower.
     Raises ValueError when the model is not a spiking network, or has a weight that is not finite.

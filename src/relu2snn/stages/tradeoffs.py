@@ -33,13 +33,10 @@ def run(config: Experiment, part: int | None) -> None:
 def write_tradeoffs(paths: Paths, rows: list[Row]) -> None:
     """Write the table and the figure of the rows of one experiment, as `collect_sweeps` gives them."""
     timed = ("noise", "reference_noise")
-    table = [
-        {
-            **{column: row.get(column) for column in COLUMNS},
-            "value_per_window": row["value"] / row["window"] if row["parameter"] in timed else None,
-        }
-        for row in rows
-    ]
+    table = []
+    for row in rows:
+        relative = row["value"] / row["window"] if row["parameter"] in timed else None
+        table.append({column: (row | {"value_per_window": relative})[column] for column in COLUMNS})
     counts = {row["images"] for row in rows}
     write_csv(f"{paths.tradeoffs}.csv", table, COLUMNS)
     save_figure(plot_tradeoffs(_curves(rows), counts.pop() if len(counts) == 1 else None), paths.tradeoffs)
