@@ -89,6 +89,7 @@ def fake_results(values, trained=True, labelled=True, **changes):
             "latency": 12.5,
             "layer_maxima": [2.5, 7.25],
             "mapping": "published",
+            "stretch": None,
             "zeta": 0.5,
             "noise": 0.0,
             "alpha_noise": 0.0,

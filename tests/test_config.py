@@ -86,6 +86,10 @@ MISTAKES = [
     ("phase2.window=wide", r"phase2.window=wide: must be one of margin, certified"),
     ("phase2.precision=float16", r"phase2.precision=float16: must be one of float64, float32"),
     ("phase2.zeta=nan", r"phase2.zeta=nan: must be a finite number"),
+    ("phase2.reference_noise=0.1", r"phase2.reference_noise=0.1: the mapping published has no reference; choose"),
+    ("phase2.stretch=0.5", r"phase2.stretch=0.5: the mapping published has no K to choose; choose phase2.mapping=ref"),
+    ("phase2.stretch=0", r"phase2.stretch=0.0: must be at least 0.001"),
+    ("phase2.window=guaranteed", r"phase2.window=guaranteed: phase2.mapping=published and .* guarantee nothing"),
     ("phase1.upper=1", r"phase1.upper=1.0: must be less than 1"),
     ("train.dropout.dense=1.5", r"train.dropout.dense=1.5: must be less than 1"),
     ("train.optimizer=lion", r"train.optimizer=lion: must be one of adam, sgd"),
@@ -109,6 +113,21 @@ MISTAKES = [
     ("dataset.part_images=4000", r"dataset.parts=1: dataset.source.test_images=10000 in parts of .*=4000 are 3"),
     ("weights.source=caffe", r"weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…"),
 ]
+
+REFERENCE_MISTAKES = [
+    ("phase2.zeta=-0.1", r"phase2.window=guaranteed: phase2.mapping=reference and phase2.zeta=-0.1 guarantee nothing"),
+    ("phase2.stretch=1", r"phase2.window=guaranteed: phase2.stretch=1.0 guarantees nothing; choose at least 1.001"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), REFERENCE_MISTAKES)
+def test_guaranteed_windows_are_those_of_what_is_exact_by_construction(override: str, message: str) -> None:
+    chosen = ("phase2.mapping=reference", "phase2.window=guaranteed")
+    assert experiment(overrides=chosen).phase2.stretch is None
+    with pytest.raises(UserError, match=message) as caught:
+        experiment(overrides=(*chosen, override))
+    assert "\n" not in str(caught.value)
+
 
 FOLDER_MISTAKES = [
     ("dataset.part_images=null", r"dataset.part_images: no value, but dataset.source.format=pass needs one"),

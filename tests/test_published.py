@@ -29,7 +29,7 @@ from relu2snn.stages import provenance, report_results
 ROWS = compose_suite("paper").experiments
 GROUPS = ("dataset", "model", "train", "phase1", "phase2")
 # What changes no result, on any row.
-FREE = {"dataset.source.by_hand", "phase1.batch", "phase1.floor", "phase2.batch", "phase2.seed"}
+FREE = {"dataset.source.by_hand", "phase1.batch", "phase1.floor", "phase2.batch", "phase2.seed", "phase2.stretch"}
 
 
 def config(name: str, *overrides: str, suite: str = "paper") -> dict[str, Any]:
@@ -114,6 +114,7 @@ def test_what_changes_no_result_changes_nothing_here(name: str) -> None:
         "phase1.floor",
         "phase2.batch",
         "phase2.seed",
+        "phase2.stretch",
         "figures.seed",
         "container.engine",
         "outputs",

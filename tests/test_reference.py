@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from relu2snn import convert, verify
+from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.nodes import Network
 from relu2snn.mapping import largest_values, measure, read_keras, relu_model, to_spiking, unit_maxima
 from relu2snn.spiking import SpikingModel, SpikingRun, membrane_potentials, spiking_model
@@ -147,13 +148,13 @@ DISTURBED = [
     ({"reference_noise": 0.03}, "float64"),
     ({"alpha_noise": 1e-3}, "float64"),
     ({"alpha_noise": 0.2}, "float64"),
+    ({"alpha_noise": 1e-3, "stretch": 0.25}, "float64"),
+    ({"reference_noise": 0.03, "stretch": 0.25}, "float64"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("noise", "precision"), DISTURBED, ids=[f"{next(iter(noise.items()))}-{kind}" for noise, kind in DISTURBED]
-)
-def test_a_disturbed_network_spikes_when_every_event_says(known: Any, noise: dict[str, float], precision: str) -> None:
+@pytest.mark.parametrize(("noise", "precision"), DISTURBED, ids=[f"{noise}-{kind}" for noise, kind in DISTURBED])
+def test_a_disturbed_network_spikes_when_every_event_says(known: Any, noise: dict[str, Any], precision: str) -> None:
     spiking = spiking_of(known, zeta=0.2, seed=5, precision=precision, **noise)
     batches = [images(8), images(8, 4)]
     run = SpikingRun(spiking)
@@ -185,6 +186,29 @@ def test_jitter_of_the_reference_costs_more_than_that_of_all_inputs(known: Any) 
         for name in ("noise", "reference_noise")
     }
     assert moved["reference_noise"] > moved["noise"] > 0
+
+
+def test_a_smaller_k_makes_potentials_steeper_and_is_proved_by_the_certificate(known: Any) -> None:
+    model = known[0]
+    spiking = convert(model, images(30), stretch=0.25)
+    for name, (node, each) in spiking.network.populations.items():
+        negative = sum(map_.magnitudes(-each.sign, NumpyOps()) for map_ in node.maps.values())
+        np.testing.assert_allclose(1 / np.abs(each.gain), np.maximum(0.25 * negative, 0.05), err_msg=name)
+    assert spiking.windows == convert(model, images(30)).windows
+    result = verify(model, spiking, images(30))
+    assert (result.exact, result.agreement) == (True, 1.0)
+    assert result.constructed < 1
+    # Above N only the margin is another.
+    assert verify(model, convert(model, images(30), stretch=1.001), images(30)).constructed == 1.0
+    for noise in ({"reference_noise": 0.01}, {"alpha_noise": 1e-3}):
+        moved = []
+        for stretch in (0.25, None, 4.0):
+            quiet, noisy = (
+                SpikingRun(spiking_of(known, seed=1, stretch=stretch, **each)).logits(images(20))
+                for each in ({}, noise)
+            )
+            moved.append(np.abs(noisy - quiet).mean())
+        assert moved[0] < moved[1] < moved[2], noise
 
 
 def test_a_file_keeps_the_jitter_of_references(known: Any, tmp_path: Path) -> None:
@@ -258,6 +282,16 @@ MISTAKES = [
         r"window=\"guaranteed\": mapping='published' guarantees nothing",
     ),
     (lambda model: convert(model, images(2), mapping="other"), r'mapping=.other.: must be "reference" or "published"'),
+    (
+        lambda model: convert(model, images(2), window="guaranteed", stretch=1.0),
+        r'stretch=1.0: must be at least 1.001 with window="guaranteed"',
+    ),
+    (lambda model: convert(model, images(2), stretch=0.0), r"stretch=0.0: must be finite and above 0"),
+    (lambda model: convert(model, images(2), stretch=np.inf), r"stretch=inf: must be finite and above 0"),
+    (
+        lambda model: convert(model, images(2), stretch=1.02, mapping="published"),
+        r"stretch=1.02: the mapping published has no K to choose",
+    ),
     (lambda model: convert(model, images(2), floor=0.0), r"floor=0.0: must be above 0 and at most 1"),
     (lambda model: convert(model, images(2), floor=2.0), r"floor=2.0: must be above 0 and at most 1"),
     (lambda model: convert(model, images(2), zeta=-1.0), r"zeta=-1.0: must be finite and greater than -1"),

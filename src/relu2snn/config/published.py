@@ -22,9 +22,9 @@ Values = Mapping[str, Any]
 VALUES = ("accuracy", "accuracy_loss", "agreement")
 """What may be published of a run."""
 
-# Batches change no result, nor does a seed of noise where there is none, nor the floor, which the published mapping has
-# no use for; the rest only guides users and jobs.
-_NO_MATTER = {"dataset.source.by_hand", "phase1.batch", "phase1.floor", "phase2.batch", "phase2.seed"}
+# Batches change no result, nor does a seed of noise where there is none, nor the floor and the stretch, which the
+# published mapping has not; the rest only guides users and jobs.
+_NO_MATTER = {"dataset.source.by_hand", "phase1.batch", "phase1.floor", "phase2.batch", "phase2.seed", "phase2.stretch"}
 # Photographs are drawn part by part; parts of arrays are the same images, however they are cut.
 _PARTS = {"dataset.parts", "dataset.part_images"}
 _SUFFIXES = (".weights.h5", ".h5", ".keras", ".npz")

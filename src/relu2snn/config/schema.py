@@ -221,7 +221,8 @@ class Phase2:
     mapping: published (arXiv:2212.12522), or reference, with one more input of each neuron, a clock that spikes at
     t_min. Windows last (1 + zeta) times the layer's largest ReLU output (margin) or largest bound (certified), which
     are the same with a reference, or largest value for any admissible image (guaranteed, with a reference). noise: on
-    all spike times but clocks'; reference_noise: on the reference's.
+    all spike times but clocks'; reference_noise: on the reference's. stretch: K / N of the mapping with a reference, by
+    which its potentials are flatter; null is 1.02. From 1.001 on it is exact by construction, below by certificate.
     """
 
     mapping: str = _value(choices=("published", "reference"))
@@ -230,6 +231,7 @@ class Phase2:
     noise: float = _value(ge=0, le=1e6)
     alpha_noise: float = _value(ge=0, le=1e6)
     reference_noise: float = _value(ge=0, le=1e6)
+    stretch: float | None = _value(None, ge=1e-3, le=1e3)
     batch: int = _count(_BATCH)
     seed: int = _seed()
     precision: str = _value(choices=("float64", "float32"))

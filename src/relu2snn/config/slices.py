@@ -15,6 +15,7 @@ _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
 _WHOLE = (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2")
 _VARIANT = (
     "phase2.mapping",
+    "phase2.stretch",
     "phase2.noise",
     "phase2.alpha_noise",
     "phase2.reference_noise",

@@ -147,6 +147,16 @@ def _check_mapping(phase2: Any) -> None:
             f"phase2.reference_noise={phase2.reference_noise}: the mapping {phase2.mapping} has no reference; choose "
             "phase2.mapping=reference, or 0"
         )
+    if phase2.stretch is not None and phase2.mapping != "reference":
+        raise UserError(
+            f"phase2.stretch={phase2.stretch}: the mapping {phase2.mapping} has no K to choose; choose "
+            "phase2.mapping=reference, or null"
+        )
+    if phase2.window == "guaranteed" and phase2.stretch is not None and phase2.stretch < 1.001:
+        raise UserError(
+            f"phase2.window=guaranteed: phase2.stretch={phase2.stretch} guarantees nothing; choose at least 1.001, or "
+            "null"
+        )
     if phase2.window == "guaranteed" and (phase2.mapping != "reference" or phase2.zeta < 0):
         raise UserError(
             f"phase2.window=guaranteed: phase2.mapping={phase2.mapping} and phase2.zeta={phase2.zeta} guarantee "

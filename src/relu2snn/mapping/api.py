@@ -24,6 +24,7 @@ def convert(
     mapping: str = "reference",
     zeta: float = 0.5,
     floor: float = 0.1,
+    stretch: float | None = None,
     lower: float = -10.0,
     upper: float = 0.99,
     batch: int = 64,
@@ -42,6 +43,8 @@ def convert(
     mapping: "reference" gives every neuron an input that always spikes at the end of its inputs' window. It computes
     its ReLU for every image for which that is at most 1 + zeta times its channel's largest over the calibration images;
     all windows last 1 + zeta. floor: the smallest of these largest values, as a share of the layer's largest.
+    stretch: K / N, by which potentials are flatter, 1.02 unless given. A smaller one (0.25) stands much more noise of
+    the reference and of α, and takes the certificate to prove a run.
     "published" is that of arXiv:2212.12522: lower, upper: its bounds of the input weight sums; window: "margin" takes
     (1 + zeta) times the layer maxima, "certified" (1 + zeta) times the largest bound `b_i + Σ_j W⁺_ij x_j`, which
     proves every neuron on the calibration images at the price of latency. With the reference nothing is left to
@@ -75,7 +78,7 @@ def convert(
     else:
         maxima = measure(known, images).maxima
     if window == "guaranteed":
-        spiking = guaranteed(network, mapping=mapping, zeta=zeta, precision=precision)
+        spiking = guaranteed(network, mapping=mapping, zeta=zeta, stretch=stretch, precision=precision)
     else:
-        spiking = to_spiking(network, maxima, mapping=mapping, zeta=zeta, precision=precision)
+        spiking = to_spiking(network, maxima, mapping=mapping, zeta=zeta, stretch=stretch, precision=precision)
     return spiking_model(spiking)

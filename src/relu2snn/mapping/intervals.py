@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.graph.nodes import Extremum, Network, Segment, Source
+from relu2snn.mapping.reference import CONSTRUCTED
 from relu2snn.mapping.translate import to_spiking
 from relu2snn.spiking.backend import TensorFlowOps
 from relu2snn.spiking.certificate import sums_of
@@ -48,17 +49,21 @@ def largest_values(network: Network) -> dict[str, float]:
     return found
 
 
-def guaranteed(network: Network, *, mapping: str, zeta: float, **options: Any) -> SpikingNetwork:
+def guaranteed(
+    network: Network, *, mapping: str, zeta: float, stretch: float | None = None, **options: Any
+) -> SpikingNetwork:
     """The spiking network of a network that `unit_maxima` has scaled, in windows that no admissible image leaves.
 
-    Options as of `to_spiking`. Raises ValueError for another mapping than "reference", for zeta < 0, and, naming the
-    layer, where windows get too long for the numbers of the precision.
+    Options as of `to_spiking`. Raises ValueError for another mapping than "reference", for zeta < 0, for a stretch below
+    1.001, and, naming the layer, where windows get too long for the numbers of the precision.
     """
     if mapping != "reference":
         raise ValueError(f'window="guaranteed": mapping={mapping!r} guarantees nothing; take mapping="reference"')
     if not zeta >= 0:
         raise ValueError(f'zeta={zeta}: must be at least 0 with window="guaranteed"')
-    found = to_spiking(network, largest_values(network), mapping=mapping, zeta=zeta, **options)
+    if stretch is not None and not stretch >= CONSTRUCTED:
+        raise ValueError(f'stretch={stretch}: must be at least {CONSTRUCTED} with window="guaranteed"')
+    found = to_spiking(network, largest_values(network), mapping=mapping, zeta=zeta, stretch=stretch, **options)
     check_digits(found)
     return found
 

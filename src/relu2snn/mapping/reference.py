@@ -23,17 +23,23 @@ Array = NDArray[np.float64]
 _OPS = NumpyOps()
 
 STRETCH = 1.02
-"""K is this times N: more than rounding and a small α noise take from it. Errors of α and ϑ grow with K."""
+"""K is this times N unless another is given: more than rounding and a small α noise take from it."""
+CONSTRUCTED = 1.001
+"""The smallest K / N at which a run is exact by construction."""
 SMALLEST = 0.05
 """The smallest K, of neurons with few negative weights or none."""
 
 
-def full_sums(node: Segment, each: Population, sums: Array) -> Array:
-    """S' = 1 − K of every neuron of a population, (channels,), whatever `sums` are; N is the largest over positions."""
+def full_sums(node: Segment, each: Population, sums: Array, *, stretch: float | None = None) -> Array:
+    """S' = 1 − K of every neuron of a population, (channels,), whatever `sums` are; N is the largest over positions.
+
+    stretch: K / N, above 0, None for `STRETCH`. Errors of α, of ϑ and of the reference's spike time grow with K; below
+    1 a potential can fall before t_min, so that a neuron can spike early though its z is not above B.
+    """
     negative = sum(
         (map_.magnitudes(-each.sign, _OPS) for map_ in node.maps.values()), np.zeros(node.shape[-1], np.float64)
     )
-    found: Array = 1 - np.maximum(STRETCH * negative, SMALLEST)
+    found: Array = 1 - np.maximum((stretch or STRETCH) * negative, SMALLEST)
     return found
 
 

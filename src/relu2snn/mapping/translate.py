@@ -1,7 +1,7 @@
 """A scaled network as a spiking one: windows one after the other, J and ϑ of every neuron, for any graph.
 
 t_min of a segment is when the last of its inputs' windows ends; it integrates for D, the longest of these windows, and
-its own lasts B = (1 + ζ) X. With α = 1, b the neuron's bias and S' < 1 what its mapping says (see `MAPPINGS`),
+its own lasts B = (1 + ζ) X. With α = 1, b the neuron's bias and S' < 1 what its mapping's `full_sums` says,
 
     J = W / (1 − S'),   ϑ = D + B + B Σ J − (1 + Σ J) b = D + (B − b) / (1 − S'),
 
@@ -9,7 +9,8 @@ its own lasts B = (1 + ζ) X. With α = 1, b the neuron's bias and S' < 1 what i
 has the rest. If all inputs are there before V reaches ϑ, then V = ϑ at t_max − (b + Σ W x): the ReLU, whatever S' is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,9 @@ from relu2snn.spiking.perturb import perturbed
 
 Array = NDArray[np.float64]
 Spans = Mapping[str, tuple[float, float]]
+FullSums = Callable[[Segment, Population, Array], Array]
 
-MAPPINGS = {"published": published.full_sums, "reference": reference.full_sums}
-"""By the name of a mapping, S' of every channel of a population."""
+MAPPINGS = ("published", "reference")
 
 
 def to_spiking(
@@ -36,6 +37,7 @@ def to_spiking(
     noise: float = 0.0,
     reference_noise: float = 0.0,
     alpha_noise: float = 0.0,
+    stretch: float | None = None,
     seed: int = 0,
     precision: str = "float64",
 ) -> SpikingNetwork:
@@ -45,10 +47,12 @@ def to_spiking(
     maxima: X of every population, by name; a segment takes the largest of its populations'. noise: standard deviation
     of every spike time but those of clocks; reference_noise: of those of the references, which the published mapping
     does not have; alpha_noise: of α, drawn once per channel of each population, in the dynamics only: J and ϑ are those
-    of α = 1. A segment that was never active (X = 0) gets the window of X = 1. precision: "float64" or "float32".
+    of α = 1. stretch: K / N of the mapping with a reference, exact by construction from 1.001 on; None: 1.02. A
+    segment that was never active (X = 0) gets the window of X = 1. precision: "float64" or "float32".
 
     Raises ValueError for zeta ≤ −1 or not finite, a published S ≥ 1, a missing maximum, one that is negative or not
-    finite, weights that are not finite, and windows or thresholds too large for the numbers of `precision`.
+    finite, weights that are not finite, windows or thresholds too large for the numbers of `precision`, and a
+    reference_noise or a stretch of the published mapping.
     """
     if mapping not in MAPPINGS:
         raise ValueError(f"mapping={mapping!r}: must be {' or '.join(MAPPINGS)}")
@@ -59,6 +63,11 @@ def to_spiking(
             raise ValueError(f"{name}={value}: must be finite and at least 0")
     if reference_noise and mapping != "reference":
         raise ValueError(f"reference_noise={reference_noise}: the mapping {mapping} has no reference")
+    if stretch is not None and not 0 < stretch < np.inf:
+        raise ValueError(f"stretch={stretch}: must be finite and above 0")
+    if stretch is not None and mapping != "reference":
+        raise ValueError(f"stretch={stretch}: the mapping {mapping} has no K to choose")
+    full_sums = published.full_sums if mapping == "published" else partial(reference.full_sums, stretch=stretch)
     if precision not in ("float64", "float32"):
         raise ValueError(f'precision={precision!r}: must be "float64" or "float32"')
     spans: dict[str, tuple[float, float]] = {}
@@ -76,7 +85,7 @@ def to_spiking(
                 spans[node.name] = (end - max(stop - start for start, stop in (spans[each] for each in names)), end)
                 nodes.append(Earliest(node.name, node.shape, names, node.window, node.minimum, *spans[node.name]))
             case Segment():
-                firing = _segment(node, tensors, spans, maxima, zeta, precision, mapping)
+                firing = _segment(node, tensors, spans, maxima, zeta, precision, full_sums)
                 spans |= dict.fromkeys(made(node), (firing.t_min, firing.t_max))
                 nodes.append(firing)
             case Readout():
@@ -109,7 +118,7 @@ def _start(node: Segment | Readout, tensors: Mapping[str, str], spans: Spans) ->
 
 def _segment(
     node: Segment, tensors: Mapping[str, str], spans: Spans, maxima: Mapping[str, float], zeta: float, precision: str,
-    mapping: str,
+    full_sums: FullSums,
 ) -> Firing:  # fmt: skip
     before, t_min = _start(node, tensors, spans)
     largest = max(_maximum(node, each.name, maxima) for each in node.populations)
@@ -122,7 +131,7 @@ def _segment(
     sums = input_sums(node.maps, node.shape[-1])
     _check(node, precision, weights=sums, bias=node.bias)
     populations = tuple(
-        _neurons(node, each, MAPPINGS[mapping](node, each, sums), before, window, maximum=float(maxima[each.name]))
+        _neurons(node, each, full_sums(node, each, sums), before, window, maximum=float(maxima[each.name]))
         for each in node.populations
     )
     for each in populations:

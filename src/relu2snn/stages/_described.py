@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from relu2snn.config import Experiment
 
-MADE = ("mapping", "zeta", "noise", "alpha_noise", "reference_noise", "seed", "window", "precision")
+MADE = ("mapping", "stretch", "zeta", "noise", "alpha_noise", "reference_noise", "seed", "window", "precision")
 """The values of phase 2 that a result names, by its networks' own account."""
 
 

@@ -38,7 +38,7 @@ def spiking_network(config: Experiment, work: Job) -> tuple[SpikingModel, dict[s
     maxima = dict(zip(measured["layers"], measured[key], strict=True))
     chosen: dict[str, Any] = {"zeta": settings.zeta, "precision": settings.precision, "seed": settings.seed}
     chosen |= {"noise": settings.noise, "alpha_noise": settings.alpha_noise}
-    chosen |= {"reference_noise": settings.reference_noise, "mapping": settings.mapping}
+    chosen |= {"reference_noise": settings.reference_noise, "mapping": settings.mapping, "stretch": settings.stretch}
     try:
         network = relu_network(load_scaled(work, paths.scaled))
         if settings.window == "guaranteed":
