@@ -54,7 +54,7 @@ def guaranteed(
 ) -> SpikingNetwork:
     """The spiking network of a network that `unit_maxima` has scaled, in windows that no admissible image leaves.
 
-    Options as of `to_spiking`. Raises ValueError for another mapping than "reference", for zeta < 0, for a stretch below
+    Options as of `to_spiking`. Raises ValueError for another mapping than "reference", for zeta < 0, a stretch below
     1.001, and, naming the layer, where windows get too long for the numbers of the precision.
     """
     if mapping != "reference":
