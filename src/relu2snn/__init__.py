@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 from relu2snn.loading import follow
 
 if TYPE_CHECKING:
-    from relu2snn.mapping import UnsupportedLayerError, Verification, convert, verify
+    from relu2snn.mapping import OnnxModel, UnsupportedLayerError, Verification, convert, load_onnx, verify
     from relu2snn.spiking import SpikingModel, spike_times
 
-__all__ = ["SpikingModel", "UnsupportedLayerError", "Verification", "convert", "spike_times", "verify"]
+__all__ = [
+    "OnnxModel",
+    "SpikingModel",
+    "UnsupportedLayerError",
+    "Verification",
+    "convert",
+    "load_onnx",
+    "spike_times",
+    "verify",
+]
 
 _SPIKING = ("SpikingModel", "spike_times")
 
