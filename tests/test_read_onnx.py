@@ -9,24 +9,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from onnx_networks import agree, images_of, network, one
+from onnx_networks import (
+    agree,
+    branches,
+    channels_last,
+    images_of,
+    ints,
+    network,
+    node,
+    normal,
+    one,
+    residual,
+    sequence,
+    shuffled,
+)
 
 from relu2snn import convert, load_onnx, verify
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.nodes import Extremum
 from relu2snn.mapping import OnnxModel, read_onnx
 from relu2snn.mapping.read_onnx import HANDLERS, check_parity
-
-DRAW = np.random.default_rng(0)
-
-
-def normal(*shape: int) -> Any:
-    return np.random.default_rng(sum(shape)).normal(0, 0.6, shape)
-
-
-def ints(*values: int) -> Any:
-    return np.array(values, np.int64)
-
 
 OPERATORS: list[tuple[str, Callable[[], onnx.ModelProto]]] = [
     ("conv", lambda: one("Conv", (3, 7, 6), normal(4, 3, 3, 2), normal(4), pads=[1, 0, 2, 1], strides=[2, 1])),
@@ -169,123 +171,6 @@ def test_every_operator_that_is_read_is_tried() -> None:
     tried = {node.op_type for _, build in OPERATORS for node in build().graph.node}
     # They need several tensors; networks below have them.
     assert set(HANDLERS) - tried == {"Concat", "Split", "Tanh"}
-
-
-def node(kind: str, inputs: str, output: str, **attributes: Any) -> Any:
-    """A node by the names of its tensors, "-" for one that is left out."""
-    names = ["" if name == "-" else name for name in inputs.split()]
-    return helper.make_node(kind, names, output.split(), name=f"{output.split()[0]}_node", **attributes)
-
-
-def residual() -> onnx.ModelProto:
-    """A residual block with batch normalisation, a pool, and a dense layer after a Flatten."""
-    nodes = [
-        node("Conv", "x w1", "a", pads=[1, 1, 1, 1]),
-        node("BatchNormalization", "a s b m v", "n"),
-        node("Relu", "n", "r"),
-        node("Conv", "r w2 c", "d", pads=[1, 1, 1, 1]),
-        node("Add", "d r", "e"),
-        node("Relu", "e", "f"),
-        node("MaxPool", "f", "g", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
-        node("Flatten", "g", "h"),
-        node("Gemm", "h w3 q", "l", transB=1),
-        node("Softmax", "l", "y", axis=1),
-    ]
-    weights = {
-        "w1": normal(4, 3, 3, 3), "w2": normal(4, 4, 3, 3), "c": normal(4), "w3": normal(5, 64), "q": normal(5),
-        **{name: abs(normal(4)) + 0.2 for name in "sbmv"},
-    }  # fmt: skip
-    return network(nodes, {"x": ["batch", 3, 8, 8]}, weights=weights)
-
-
-def shuffled() -> onnx.ModelProto:
-    """Grouped convolutions with a channel shuffle between them, whose shapes the file computes from the images."""
-    nodes = [
-        node("Conv", "x w1", "a", group=1),
-        node("Relu", "a", "r"),
-        node("Shape", "r", "shape"),
-        node("Gather", "shape zero", "batch", axis=0),
-        node("Unsqueeze", "batch front", "one"),
-        node("Concat", "one groups", "cut", axis=0),
-        node("Reshape", "r cut", "s"),
-        node("Transpose", "s", "t", perm=[0, 2, 1, 3, 4]),
-        node("Reshape", "t back", "u"),
-        node("Conv", "u w2", "v", group=2, strides=[2, 2]),
-        node("Clip", "v low high", "c"),
-        node("ReduceMean", "c axes", "p", keepdims=0),
-        node("MatMul", "p w3", "y"),
-    ]
-    weights = {
-        "w1": normal(6, 2, 3, 3), "w2": normal(4, 3, 3, 3), "w3": normal(4, 3), "zero": np.array(0), "front": ints(0),
-        "groups": ints(2, 3, 6, 6), "back": ints(0, -1, 6, 6), "low": 0.0, "high": 1.5, "axes": ints(2, 3),
-    }  # fmt: skip
-    return network(nodes, {"x": ["batch", 2, 8, 8]}, weights=weights)
-
-
-def branches() -> onnx.ModelProto:
-    """Branches side by side, a slice and a split of them, an extremum; two outputs, of which one is a map."""
-    nodes = [
-        node("Conv", "x w1", "a", auto_pad="SAME_UPPER"),
-        node("Conv", "x w2", "b", auto_pad="SAME_UPPER"),
-        node("LeakyRelu", "a", "c", alpha=0.1),
-        node("Relu", "b", "d"),
-        node("AveragePool", "d", "e", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
-        node("Concat", "c e", "f", axis=1),
-        node("Split", "f parts", "g h", axis=1),
-        node("Max", "g d", "i"),
-        node("Add", "i h", "j"),
-        node("Slice", "j from to at", "k"),
-        node("Relu", "k", "l"),
-        node("Conv", "l w3", "y"),
-        node("GlobalMaxPool", "l", "m"),
-        node("Squeeze", "m at", "n"),
-        node("MatMul", "n w4", "o"),
-        node("Tanh", "o", "z"),
-    ]
-    weights = {
-        "w1": normal(3, 2, 3, 3), "w2": normal(3, 2, 1, 1), "w3": normal(2, 3, 2, 2), "w4": normal(3, 4),
-        "parts": ints(3, 3), "from": ints(1, 0), "to": ints(6, 5), "at": ints(2, 3),
-    }  # fmt: skip
-    return network(nodes, {"x": ["batch", 2, 7, 7]}, ("y", "z"), weights=weights)
-
-
-def channels_last() -> onnx.ModelProto:
-    """As converters from TensorFlow write it: images channels last, turned before and after every convolution."""
-    nodes = [
-        node("Transpose", "x", "a", perm=[0, 3, 1, 2]),
-        node("Conv", "a w1 b1", "b", strides=[2, 2]),
-        node("Transpose", "b", "c", perm=[0, 2, 3, 1]),
-        node("Mul", "c scale", "d"),
-        node("Add", "d shift", "e"),
-        node("Relu", "e", "f"),
-        node("Transpose", "f", "g", perm=[0, 3, 1, 2]),
-        node("ConvTranspose", "g w2", "h", strides=[2, 2]),
-        node("Transpose", "h", "i", perm=[0, 2, 3, 1]),
-        node("PRelu", "i slope", "j"),
-        node("Reshape", "j flat", "k"),
-        node("MatMul", "k w3", "y"),
-    ]
-    weights = {
-        "w1": normal(4, 2, 3, 3), "b1": normal(4), "scale": normal(4), "shift": normal(4), "w2": normal(4, 2, 3, 3),
-        "slope": abs(normal(2)), "flat": ints(-1, 98), "w3": normal(98, 3),
-    }  # fmt: skip
-    return network(nodes, {"x": ["batch", 7, 7, 2]}, weights=weights)
-
-
-def sequence() -> onnx.ModelProto:
-    """A convolution over a sequence, and a dense layer of each step."""
-    nodes = [
-        node("Conv", "x w1", "a", pads=[2, 0]),
-        node("Relu", "a", "b"),
-        node("MaxPool", "b", "c", kernel_shape=[2], strides=[2], ceil_mode=1),
-        node("Transpose", "c", "d", perm=[0, 2, 1]),
-        node("MatMul", "d w2", "e"),
-        node("Relu", "e", "f"),
-        node("Flatten", "f", "g"),
-        node("Gemm", "g w3", "y"),
-    ]
-    weights = {"w1": normal(5, 3, 3), "w2": normal(5, 4), "w3": normal(20, 3)}
-    return network(nodes, {"x": ["batch", 3, 9]}, weights=weights)
 
 
 def two_inputs() -> onnx.ModelProto:

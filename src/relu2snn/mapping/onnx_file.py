@@ -52,10 +52,11 @@ class OnnxModel:
         self.title = title
         try:
             package.checker.check_model(proto)
+            _require_texts(proto.graph)
             if proto.functions:
                 proto = package.inliner.inline_local_functions(proto)
         except Exception as error:
-            raise ValueError(f"{title}: no valid ONNX network ({_line(error)}); export it again") from None
+            raise ValueError(f"{title}: no valid ONNX network ({one_line(error)}); export it again") from None
         self.proto = in_float64(proto)
         self.opsets = {each.domain or "ai.onnx": each.version for each in proto.opset_import}
         graph = self.proto.graph
@@ -127,7 +128,7 @@ class OnnxModel:
                 found.append(run(feeds))
             except Exception as error:
                 raise ValueError(
-                    f"{self.title}: ONNX's own implementation cannot run it ({_line(error)}); export it again"
+                    f"{self.title}: ONNX's own implementation cannot run it ({one_line(error)}); export it again"
                 ) from None
         return [np.concatenate(each) if self.one_by_one else each[0] for each in zip(*found, strict=True)]
 
@@ -146,7 +147,7 @@ def load_onnx(path: str | Path, *, shapes: Mapping[str, Sequence[int]] | None = 
     except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{path}: no ONNX file ({_line(error)}); export the network again") from None
+        raise ValueError(f"{path}: no ONNX file ({one_line(error)}); export the network again") from None
     for tensor in _tensors(proto.graph):
         if tensor.data_location == package.TensorProto.EXTERNAL:
             _fill(tensor, path)
@@ -166,7 +167,7 @@ def _fill(tensor: Any, path: Path) -> None:
         size = file.stat().st_size if inside else 0
         count = size - offset if length is None else int(length)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{where} ({_line(error)}); export the network again") from None
+        raise ValueError(f"{where} ({one_line(error)}); export the network again") from None
     if not inside:
         raise ValueError(f"{where}, which is no file in the network's folder; put it there")
     if offset < 0 or count < 0 or offset + count > size:
@@ -176,6 +177,16 @@ def _fill(tensor: Any, path: Path) -> None:
         tensor.raw_data = stream.read(count)
     tensor.data_location = onnx().TensorProto.DEFAULT
     del tensor.external_data[:]
+
+
+def _require_texts(graph: Any) -> None:
+    """Raise ValueError for a name that is no text, which protobuf gives as bytes."""
+    names = [each.name for each in (*graph.node, *graph.initializer, *graph.input, *graph.output)]
+    for node in graph.node:
+        names += [node.op_type, node.domain, *node.input, *node.output, *(each.name for each in node.attribute)]
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"a name {name!r} that is no text")
 
 
 def _tensors(graph: Any) -> list[Any]:
@@ -224,7 +235,7 @@ def array(tensor: Any) -> Any:
     try:
         return onnx().numpy_helper.to_array(tensor)
     except Exception as error:
-        raise ValueError(f"weight {tensor.name!r}: not readable ({_line(error)})") from None
+        raise ValueError(f"weight {tensor.name!r}: not readable ({one_line(error)})") from None
 
 
 def plain_names(values: Sequence[Any]) -> list[str]:
@@ -243,8 +254,9 @@ def plain(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_")
 
 
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line that can be printed."""
+    text = "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(error).split()))
     return text[:160] + "…" if len(text) > 160 else text or type(error).__name__
 
 

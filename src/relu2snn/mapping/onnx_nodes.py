@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from relu2snn.mapping.form import Array
-from relu2snn.mapping.onnx_file import array, onnx, plain
+from relu2snn.mapping.onnx_file import array, one_line, onnx, plain
 from relu2snn.mapping.unsupported import UnsupportedLayerError
 
 _LARGEST = 2**27
-"""Elements of a constant that is computed beforehand: the largest kernels have a hundred million."""
+"""Numbers of a tensor: the largest kernels have a hundred million."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Node:
         if not isinstance(found, float | int | np.float32) or not np.isfinite(found):
             raise self.refuse(f"{name}={found}", "it must be a finite number")
         return float(found)
+
+    def require_room(self, shape: Sequence[int]) -> None:
+        """Refuse a tensor of this shape where it is larger than any image: a damaged file fills the memory."""
+        if np.prod([float(side) for side in shape]) > _LARGEST:
+            raise self.refuse(f"it makes a tensor {tuple(shape)}", f"{_LARGEST:.3g} numbers are the most")
 
     def whole(self, name: str, value: Any) -> list[int]:
         """Whole numbers, of an input or an attribute, that are constant."""
@@ -96,8 +101,7 @@ def folded(node: Node, given: Sequence[Any]) -> list[Any]:
         with np.errstate(all="ignore"):
             found = ReferenceEvaluator(model).run(None, feeds)
     except Exception as error:
-        text = " ".join(str(error).split())[:120]
-        raise node.refuse(f"it cannot be computed ({text})", "export the network again") from None
+        raise node.refuse(f"it cannot be computed ({one_line(error)})", "export the network again") from None
     return [np.asarray(each) for each in found]
 
 

@@ -22,6 +22,7 @@ def _max_pool(builder: Builder, node: Node, given: Given) -> Value:
     if len(sizes) != len(sides) or min(sizes) < 1:
         raise node.refuse(f"kernel_shape={sizes} over {list(sides)}", "export the network again")
     window = with_ceil(node, window_of(node, sizes, sides), sides)
+    node.require_room((*window.outputs(sides), given[0].shape[1]))
     for (before, after), extent, stride in zip(window.margins, window.extents, window.strides, strict=True):
         if before >= extent or after >= extent + stride:
             raise node.refuse(f"pads {window.margins} of a window of {sizes}", "let every place see the image")

@@ -11,8 +11,6 @@ from relu2snn.mapping.onnx_shapes import axis_of, chosen
 from relu2snn.mapping.onnx_values import Value
 from relu2snn.mapping.onnx_weighted import Given
 
-_LARGEST = 2**27
-
 _PLACES: Mapping[str, Any] = {
     "asymmetric": lambda x, scale, out, side: x / scale,
     "half_pixel": lambda x, scale, out, side: (x + 0.5) / scale - 0.5,
@@ -55,8 +53,9 @@ def _resize(builder: Builder, node: Node, given: Given) -> Value:
         side = value.shape[axis]
         scale = float(scales[place]) if scales else sizes[place] / side
         out = int(np.floor(side * scale)) if scales else sizes[place]
-        if not (0 < scale < 1e6 and 1 <= out <= _LARGEST) or out * (index.size / index.shape[axis]) > _LARGEST:
+        if not (0 < scale < 1e6 and out >= 1):
             raise node.refuse(f"a factor of {scale:g} for a side of {side}", "give one that leaves an image")
+        node.require_room((*index.shape[:axis], out, *index.shape[axis + 1 :]))
         if out == side and scale == 1:
             continue
         x = _NEAREST[rounding](_PLACES[ways](np.arange(out, dtype=np.float64), scale, out, side))

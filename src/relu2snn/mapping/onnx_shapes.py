@@ -13,8 +13,6 @@ from relu2snn.mapping.onnx_nodes import Node
 from relu2snn.mapping.onnx_values import Index, Value, channels_first, grid, laid_out, whole
 from relu2snn.mapping.onnx_weighted import Given
 
-_LARGEST = 2**27
-
 
 def axis_of(node: Node, axis: int, rank: int) -> int:
     """An axis counted from the front."""
@@ -25,8 +23,6 @@ def axis_of(node: Node, axis: int, rank: int) -> int:
 
 def chosen(builder: Builder, value: Value, index: Index) -> Value:
     """A tensor of elements of another, which may repeat them or leave some out."""
-    if index.size > _LARGEST:
-        raise ValueError(f"a tensor of {index.shape}: {index.size} elements are more than fit")
     if not index.size:
         raise ValueError("a tensor without elements")
     if index.ndim > 2 and index.shape[0] == 1:
@@ -135,7 +131,8 @@ def _pad(builder: Builder, node: Node, given: Given) -> Value:
     for place, axis in enumerate(axes):
         margins[axis] = (pads[place], pads[place + len(axes)])
     sides = [side + sum(margin) for side, margin in zip(value.shape, margins, strict=True)]
-    if min(sides) < 1 or np.prod([float(side) for side in sides]) > _LARGEST or any(margins[0]):
+    node.require_room(sides)
+    if min(sides) < 1 or any(margins[0]):
         raise node.refuse(f"pads={pads} of a tensor {value.shape}", "export the network again")
     mode = node.options.get("mode", "constant")
     constant = node.constant("value", np.asarray(filling)) if np.size(filling) else np.zeros(())
@@ -178,7 +175,7 @@ def _expand(builder: Builder, node: Node, given: Given) -> Value:
         raise node.refuse(f"shape={given[1]} of a tensor {value.shape}", "export the network again") from None
     if shape == value.shape:
         return value
-    _require_room(node, shape)
+    node.require_room(shape)
     return chosen(builder, value, np.broadcast_to(value.index, shape))
 
 
@@ -186,13 +183,8 @@ def _tile(builder: Builder, node: Node, given: Given) -> Value:
     repeats = node.whole("repeats", given[1])
     if len(repeats) != len(given[0].shape) or min(repeats) < 1:
         raise node.refuse(f"repeats={repeats} of a tensor {given[0].shape}", "export the network again")
-    _require_room(node, [side * times for side, times in zip(given[0].shape, repeats, strict=True)])
+    node.require_room([side * times for side, times in zip(given[0].shape, repeats, strict=True)])
     return chosen(builder, given[0], np.tile(given[0].index, repeats))
-
-
-def _require_room(node: Node, shape: Sequence[int]) -> None:
-    if np.prod([float(side) for side in shape]) > _LARGEST:
-        raise node.refuse(f"it makes a tensor {tuple(shape)}", "it is more than fits")
 
 
 def _depth_to_space(builder: Builder, node: Node, given: Given) -> Value:

@@ -14,8 +14,6 @@ from relu2snn.mapping.onnx_shapes import axis_of, chosen
 from relu2snn.mapping.onnx_values import Value, channels_first, grid
 from relu2snn.mapping.onnx_weighted import Given
 
-_LARGEST = 2**27
-
 
 def _slice(builder: Builder, node: Node, given: Given) -> Value:
     value: Value = given[0]
@@ -80,8 +78,7 @@ def _gather(builder: Builder, node: Node, given: Given) -> Value:
     side = value.shape[axis]
     if numbers.size and not (-side <= numbers.min() and numbers.max() < side):
         raise node.refuse(f"indices up to {numbers.max()} of a side of {side}", "export the network again")
-    if numbers.size * value.index.size > _LARGEST * side:
-        raise node.refuse(f"{numbers.size} indices of a tensor {value.shape}", "it is more than fits")
+    node.require_room((*value.shape[:axis], *numbers.shape, *value.shape[axis + 1 :]))
     return chosen(builder, value, np.take(value.index, numbers % side, axis=axis))
 
 

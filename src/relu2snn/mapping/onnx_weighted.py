@@ -60,6 +60,7 @@ def _conv(builder: Builder, node: Node, given: Given) -> Value:
     if kernel.shape[1] * groups != given[0].shape[1] or kernel.shape[0] % groups:
         raise node.refuse(f"a kernel {kernel.shape} for {given[0].shape[1]} channels", "export the network again")
     window = window_of(node, kernel.shape[2:], sides)
+    node.require_room((*window.outputs(sides), kernel.shape[0]))
     form = grid(builder, given[0])
     map_ = Convolution(form.shape, np.moveaxis(kernel, (1, 0), (-2, -1)), window, groups=groups)
     return channels_first(builder.affine(form, map_, _bias(node, given, 2, kernel.shape[0]), node.name))
@@ -88,6 +89,7 @@ def _conv_transposed(builder: Builder, node: Node, given: Given) -> Value:
     # (groups, channels / groups, filters / groups, *sizes) to (*sizes, channels / groups, filters)
     turned = np.moveaxis(turned, (1, 0, 2), (-3, -2, -1))
     filters = groups * kernel.shape[1]
+    node.require_room((*window.outputs(sides), filters))
     turned = turned.reshape(*kernel.shape[2:], channels // groups, filters)
     form = grid(builder, given[0])
     map_ = Convolution(form.shape, turned, window, groups=groups)
@@ -168,6 +170,7 @@ def _average(builder: Builder, node: Node, given: Given) -> Value:
         raise node.refuse(f"kernel_shape={sizes} over {list(sides)}", "export the network again")
     declared = window_of(node, sizes, sides)
     window = with_ceil(node, declared, sides)
+    node.require_room((*window.outputs(sides), given[0].shape[1]))
     margins = declared.margins if node.options.get("count_include_pad") else None
     return channels_first(averaged(builder, grid(builder, given[0]), window, counted(window, margins, sides)))
 

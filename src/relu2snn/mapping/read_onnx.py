@@ -12,7 +12,7 @@ import numpy as np
 from relu2snn.graph.nodes import Array, Network, evaluate
 from relu2snn.mapping.forms import Builder
 from relu2snn.mapping.onnx_elementwise import ELEMENTWISE, ENDS
-from relu2snn.mapping.onnx_file import OnnxModel, array, plain
+from relu2snn.mapping.onnx_file import OnnxModel, array, one_line, plain
 from relu2snn.mapping.onnx_nodes import Node, constant_of, folded, node_of
 from relu2snn.mapping.onnx_pools import POOLS
 from relu2snn.mapping.onnx_products import PRODUCTS
@@ -91,8 +91,9 @@ class Reading:
             raise
         except (ValueError, IndexError, TypeError, OverflowError, AttributeError) as error:
             # A file may contradict itself in as many ways as it has numbers.
-            text = " ".join(str(error).split())[:160]
-            raise node.refuse(f"it does not fit what it is given ({text})", "export the network again") from error
+            raise node.refuse(
+                f"it does not fit what it is given ({one_line(error)})", "export the network again"
+            ) from error
 
     def network(self) -> Network:
         """The network, with the file's outputs as read-outs."""
