@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "relu2snn"
@@ -247,6 +248,20 @@ def test_conda_and_pip_users_get_the_same_versions() -> None:
     locked = pins(ROOT / "requirements" / "runtime.txt", r"^([\w.-]+)==([^\s;\\]+)")
     conda = pins(ROOT / "environment.yml", r"^\s+- ([\w.-]+)==([^\s;]+)")
     assert conda == locked
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("runtime", ("workflow", "onnx", "nir")), ("dev", ("workflow", "onnx", "nir", "dev"))]
+)
+def test_locks_pin_what_the_project_requires(lock: str, extras: tuple[str, ...]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = pins(ROOT / "requirements" / f"{lock}.txt", r"^([\w.-]+)==([^\s;\\]+)")
+    named = [*project["dependencies"], *(text for name in extras for text in project["optional-dependencies"][name])]
+    for text in named:
+        each = Requirement(text)
+        if each.name != "relu2snn":
+            assert each.name.lower() in found, text
+            assert each.specifier.contains(found[each.name.lower()]), text
 
 
 def test_tracked_files_name_no_registry_and_no_folder_of_a_machine() -> None:
