@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from relu2snn.mapping import OnnxModel, UnsupportedLayerError, Verification, convert, load_onnx, verify
     from relu2snn.spiking import SpikingModel, spike_times
 
+__version__ = "0.1.0"
+
 __all__ = [
     "OnnxModel",
     "SpikingModel",
@@ -32,10 +34,6 @@ _SPIKING = ("SpikingModel", "spike_times")
 
 def __getattr__(name: str) -> Any:
     """Import the library on first use: the workflow reads the configs without waiting for TensorFlow."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("relu2snn")
     if name not in __all__:
         raise AttributeError(f"module 'relu2snn' has no attribute {name!r}")
     from importlib import import_module
@@ -45,7 +43,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     own = (name for name in globals() if name.startswith("__"))
-    return sorted({*__all__, "__version__", *own})
+    return sorted({*__all__, *own})
 
 
 follow()
