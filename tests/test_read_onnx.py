@@ -1,6 +1,8 @@
 """ONNX networks as they are read, against ONNX's own reference implementation: every operator, and chains of them."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -447,3 +449,10 @@ def test_parity_is_asked_of_a_network_as_it_is_scaled() -> None:
     check_parity(model, network_, images, right)
     with pytest.raises(ValueError, match="the batch is no axis like others"):
         check_parity(model, network_, images, [right[0] * (1 + 1e-6)])
+
+
+def test_the_page_of_operators_names_those_that_are_read() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "onnx.md").read_text()
+    table = page.partition("| operators |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([A-Z]\w+)`", table))
+    assert named == set(HANDLERS)
