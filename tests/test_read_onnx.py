@@ -356,6 +356,11 @@ OPEN: list[tuple[str, Callable[[], OnnxModel], str]] = [
         r"shape \(1, 4, 8, 8\) for input 'x', which is \(\?, 3, 8, 8\)",
     ),
     ("no network", lambda: OnnxModel(onnx.ModelProto()), "no valid ONNX network"),
+    (
+        "an old opset",
+        lambda: OnnxModel(network([node("Relu", "x", "y")], {"x": [1, 3]}, opset=6)),
+        "opset 6, but 7 is the oldest that is read; convert it with onnx.version_converter",
+    ),
 ]
 
 

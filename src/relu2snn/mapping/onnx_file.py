@@ -13,6 +13,8 @@ import numpy as np
 from relu2snn.graph.geometry import Shape
 
 _LARGEST = 2**31
+_OLDEST = 7
+"""Before, tensors were broadcast by rules of their own."""
 _FLOATS = ("FLOAT", "DOUBLE")
 _AXES = re.compile(r"[\w./:-]+")
 
@@ -59,6 +61,12 @@ class OnnxModel:
             raise ValueError(f"{title}: no valid ONNX network ({one_line(error)}); export it again") from None
         self.proto = in_float64(proto)
         self.opsets = {each.domain or "ai.onnx": each.version for each in proto.opset_import}
+        version = self.opsets.get("ai.onnx", 1)
+        if version < _OLDEST:
+            raise ValueError(
+                f"{title}: opset {version}, but {_OLDEST} is the oldest that is read; "
+                "convert it with onnx.version_converter.convert_version(model, 13)"
+            )
         graph = self.proto.graph
         held = {each.name for each in graph.initializer}
         used = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
