@@ -58,7 +58,7 @@ def export_events(spiking: Any, images: Any, path: str | os.PathLike[str]) -> No
     A spike is the number of its image, its layer (an encoder's or a population's name), the neuron's index among the
     layer's elements, row by row, and its time in units of the input window; every neuron has one, those that are forced
     at t_max, too. `.csv` has a line for each, `.npz` arrays `image`, `layer` (an index into `layers`), `neuron`,
-    `time`. Of a network with noise they are those of its first draw, as `spike_times` gives them.
+    `time`. Of a network with noise they are one draw of it.
 
     Raises ValueError for what is no spiking network, for a pixel that is not finite, and for another suffix; OSError
     where nothing can be written.

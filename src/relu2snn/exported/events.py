@@ -43,5 +43,7 @@ def write_events(path: Path, layers: list[str], batches: Iterator[Events]) -> No
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.write("image,layer,neuron,time\n")
             for each in batches:
-                rows = zip(each.image.tolist(), each.layer.tolist(), each.neuron.tolist(), each.time.tolist(), strict=True)
+                rows = zip(
+                    each.image.tolist(), each.layer.tolist(), each.neuron.tolist(), each.time.tolist(), strict=True
+                )
                 file.writelines(f"{image},{layers[k]},{neuron},{time!r}\n" for image, k, neuron, time in rows)

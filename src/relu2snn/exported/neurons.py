@@ -59,9 +59,7 @@ def largest_weights(maps: Mapping[str, LinearMap], gain: Array, sign: int) -> Ar
 
 def ends_of(network: SpikingNetwork) -> dict[str, float]:
     """When the window of every tensor of spikes ends."""
-    return {
-        name: node.t_max for node in network if not isinstance(node, Potential) for name in tensors_of(node)
-    }
+    return {name: node.t_max for node in network if not isinstance(node, Potential) for name in tensors_of(node)}
 
 
 def begin_of(node: Firing | Earliest | Potential) -> float:

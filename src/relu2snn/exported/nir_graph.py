@@ -5,7 +5,7 @@ All else that it does comes from one more input, `clock`, a single spike at time
 
 - slope α: a spike of weight α into I at t_start; what fills up Σ_j J_ij, as the reference neuron does: one at t_min;
 - the forced spike: an impulse into IF at t_max that no potential stays below; after a spike the reset is so far below
-  that nothing brings the neuron up again before the read-out;
+  that nothing brings the neuron up again before the end;
 - no spike before t_start, whatever inputs have come by then: a threshold higher by as much as these can add, and an
   impulse of that at t_start.
 
@@ -27,7 +27,8 @@ from relu2snn.exported.neurons import (
     ends_of,
     largest_weights,
 )
-from relu2snn.exported.nir_maps import Graph, Signal, first_channel, layout
+from relu2snn.exported.nir_layout import first_channel, layout
+from relu2snn.exported.nir_maps import Graph, Signal
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Shape, receptive_fields
 from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential, SpikingNetwork, tensors_of
@@ -48,9 +49,10 @@ def nir_graph(network: SpikingNetwork, nir: Any) -> Any:
 class _Writer:
     def __init__(self, network: SpikingNetwork, nir: Any) -> None:
         self._network, self._nir = network, nir
-        self._graph = Graph(nir)
-        self._graph.reserve([CLOCK, *(name for node in network for name in tensors_of(node) or (node.name,))])
+        self._graph = Graph(nir, [CLOCK, *(name for node in network for name in tensors_of(node) or (node.name,))])
         self._ends, self._earliest = ends_of(network), earliest_of(network)
+        # Neurons that no output waits for may end later.
+        self._last = max(network.latency, *self._ends.values())
         self._signals: dict[str, Signal] = {}
         self._clocks: dict[tuple[float, bool], Signal] = {}
 
@@ -66,6 +68,7 @@ class _Writer:
         shape = np.array(layout(self._clock_shape))
         self._graph.add(CLOCK, self._nir.Input(input_type={"input": shape}), [], exactly=True)
         for node in self._network:
+            self._graph.layer = node.name
             match node:
                 case Encoder():
                     entered = self._nir.Input(input_type={"input": np.array(layout(node.shape))})
@@ -117,7 +120,7 @@ class _Writer:
         self._made(each.name, neurons, [current, *impulses], node.shape)
 
     def _bounds(self, node: Firing, each: Neurons, own: Constants) -> dict[str, Array]:
-        """What no potential passes: impulses and resets that do what they are for, in every run until the read-out."""
+        """What no potential passes: impulses and resets that do what they are for, in every run until the end."""
         waits = delays_of(node, self._ends)
         first = min([node.t_start, *(self._earliest[name] + wait for name, wait in waits.items())])
         gain, positions = np.asarray(each.gain, np.float64), int(np.prod(node.shape[:-1]))
@@ -128,7 +131,7 @@ class _Writer:
         armed = np.where(needed, np.maximum(ahead - own.threshold, 0) + 1, 0.0)
         threshold = own.threshold + armed
         forced = np.abs(threshold) + size * (node.t_max - first) + 1
-        reset = threshold - forced - size * (self._network.latency - first) - 1
+        reset = threshold - forced - size * (self._last - first) - 1
         return {"armed": armed, "threshold": threshold, "forced": forced, "reset": reset}
 
     def _pool(self, node: Earliest) -> None:
@@ -145,12 +148,16 @@ class _Writer:
             raise ValueError(f"layer {node.name!r}: a pool sees nothing but margins, so that no spike comes out of it")
         threshold = first_channel(np.where(node.latest, counts - 0.5, 0.5))
         reset = first_channel(-counts - 1)
-        self._made(node.name, self._nir.IF(r=np.ones(threshold.shape), v_threshold=threshold, v_reset=reset), names, node.shape)
+        self._made(
+            node.name, self._nir.IF(r=np.ones(threshold.shape), v_threshold=threshold, v_reset=reset), names, node.shape
+        )
 
     def _readout(self, node: Potential) -> None:
         weighted = self._weighted(node, node.maps)
         slope = np.broadcast_to(np.asarray(node.bias, np.float64), node.shape).ravel() / node.before
-        steps = [self._clocked(node.t_min - node.before, slope, node.shape, f"{node.name}_slope")] if slope.any() else []
+        steps = (
+            [self._clocked(node.t_min - node.before, slope, node.shape, f"{node.name}_slope")] if slope.any() else []
+        )
         shape = layout(node.shape)
         current = self._graph.add(f"{node.name}_current", self._nir.I(r=np.ones(shape)), [*weighted.names, *steps])
         potential = self._graph.add(f"{node.name}_potential", self._nir.I(r=np.ones(shape)), [current])
@@ -186,7 +193,9 @@ class _Writer:
             for node in self._network.encoders
         }
         windows = {name: np.array(span) for name, span in self._network.spans.items()}
-        outputs = {node.name: {"read_at": begin_of(node), "activation": node.activation} for node in self._network.potentials}
+        outputs = {
+            node.name: {"read_at": begin_of(node), "activation": node.activation} for node in self._network.potentials
+        }
         return {
             "inputs": inputs, "windows": windows, "outputs": outputs, "latency": self._network.latency,
             "clock": "one spike at time 0; a pixel x spikes at 1 - (x - low) / (high - low)",
