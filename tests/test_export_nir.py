@@ -46,8 +46,8 @@ def compare(
     inputs = {
         name: spikes.pop(name) for name, node in graph.nodes.items() if isinstance(node, nir.Input) and name in spikes
     }
-    # Of neurons that no output waits for some spike later than it is read.
-    found = ran(graph, inputs, max([latency, *(each.max() for each in spikes.values())]))
+    # Neurons that no output waits for spike later than it is read; and rounding must not cut off the last.
+    found = ran(graph, inputs, max([latency, *(each.max() for each in spikes.values())]) * (1 + 1e-9))
     for name, expected in spikes.items():
         np.testing.assert_allclose(found.spikes[name], expected, rtol=1e-9, atol=1e-9, err_msg=name)
     assert all((each == 1).all() for each in found.counts.values())
@@ -144,7 +144,7 @@ def graph_of(network: SpikingNetwork) -> tuple[Any, str]:
 def test_random_graphs_are_in_it_or_refused_by_name() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(
         seed=st.integers(0, 2**32 - 1),
         size=st.integers(1, 5),

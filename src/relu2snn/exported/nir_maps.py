@@ -75,7 +75,7 @@ class Graph:
         Raises ValueError, which names the layer, for a map that NIR has no nodes for.
         """
         match map_:
-            case Chain():
+            case Chain() if _has_a_way_through(map_):
                 return self.mapped(map_.second, self.mapped(map_.first, signal, label), label)
             case Sum():
                 parts = [self.ordered(self.mapped(each, signal, label), label) for each in map_.parts]
@@ -205,6 +205,12 @@ class Graph:
             f"layer {self.layer!r}: NIR has no node for its map but a matrix or a kernel of more than {_LARGEST} "
             "weights; export to .npz or .h5"
         )
+
+
+def _has_a_way_through(map_: Chain) -> bool:
+    """Whether what is between two maps can be laid out in NIR: no image of three axes, no vector before an image."""
+    between = len(map_.first.outputs)
+    return between < 4 and (between > 1 or len(map_.outputs) == 1 or len(map_.inputs) == 1)
 
 
 def _as_convolution(map_: Shift) -> Convolution:
