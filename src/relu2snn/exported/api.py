@@ -78,9 +78,9 @@ def export_events(spiking: Any, images: Any, path: str | os.PathLike[str]) -> No
         simulation = spiking.simulation(keep=spans)
         for first in range(0, max(len(next(iter(given.values()))), 1), _BATCH):
             leads = simulation({name: each[first : first + _BATCH] for name, each in given.items()}).leads
-            yield events_of({name: end - leads[name] for name, (_, end) in spans.items()}, first)
+            yield events_of({name: end - leads[name] for name, (_, end) in spans.items()}, first=first)
 
-    write_events(target, list(spans), batches())
+    write_events(target, batches(), layers=list(spans))
 
 
 def _require_suffix(path: Path, known: tuple[str, ...]) -> None:

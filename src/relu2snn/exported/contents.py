@@ -34,7 +34,7 @@ class _Budget:
 
     def pairs(self, fields: Any, channels: int, label: str) -> Any:
         try:
-            found = window_entries(fields, channels, self.left)
+            found = window_entries(fields, channels, most=self.left)
         except TooManyError:
             raise self._too_many(label) from None
         return self._taken(found, label)

@@ -38,7 +38,7 @@ def entries(map_: LinearMap, most: int) -> Entries:
     return found if kept.all() else Entries(*(each[kept] for each in found))
 
 
-def window_entries(fields: Indices, channels: int, most: int) -> tuple[Indices, Indices]:
+def window_entries(fields: Indices, channels: int, *, most: int) -> tuple[Indices, Indices]:
     """Which elements of a tensor are in which pool, channel by channel: post (n,) and pre (n,), by post.
 
     fields (places, taps): positions under each place, −1 for none. Raises TooManyError for more than `most`.
@@ -108,7 +108,8 @@ def _ordered(found: Entries, map_: LinearMap) -> Entries:
     if (np.diff(key) > 0).all():
         return found
     unique, first, where = np.unique(key, return_index=True, return_inverse=True)
-    weight = np.bincount(where.ravel(), found.weight, len(unique))
+    weight = np.zeros(len(unique))
+    np.add.at(weight, where.ravel(), found.weight)
     return Entries(found.post[first], found.pre[first], weight)
 
 

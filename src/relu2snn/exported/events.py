@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from relu2snn.files import atomic_path
 
-_BATCH = 32
-
 
 class Events(NamedTuple):
     """Spikes (k,) of a number of images, by image, then by time: which neuron of which layer, and when."""
@@ -21,7 +19,7 @@ class Events(NamedTuple):
     time: NDArray[np.float64]
 
 
-def events_of(times: dict[str, Any], first: int = 0) -> Events:
+def events_of(times: dict[str, Any], *, first: int = 0) -> Events:
     """Events of spike times (images, *shape) by layer; `first` is the number of the first image."""
     flat = [np.asarray(each, np.float64).reshape(len(each), -1) for each in times.values()]
     count = len(flat[0])
@@ -33,12 +31,19 @@ def events_of(times: dict[str, Any], first: int = 0) -> Events:
     return Events(image, layer[order].ravel(), neuron[order].ravel(), np.take_along_axis(time, order, 1).ravel())
 
 
-def write_events(path: Path, layers: list[str], batches: Iterator[Events]) -> None:
+def write_events(path: Path, batches: Iterator[Events], *, layers: list[str]) -> None:
     """Write events to an .npz, or line by line to a .csv. Raises OSError as `atomic_path` does."""
     with atomic_path(path) as temporary:
         if path.suffix == ".npz":
-            found = [np.concatenate(each) for each in zip(*batches, strict=True)]
-            np.savez_compressed(temporary, layers=np.array(layers), **dict(zip(Events._fields, found, strict=True)))
+            found = Events(*(np.concatenate(each) for each in zip(*batches, strict=True)))
+            np.savez_compressed(
+                temporary,
+                layers=np.array(layers),
+                image=found.image,
+                layer=found.layer,
+                neuron=found.neuron,
+                time=found.time,
+            )
             return
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.write("image,layer,neuron,time\n")

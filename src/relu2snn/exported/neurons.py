@@ -47,7 +47,7 @@ def constants_of(node: Firing, each: Neurons) -> Constants:
     return Constants(_flat(each.threshold, node.shape), _flat(each.drive, node.shape), clock.ravel())
 
 
-def largest_weights(maps: Mapping[str, LinearMap], gain: Array, sign: int) -> Array:
+def largest_weights(maps: Mapping[str, LinearMap], gain: Array, *, sign: int) -> Array:
     """At least Σ_j max(sign J_ij, 0) per channel, J = gain · L, (channels,)."""
     ops = NumpyOps()
     found = np.zeros(gain.shape)

@@ -66,7 +66,7 @@ class _Writer:
         flat = all(len(node.shape) == 1 for node in self._network)
         self._clock_shape: Shape = (1,) if flat else (1, 1, 1)
         shape = np.array(layout(self._clock_shape))
-        self._graph.add(CLOCK, self._nir.Input(input_type={"input": shape}), [], exactly=True)
+        self._graph.add(CLOCK, self._nir.Input(input_type={"input": shape}), sources=[], exactly=True)
         for node in self._network:
             self._graph.layer = node.name
             match node:
@@ -92,7 +92,7 @@ class _Writer:
             own = weighted
             if not alone:
                 gain = np.broadcast_to(np.asarray(each.gain, np.float64), node.shape)
-                own = self._graph.scaled(gain, weighted, each.name)
+                own = self._graph.scaled(gain, weighted, label=each.name)
             self._neurons(node, each, own)
 
     def _weighted(self, node: Firing | Potential, maps: Any) -> Signal:
@@ -100,8 +100,8 @@ class _Writer:
         waits, names = delays_of(node, self._ends), list[str]()
         for tensor, map_ in maps.items():
             label = f"{node.name}_of_{tensor}" if len(maps) > 1 else node.name
-            signal = self._graph.delayed(waits[tensor], self._signals[tensor], label)
-            names += self._graph.ordered(self._graph.mapped(map_, signal, label), label).names
+            signal = self._graph.delayed(waits[tensor], self._signals[tensor], label=label)
+            names += self._graph.ordered(self._graph.mapped(map_, signal, label=label), label).names
         return Signal(tuple(names), node.shape)
 
     def _neurons(self, node: Firing, each: Neurons, weighted: Signal) -> None:
@@ -111,7 +111,7 @@ class _Writer:
         if own.clock.any():
             steps.append(self._clocked(node.t_min, own.clock, node.shape, f"{each.name}_reference"))
         r = np.ones(layout(node.shape))
-        current = self._graph.add(f"{each.name}_current", self._nir.I(r=r), [*weighted.names, *steps])
+        current = self._graph.add(f"{each.name}_current", self._nir.I(r=r), sources=[*weighted.names, *steps])
         impulses = [self._clocked(node.t_max, bounds["forced"], node.shape, f"{each.name}_forced")]
         if bounds["armed"].any():
             impulses.append(self._clocked(node.t_start, bounds["armed"], node.shape, f"{each.name}_armed"))
@@ -124,7 +124,7 @@ class _Writer:
         waits = delays_of(node, self._ends)
         first = min([node.t_start, *(self._earliest[name] + wait for name, wait in waits.items())])
         gain, positions = np.asarray(each.gain, np.float64), int(np.prod(node.shape[:-1]))
-        positive, negative = (np.tile(largest_weights(node.maps, gain, sign), positions) for sign in (1, -1))
+        positive, negative = (np.tile(largest_weights(node.maps, gain, sign=sign), positions) for sign in (1, -1))
         size = positive + negative + np.abs(own.clock) + np.abs(own.slope)
         ahead = positive * (node.t_start - first)
         needed = (ahead > 0) | (own.threshold <= 0)
@@ -138,11 +138,11 @@ class _Writer:
         waits, counts, names = delays_of(node, self._ends), np.zeros(node.shape), list[str]()
         for tensor in node.tensors:
             label = f"{node.name}_of_{tensor}" if len(node.tensors) > 1 else node.name
-            signal = self._graph.delayed(waits[tensor], self._signals[tensor], label)
+            signal = self._graph.delayed(waits[tensor], self._signals[tensor], label=label)
             shape = signal.shape
             # One weight for each channel is written as a sum of the pool.
             ones = Convolution(shape, np.ones((*node.window.sizes, 1, shape[-1])), node.window, groups=shape[-1])
-            names += self._graph.mapped(ones, signal, label).names if node.window.rank else signal.names
+            names += self._graph.mapped(ones, signal, label=label).names if node.window.rank else signal.names
             counts += (receptive_fields(shape[:-1], node.window) >= 0).sum(axis=1).reshape(*node.shape[:-1], 1)
         if not (counts > 0).all():
             raise ValueError(f"layer {node.name!r}: a pool sees nothing but margins, so that no spike comes out of it")
@@ -159,13 +159,15 @@ class _Writer:
             [self._clocked(node.t_min - node.before, slope, node.shape, f"{node.name}_slope")] if slope.any() else []
         )
         shape = layout(node.shape)
-        current = self._graph.add(f"{node.name}_current", self._nir.I(r=np.ones(shape)), [*weighted.names, *steps])
-        potential = self._graph.add(f"{node.name}_potential", self._nir.I(r=np.ones(shape)), [current])
+        current = self._graph.add(
+            f"{node.name}_current", self._nir.I(r=np.ones(shape)), sources=[*weighted.names, *steps]
+        )
+        potential = self._graph.add(f"{node.name}_potential", self._nir.I(r=np.ones(shape)), sources=[current])
         output = self._nir.Output(output_type={"output": np.array(shape)})
-        self._graph.add(node.name, output, [potential], exactly=True)
+        self._graph.add(node.name, output, sources=[potential], exactly=True)
 
     def _made(self, name: str, node: Any, sources: list[str], shape: Shape) -> None:
-        self._graph.add(name, node, sources, exactly=True)
+        self._graph.add(name, node, sources=sources, exactly=True)
         self._signals[name] = Signal((name,), shape)
 
     def _clocked(self, time: float, weights: Array, shape: Shape, label: str) -> str:
@@ -173,8 +175,8 @@ class _Writer:
         vector = self._clock(time, flat=len(shape) == 1)
         if len(shape) == 1:
             node = self._nir.Linear(weight=weights[:, None])
-            return self._graph.add(label, node, vector.names)
-        return self._graph.laid_out(weights[:, None], vector, shape, label).names[0]
+            return self._graph.add(label, node, sources=vector.names)
+        return self._graph.laid_out(weights[:, None], vector, shape=shape, label=label).names[0]
 
     def _clock(self, time: float, *, flat: bool) -> Signal:
         if (time, flat) not in self._clocks:
@@ -182,7 +184,7 @@ class _Writer:
             if flat and len(self._clock_shape) > 1:
                 signal = self._graph.flat(self._clock(time, flat=False), CLOCK)
             else:
-                signal = self._graph.delayed(time, signal, CLOCK)
+                signal = self._graph.delayed(time, signal, label=CLOCK)
             self._clocks[time, flat] = signal
         return self._clocks[time, flat]
 

@@ -23,7 +23,7 @@ def layout(shape: Shape) -> Shape:
     return (shape[-1], *shape[:-1], *(1,) * (3 - len(shape)))
 
 
-def first_channel(values: Array) -> Array:
+def first_channel(values: NDArray[Any]) -> NDArray[Any]:
     """An array of our shape as NIR has it."""
     return np.ascontiguousarray(np.moveaxis(values, -1, 0)).reshape(layout(values.shape))
 

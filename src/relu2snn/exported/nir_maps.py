@@ -55,7 +55,7 @@ class Graph:
         self.edges: list[tuple[str, str]] = []
         self._reserved = frozenset(reserved)
 
-    def add(self, label: str, node: Any, sources: Sequence[str], *, exactly: bool = False) -> str:
+    def add(self, label: str, node: Any, *, sources: Sequence[str], exactly: bool = False) -> str:
         """A node that takes the sum of `sources`; returns its name: `label`, numbered unless it is to be `exactly`."""
         name = label
         if not exactly:
@@ -66,26 +66,28 @@ class Graph:
         for place, each in enumerate(sources):
             again = each in sources[:place]
             scale = np.ones(tuple(node.input_type["input"])) if again else None
-            self.edges.append((self.add(f"{each}_again", self.nir.Scale(scale=scale), [each]) if again else each, name))
+            self.edges.append(
+                (self.add(f"{each}_again", self.nir.Scale(scale=scale), sources=[each]) if again else each, name)
+            )
         return name
 
-    def mapped(self, map_: LinearMap, signal: Signal, label: str) -> Signal:
+    def mapped(self, map_: LinearMap, signal: Signal, *, label: str) -> Signal:
         """What a map makes of a signal; new nodes are named after `label`.
 
         Raises ValueError, which names the layer, for a map that NIR has no nodes for.
         """
         match map_:
             case Chain() if _has_a_way_through(map_):
-                return self.mapped(map_.second, self.mapped(map_.first, signal, label), label)
+                return self.mapped(map_.second, self.mapped(map_.first, signal, label=label), label=label)
             case Sum():
-                parts = [self.ordered(self.mapped(each, signal, label), label) for each in map_.parts]
+                parts = [self.ordered(self.mapped(each, signal, label=label), label) for each in map_.parts]
                 return Signal(tuple(name for each in parts for name in each.names), map_.outputs)
             case Selection() if map_.index is None and len(map_.outputs) == 1:
                 return self.flat(signal, label)
             case Selection() if map_.index is None and layout(map_.inputs) == layout(map_.outputs):
                 return signal._replace(shape=map_.outputs)
             case Diagonal():
-                return self.scaled(np.broadcast_to(map_.factors, map_.outputs), signal, label)
+                return self.scaled(np.broadcast_to(map_.factors, map_.outputs), signal, label=label)
             case Convolution() if not map_.window.rank:
                 kernel = map_.kernel if signal.order is None else map_.kernel[signal.order]
                 return self._linear(kernel.T, signal, map_.outputs, label)
@@ -104,7 +106,7 @@ class Graph:
         shape, size = layout(signal.shape), int(np.prod(signal.shape))
         node = self.nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)
         order = first_channel(np.arange(size).reshape(signal.shape)).ravel()
-        return Signal((self.add(f"{label}_flat", node, signal.names),), (size,), order)
+        return Signal((self.add(f"{label}_flat", node, sources=signal.names),), (size,), order)
 
     def ordered(self, signal: Signal, label: str) -> Signal:
         """A signal in our order."""
@@ -116,20 +118,20 @@ class Graph:
         permutation[signal.order, np.arange(size)] = 1.0
         return self._linear(permutation, signal, signal.shape, label)
 
-    def scaled(self, factors: Array, signal: Signal, label: str) -> Signal:
+    def scaled(self, factors: Array, signal: Signal, *, label: str) -> Signal:
         """A signal times factors of its shape."""
         factors = np.asarray(factors, np.float64)
         values = factors.ravel()[signal.order] if signal.order is not None else first_channel(factors)
-        return signal._replace(names=(self.add(f"{label}_scale", self.nir.Scale(scale=values), signal.names),))
+        return signal._replace(names=(self.add(f"{label}_scale", self.nir.Scale(scale=values), sources=signal.names),))
 
-    def delayed(self, wait: float, signal: Signal, label: str) -> Signal:
+    def delayed(self, wait: float, signal: Signal, *, label: str) -> Signal:
         """A signal, `wait` later."""
         if not wait:
             return signal
         node = self.nir.Delay(delay=np.full(layout(signal.shape), wait))
-        return signal._replace(names=(self.add(f"{label}_delay", node, signal.names),))
+        return signal._replace(names=(self.add(f"{label}_delay", node, sources=signal.names),))
 
-    def laid_out(self, matrix: Array, vector: Signal, shape: Shape, label: str) -> Signal:
+    def laid_out(self, matrix: Array, vector: Signal, *, shape: Shape, label: str) -> Signal:
         """matrix (elements, n) times a vector that is (n, 1, 1) to NIR, as an image of `shape`.
 
         In margins as wide as the image a kernel of its size sees the vector in another cell at every place.
@@ -146,7 +148,7 @@ class Graph:
 
     def _linear(self, matrix: Array, signal: Signal, shape: Shape, label: str) -> Signal:
         node = self.nir.Linear(weight=np.ascontiguousarray(matrix, np.float64))
-        return Signal((self.add(f"{label}_weights", node, signal.names),), shape)
+        return Signal((self.add(f"{label}_weights", node, sources=signal.names),), shape)
 
     def _convolution(self, map_: Convolution, signal: Signal, label: str) -> Signal | None:
         """A convolution of one or two axes; None where a square has not its places."""
@@ -157,10 +159,10 @@ class Graph:
             # NIR infers them in a graph, and nodes are added up before there is one.
             pool.input_type = {"input": np.array(layout(map_.inputs))}
             pool.output_type = {"output": np.array(layout(map_.outputs))}
-            summed = Signal((self.add(f"{label}_pool", pool, signal.names),), map_.outputs)
+            summed = Signal((self.add(f"{label}_pool", pool, sources=signal.names),), map_.outputs)
             if (weight == 1).all():
                 return summed
-            return self.scaled(np.broadcast_to(weight, map_.outputs), summed, label)
+            return self.scaled(np.broadcast_to(weight, map_.outputs), summed, label=label)
         taps, _ = taps_of(axes)
         self._require_small(map_.inputs[-1] * map_.outputs[-1] * taps * taps)
         square = squared(channels_first(map_), axes)
@@ -171,7 +173,7 @@ class Graph:
             input_shape=layout(signal.shape)[1:], weight=np.ascontiguousarray(square.kernel), stride=square.strides,
             padding=square.padding, dilation=square.dilation, groups=1, bias=np.zeros(len(square.kernel)),
         )  # fmt: skip
-        return Signal((self.add(f"{label}_weights", node, signal.names),), shape)
+        return Signal((self.add(f"{label}_weights", node, sources=signal.names),), shape)
 
     def _matrix(self, map_: LinearMap, signal: Signal, label: str) -> Signal:
         """Any map: as a Linear to a vector; as a kernel over the whole image, and one that lays it out again."""
@@ -194,7 +196,8 @@ class Graph:
         kernel = np.stack([first_channel(row.reshape(map_.inputs)) for row in matrix])
         square = squared(kernel, [Axis(side, 1, side, 2, 1, 0) for side in layout(map_.inputs)[1:]])
         assert square is not None
-        return self.laid_out(np.eye(rows), self._conv2d(square, signal, (1, 1, rows), label), map_.outputs, label)
+        vector = self._conv2d(square, signal, (1, 1, rows), label)
+        return self.laid_out(np.eye(rows), vector, shape=map_.outputs, label=label)
 
     def _require_small(self, count: int) -> None:
         if count > _LARGEST:
