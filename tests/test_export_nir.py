@@ -28,8 +28,9 @@ KL = keras.layers
 
 def ran(graph: Any, inputs: dict[str, Any], until: float) -> nir_simulator.Ran:
     """Run a graph with pixels that spike at `inputs` (*shape), as NIR has them, and the clock at 0."""
-    clock = np.zeros(tuple(graph.nodes["clock"].input_type["input"]))
-    return nir_simulator.run(graph, {"clock": clock, **inputs}, until)
+    name = graph.metadata["clock"]
+    clock = np.zeros(tuple(graph.nodes[name].input_type["input"]))
+    return nir_simulator.run(graph, {name: clock, **inputs}, until)
 
 
 def channels_first(times: Any) -> Any:
@@ -105,6 +106,14 @@ def branched(shape: tuple[int, ...] = (9, 8, 2)) -> keras.Model:
     norm = model.get_layer("turning")
     norm.set_weights([draw.normal(size=6), draw.normal(size=6), draw.normal(size=6), draw.uniform(0.5, 2, 6)])
     return model
+
+
+def test_a_layer_may_have_the_name_of_the_clock(tmp_path: Path) -> None:
+    image = keras.Input((6,), name="clock_delay")
+    model = keras.Model(image, KL.Dense(2, name="clock_1")(KL.Dense(5, activation="relu", name="clock")(image)))
+    images = np.random.default_rng(2).random((10, 6))
+    graph = compare_file(convert(model, images), images[:1], tmp_path / "network.nir")
+    assert graph.metadata["clock"] == "clock_2"
 
 
 @pytest.mark.parametrize("zeta", [0.5, -0.5])

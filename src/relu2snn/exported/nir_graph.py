@@ -1,7 +1,7 @@
 """A spiking network as a graph of NIR, https://neuroir.org, of neurons that spike exactly once.
 
 A neuron is weights J → I → IF: a spike is an impulse, I makes a step of it, IF integrates the steps to the potential.
-All else that it does comes from one more input, `clock`, a single spike at time 0, delayed:
+All else that it does comes from one more input, the clock, a single spike at time 0, delayed:
 
 - slope α: a spike of weight α into I at t_start; what fills up Σ_j J_ij, as the reference neuron does: one at t_min;
 - the forced spike: an impulse into IF at t_max that no potential stays below; after a spike the reset is so far below
@@ -35,8 +35,6 @@ from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Neurons, Potential
 
 Array = NDArray[np.float64]
 
-CLOCK = "clock"
-
 
 def nir_graph(network: SpikingNetwork, nir: Any) -> Any:
     """The graph, whose nodes of neurons, pools and inputs have the names of the network's tensors.
@@ -49,7 +47,8 @@ def nir_graph(network: SpikingNetwork, nir: Any) -> Any:
 class _Writer:
     def __init__(self, network: SpikingNetwork, nir: Any) -> None:
         self._network, self._nir = network, nir
-        self._graph = Graph(nir, [CLOCK, *(name for node in network for name in tensors_of(node) or (node.name,))])
+        names = {name for node in network for name in tensors_of(node) or (node.name,)}
+        self._graph = Graph(nir, names)
         self._ends, self._earliest = ends_of(network), earliest_of(network)
         # Neurons that no output waits for may end later.
         self._last = max(network.latency, *self._ends.values())
@@ -66,7 +65,7 @@ class _Writer:
         flat = all(len(node.shape) == 1 for node in self._network)
         self._clock_shape: Shape = (1,) if flat else (1, 1, 1)
         shape = np.array(layout(self._clock_shape))
-        self._graph.add(CLOCK, self._nir.Input(input_type={"input": shape}), sources=[], exactly=True)
+        self._clock_name = self._graph.add("clock", self._nir.Input(input_type={"input": shape}), sources=[])
         for node in self._network:
             self._graph.layer = node.name
             match node:
@@ -180,11 +179,11 @@ class _Writer:
 
     def _clock(self, time: float, *, flat: bool) -> Signal:
         if (time, flat) not in self._clocks:
-            signal = Signal((CLOCK,), self._clock_shape)
+            signal = Signal((self._clock_name,), self._clock_shape)
             if flat and len(self._clock_shape) > 1:
-                signal = self._graph.flat(self._clock(time, flat=False), CLOCK)
+                signal = self._graph.flat(self._clock(time, flat=False), self._clock_name)
             else:
-                signal = self._graph.delayed(time, signal, label=CLOCK)
+                signal = self._graph.delayed(time, signal, label=self._clock_name)
             self._clocks[time, flat] = signal
         return self._clocks[time, flat]
 
@@ -200,5 +199,5 @@ class _Writer:
         }
         return {
             "inputs": inputs, "windows": windows, "outputs": outputs, "latency": self._network.latency,
-            "clock": "one spike at time 0; a pixel x spikes at 1 - (x - low) / (high - low)",
+            "clock": self._clock_name,
         }  # fmt: skip

@@ -5,7 +5,7 @@ NIR has no node that chooses elements or gives a vector the shape of an image. G
 since the type check of NIR 1.0 takes no others; what no convolution is becomes a matrix, where that is not too large.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ class Graph:
     layer: the name of the layer that is being written, for errors.
     """
 
-    def __init__(self, nir: Any, reserved: Sequence[str]) -> None:
+    def __init__(self, nir: Any, reserved: Iterable[str]) -> None:
         self.nir, self.layer = nir, ""
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
