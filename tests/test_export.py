@@ -1,6 +1,6 @@
 """What is written for hardware in plain arrays: simulated by the reader of the docs, and compared spike by spike."""
 
-import csv
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from exported_networks import KINDS, images_of, spiking_network
+from exported_networks import KINDS, images_of, small_network, spiking_network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import dense_network
@@ -21,12 +21,13 @@ from relu2snn import convert, export, export_events, spike_times
 from relu2snn.exported.contents import contents
 from relu2snn.exported.entries import TooManyError, entries
 from relu2snn.exported.write import write_arrays
+from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.geometry import Window
 from relu2snn.graph.nodes import Network, Source
 from relu2snn.graph.saved import restore, slots
-from relu2snn.mapping import bounded_sums, measure, read_keras, relu_model, to_spiking, unit_maxima
-from relu2snn.spiking import Simulation, SpikingModel, SpikingNetwork, perturbed, spiking_model
+from relu2snn.mapping import to_spiking
+from relu2snn.spiking import Simulation, SpikingNetwork, perturbed, spiking_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
@@ -115,8 +116,6 @@ def test_what_the_page_says_of_names_is_what_is_there(reader: dict[str, Any], tm
 
 
 def test_kernels_and_gains_are_those_of_the_synapses(reader: dict[str, Any], tmp_path: Path) -> None:
-    import json
-
     spiking = spiking_network("mobilenet", "reference")
     export(spiking, tmp_path / "network.npz")
     export(spiking, tmp_path / "kernels.npz", synapses=False)
@@ -134,16 +133,10 @@ def test_kernels_and_gains_are_those_of_the_synapses(reader: dict[str, Any], tmp
             post, pre, weight = (net[f"layers/{name}/synapses/{k}/{key}"] for key in ("post", "pre", "weight"))
             matrix = np.zeros((np.prod(map_.outputs), np.prod(map_.inputs)))
             matrix[post, pre] = weight
-            whole = map_.apply(np.eye(matrix.shape[1]).reshape(-1, *map_.inputs), _ops()).reshape(-1, len(matrix)).T
+            whole = map_.apply(np.eye(matrix.shape[1]).reshape(-1, *map_.inputs), NumpyOps()).reshape(-1, len(matrix)).T
             np.testing.assert_allclose(matrix, whole * np.tile(gain, len(matrix) // len(gain))[:, None], atol=1e-12)
             looked_at += 1
     assert looked_at > 5
-
-
-def _ops() -> Any:
-    from relu2snn.graph.arrays import NumpyOps
-
-    return NumpyOps()
 
 
 @settings(max_examples=300, derandomize=True)
@@ -232,20 +225,8 @@ def test_too_many_synapses_are_refused_before_they_take_memory() -> None:
         entries(large, 50_000_000)
 
 
-def small(**noise: float) -> tuple[SpikingModel, Any]:
-    model = dense_network(0)
-    images = np.random.default_rng(0).random((40, 12))
-    network = read_keras(model)
-    if noise.get("reference_noise"):
-        scaled, maxima = unit_maxima(network, measure(relu_model(network), [images]).channel_maxima)
-        return spiking_model(to_spiking(scaled, maxima, mapping="reference", **noise)), images
-    network = bounded_sums(network)
-    maxima = measure(relu_model(network), [images]).maxima
-    return spiking_model(to_spiking(network, maxima, mapping="published", **noise)), images
-
-
 def test_a_mistake_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
-    spiking, images = small()
+    spiking, images = small_network()
     mistakes = [
         (
             lambda: export(spiking, tmp_path / "a.mat"),
@@ -256,9 +237,12 @@ def test_a_mistake_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
             r"the suffix '.h5' is no format; choose from .npz, .csv",
         ),
         (lambda: export(dense_network(0), tmp_path / "a.npz"), r"is not a spiking network: relu2snn.convert makes one"),
-        (lambda: export(small(noise=0.1)[0], tmp_path / "a.npz"), r"noise=0.1: jitter of spike times is no part of"),
         (
-            lambda: export(small(reference_noise=0.2)[0], tmp_path / "a.h5"),
+            lambda: export(small_network(noise=0.1)[0], tmp_path / "a.npz"),
+            r"noise=0.1: jitter of spike times is no part of",
+        ),
+        (
+            lambda: export(small_network(reference_noise=0.2)[0], tmp_path / "a.h5"),
             r"reference_noise=0.2: jitter of spike times",
         ),
         (lambda: export_events(spiking, images * np.nan, tmp_path / "a.csv"), r"image 0 is nan at \(0,\)"),
@@ -277,51 +261,6 @@ def test_a_file_that_was_there_stays_where_a_new_one_fails(tmp_path: Path) -> No
     with pytest.raises(ValueError, match="too many for a list"):
         write_arrays(path, contents(network, synapses=True, most=10))
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("network.npz", b"before")]
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".csv"])
-def test_events_are_all_spikes_in_order(tmp_path: Path, suffix: str) -> None:
-    spiking, images = small()
-    path = tmp_path / f"spikes{suffix}"
-    export_events(spiking, images, path)
-    times = spike_times(spiking, images)
-    if suffix == ".npz":
-        found = np.load(path)
-        names = found["layers"].tolist()
-        rows = list(
-            zip(
-                found["image"].tolist(),
-                [names[k] for k in found["layer"]],
-                found["neuron"].tolist(),
-                found["time"].tolist(),
-                strict=True,
-            )
-        )
-    else:
-        with path.open(newline="") as file:
-            head, *lines = csv.reader(file)
-        assert head == ["image", "layer", "neuron", "time"]
-        rows = [(int(image), layer, int(neuron), float(time)) for image, layer, neuron, time in lines]
-    assert [(image, time) for image, _, _, time in rows] == sorted((image, time) for image, _, _, time in rows)
-    expected = {
-        (image, name, neuron): time
-        for name, values in times.items()
-        for image, each in enumerate(values)
-        for neuron, time in enumerate(each.ravel().tolist())
-    }
-    assert len(rows) == len(expected) == 40 * (12 + 9 + 7)
-    for image, name, neuron, time in rows:
-        assert time == pytest.approx(expected[image, name, neuron], abs=1e-12)
-
-
-def test_events_of_a_noisy_network_are_a_draw_of_it(tmp_path: Path) -> None:
-    spiking, images = small(noise=0.05)
-    export_events(spiking, images[:20], tmp_path / "spikes.npz")
-    found = np.load(tmp_path / "spikes.npz")
-    order = np.lexsort((found["neuron"], found["layer"], found["image"]))
-    times = spike_times(spiking, images[:20])
-    expected = np.concatenate([each.reshape(20, -1) for each in times.values()], axis=1).ravel()
-    np.testing.assert_allclose(found["time"][order], expected, atol=1e-12)
 
 
 def test_several_inputs_are_read_by_their_names(reader: dict[str, Any], tmp_path: Path) -> None:
