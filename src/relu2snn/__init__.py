@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from relu2snn.loading import follow
 
 if TYPE_CHECKING:
+    from relu2snn.exported import export, export_events
     from relu2snn.mapping import OnnxModel, UnsupportedLayerError, Verification, convert, load_onnx, verify
     from relu2snn.spiking import SpikingModel, spike_times
 
@@ -24,12 +25,15 @@ __all__ = [
     "UnsupportedLayerError",
     "Verification",
     "convert",
+    "export",
+    "export_events",
     "load_onnx",
     "spike_times",
     "verify",
 ]
 
-_SPIKING = ("SpikingModel", "spike_times")
+# Where names are from that are not from mapping.
+_ELSEWHERE = {"SpikingModel": "spiking", "spike_times": "spiking", "export": "exported", "export_events": "exported"}
 
 
 def __getattr__(name: str) -> Any:
@@ -38,7 +42,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'relu2snn' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("relu2snn.spiking" if name in _SPIKING else "relu2snn.mapping"), name)
+    return getattr(import_module(f"relu2snn.{_ELSEWHERE.get(name, 'mapping')}"), name)
 
 
 def __dir__() -> list[str]:
