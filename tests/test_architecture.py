@@ -40,7 +40,9 @@ ALLOWED = {
     "runs": {"config", "results"},
     "software": set(),
     "config": set(),
-    "datasets": {"config.schema"},
+    "datasets": {"config.schema", "formats"},
+    "command": {"export", "formats", "mapping", "saved", "spiking"},
+    "formats": set(),
     "networks": {"config.families", "config.schema", "config.sizes", "datasets", "saved"},
     "saved": set(),
     "mapping": {"graph", "spiking"},
@@ -64,6 +66,7 @@ ONLY = {
     "hydra": {"config"},
     "omegaconf": {"config", "stages", "tracking"},
     "snakemake": set(),
+    "typer": {"command"},
 }
 
 
