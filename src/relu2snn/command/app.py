@@ -1,6 +1,7 @@
 """The program `relu2snn` and its commands; TensorFlow is loaded by those that compute, never for help."""
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -59,6 +60,8 @@ def relu2snn(
 def main() -> None:
     """Run the program: see `relu2snn --help`."""
     heed_signals()
+    # Keras warns those who build a model, not those who were given one.
+    warnings.filterwarnings("ignore", module="keras")
     try:
         app()
     except SystemExit as end:

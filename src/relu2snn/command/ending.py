@@ -69,7 +69,7 @@ def _failed(name: str, error: Exception) -> int:
     if line is None:
         if hasattr(error, "format_message"):
             # What typer found wrong with the command line.
-            line = f"{printable(error.format_message())}; relu2snn{name} --help shows examples"
+            line = f"{printable(error.format_message()).rstrip('.')}; relu2snn{name} --help shows examples"
         elif isinstance(error, _MISTAKES):
             line = printable(str(error)) if isinstance(error, UserError) else one_line(error)
         else:
@@ -88,10 +88,16 @@ def say(name: str, text: str) -> None:
 
 
 def leave(status: int) -> None:
-    """End the process with a status; at once after a failure, since HDF5 crashes where it could not write a file."""
-    with contextlib.suppress(OSError, ValueError):
+    """End the process with a status.
+
+    At once after a failure, since HDF5 crashes where it could not write a file, and where nobody reads what is printed,
+    of which Python would make a status of its own.
+    """
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
-    if status == MISTAKE:
+    except (OSError, ValueError):
+        os._exit(status)
+    if status >= MISTAKE:
         os._exit(status)
     sys.exit(status)

@@ -95,20 +95,12 @@ def open_images(
         raise UserError(f"--scale and --std divide pixels: give numbers above 0, not {_shown(options)}")
     stored: StoredArray | Pictures
     if path.is_dir() or is_picture(start):
-        files, left_out = find_pictures(path)
-        stored = Pictures(files, _sides(shape, first, options), channels, first, options.size)
-        said = f"{path}: {len(files)} pictures" + (f" ({left_out} other files left out)" if left_out else "")
-        said, names, whole = f"{said}, {stored.said()}", [_name(each, path) for each in files], True
+        stored, said, names = _pictures(path, shape, options, channels, first)
     else:
-        if options.size is not None:
-            raise UserError(f"--size {options.size}: only pictures are resized; leave it out for {path}")
-        stored = open_array(path, start, shape, key=options.key, keys=keys)
-        kind, names = stored.array.dtype, None
-        said = f"{stored.where}: {len(stored)} images of {kind}" + (f", {stored.note}" if stored.note else "")
-        whole = kind == np.uint8
+        stored, said, names = _array(path, start, shape, options, keys)
     scale = options.scale if options.scale is not None else (_BYTES if isinstance(stored, Pictures) else 1.0)
     # What pixels can be before they are scaled; others than bytes are taken for 0 to 1 after --scale.
-    most = _BYTES if whole else scale
+    most = _BYTES if _is_bytes(stored) else scale
     found = Range(*((np.asarray(each) / scale - mean) / std for each in (0.0, most)))
     given = _given(options, found, shape, channels, first)
     _require_range(stored, options, found, given=given, known=known)
@@ -118,6 +110,30 @@ def open_images(
     said += f", {_words(options, scale)}"
     flat = Range(*(np.asarray(each).reshape(-1) if np.ndim(each) else each for each in given))
     return Images(stored, count, scale, mean, std, flat, said, names)
+
+
+def _pictures(
+    path: Path, shape: Shape, options: ImageOptions, channels: int, first: bool
+) -> tuple[Pictures, str, list[str] | None]:
+    files, left_out = find_pictures(path)
+    stored = Pictures(files, _sides(shape, first, options), channels, first, options.size)
+    count = f"{len(files)} picture{'s' * (len(files) > 1)}"
+    others = f" (other files left out: {left_out})" if left_out else ""
+    return stored, f"{path}: {count}{others}, {stored.said()}", [_name(each, path) for each in files]
+
+
+def _array(
+    path: Path, start: bytes, shape: Shape, options: ImageOptions, keys: Sequence[str]
+) -> tuple[StoredArray, str, list[str] | None]:
+    if options.size is not None:
+        raise UserError(f"--size {options.size}: only pictures are resized; leave it out for {path}")
+    stored = open_array(path, start, shape, key=options.key, keys=keys)
+    fitting = f", {stored.note}" if stored.note else ""
+    return stored, f"{stored.where}: {len(stored)} images of {stored.array.dtype}{fitting}", None
+
+
+def _is_bytes(stored: StoredArray | Pictures) -> bool:
+    return isinstance(stored, Pictures) or stored.array.dtype == np.uint8
 
 
 def _start(path: Path) -> bytes:
@@ -167,24 +183,21 @@ def _require_range(
     stored: StoredArray | Pictures, options: ImageOptions, found: Range, *, given: Range, known: Range | None
 ) -> None:
     """Raise UserError where the range of the pixels is unknown, or another than the network is made for."""
-    both = options.low is not None and options.high is not None
-    whole = isinstance(stored, StoredArray) and stored.array.dtype.kind in "iu"
-    inside = known is not None and isinstance(stored, StoredArray) and stored.array.dtype == np.uint8
     if known is not None and (options.low is not None or options.high is not None) and not _same(given, known):
         raise UserError(
             f"--low and --high: {given}, but the spiking network was made for {known}; leave them out, it knows its own"
         )
-    if whole and options.scale is None and not both and not (inside and known is not None and _within(found, known)):
-        assert isinstance(stored, StoredArray)
-        raise UserError(
-            f"{stored.where}: whole numbers ({stored.array.dtype}), which may stand for 0 to 1 or for themselves; "
-            + (
-                f"the spiking network was made for {known}: give the --scale, --mean and --std that it was made with"
-                if known is not None
-                else "give --scale 255 for a network that takes 0 to 1, or --low 0 --high 255 for one that takes them "
-                "as they are"
+    if isinstance(stored, StoredArray) and stored.array.dtype.kind in "iu" and options.scale is None:
+        both = options.low is not None and options.high is not None
+        fits = known is not None and _is_bytes(stored) and _within(found, known)
+        if not (both or fits):
+            way_out = "give --scale 255 for a network that takes 0 to 1, or --low 0 --high 255 for bytes as they are"
+            if known is not None:
+                way_out = f"the spiking network was made for {known}: give the scaling that it was made with"
+            raise UserError(
+                f"{stored.where}: whole numbers ({stored.array.dtype}), which may stand for 0 to 1 or for themselves; "
+                f"{way_out}"
             )
-        )
     wanted = given if known is None else known
     if isinstance(stored, Pictures) and options.scale is None and found.width() < _SHARE * wanted.width():
         raise UserError(

@@ -1,7 +1,6 @@
 """The networks that a command is given: ReLU networks in many kinds of files, spiking networks in one."""
 
 import importlib
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +35,7 @@ def open_any(path: Path, options: ModelOptions) -> Any:
         raise UserError(f"--shape {shown(options.shape[0])}: only an .onnx leaves sizes open; leave it out for {path}")
     from relu2snn.saved.whole import load_whole
 
-    with warnings.catch_warnings():
-        # Keras warns those who build a model, not those who load one.
-        warnings.simplefilter("ignore")
-        return load_whole(path, weights=options.weights, way_out=_SAVE)
+    return load_whole(path, weights=options.weights, way_out=_SAVE)
 
 
 def open_relu(path: Path, options: ModelOptions) -> Any:

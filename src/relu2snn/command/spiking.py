@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from relu2snn.command.images import Range
+from relu2snn.errors import UserError
 from relu2snn.graph.arrays import NumpyOps
 from relu2snn.graph.convolution import Convolution
 from relu2snn.graph.linear import Array, LinearMap
@@ -14,8 +15,10 @@ from relu2snn.graph.maps import Chain, Diagonal, Selection, Sum
 
 
 def known_range(spiking: Any) -> Range:
-    """The range of the values that a spiking network with one input was made for."""
-    (encoder,) = spiking.network.encoders
+    """The range of the values that a spiking network was made for; raises UserError unless it has one input."""
+    encoder, *others = spiking.network.encoders
+    if others:
+        raise UserError(f"the spiking network has {1 + len(others)} inputs; the command takes networks with one")
     return Range(np.asarray(encoder.low), np.asarray(encoder.high))
 
 
