@@ -15,7 +15,7 @@ from types import FrameType
 import typer
 
 from relu2snn.errors import UserError, machine_error, one_line, printable
-from relu2snn.progress import unfinished
+from relu2snn.progress import finish
 
 MISTAKE, DEFECT = 2, 3
 
@@ -54,6 +54,7 @@ def ended(name: str, run: Callable[[], object]) -> int:
         return 128 + signal.SIGINT
     # Native code that is interrupted while it is imported raises whatever it likes.
     except BaseException as error:
+        finish()
         if _State.signalled or isinstance(error, KeyboardInterrupt):
             return 128 + (_State.signalled or signal.SIGINT)
         if not isinstance(error, Exception):
@@ -81,10 +82,10 @@ def _failed(name: str, error: Exception) -> int:
 
 
 def say(name: str, text: str) -> None:
-    """One line on stderr, below an unfinished bar, from the command `name`."""
+    """One line on stderr from the command `name`."""
     # Where stderr is full or closed, only the exit status is left to say it.
     with contextlib.suppress(OSError):
-        print(f"{chr(10) if unfinished() else ''}relu2snn{name}: {text}", file=sys.stderr, flush=True)
+        print(f"relu2snn{name}: {text}", file=sys.stderr, flush=True)
 
 
 def leave(status: int) -> None:
