@@ -24,6 +24,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MISTAKES = (UserError, ValueError, TypeError, OSError)
 
 
+def _is_mistake(error: Exception) -> bool:
+    # The library says itself which extra is missing; Python names the module that it does not find.
+    return isinstance(error, _MISTAKES) or (isinstance(error, ImportError) and error.name is None)
+
+
 class _State:
     signalled = 0
 
@@ -71,7 +76,7 @@ def _failed(name: str, error: Exception) -> int:
         if hasattr(error, "format_message"):
             # What typer found wrong with the command line.
             line = f"{printable(error.format_message()).rstrip('.')}; relu2snn{name} --help shows examples"
-        elif isinstance(error, _MISTAKES):
+        elif _is_mistake(error):
             line = printable(str(error)) if isinstance(error, UserError) else one_line(error)
         else:
             traceback.print_exception(error)

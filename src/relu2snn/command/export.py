@@ -1,6 +1,5 @@
 """relu2snn export: a spiking network for other simulators and hardware, or its spikes as events."""
 
-import importlib
 from pathlib import Path
 from typing import Annotated
 
@@ -17,33 +16,34 @@ from relu2snn.errors import UserError
 
 def export(
     spiking: Annotated[Path, typer.Argument(metavar="SPIKING", help="The spiking network.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .npz, .h5, or .nir (networks only).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A network: .npz, .h5, .nir; events: .csv, .npz.")],
     scaling: ImageOptions,
     events: Annotated[
         Path | None, typer.Option(help="Images whose spikes are written, as events, in place of the network.")
     ] = None,
-    synapses: Annotated[bool, typer.Option(help="Write every synapse, or the maps that they come from.")] = True,
+    synapses: Annotated[bool, typer.Option(help="In .npz and .h5 every synapse, too, or kernels alone.")] = True,
 ) -> None:
     """Write a spiking network in a format that other programs read, or the spikes that images give.
 
     \b
     relu2snn export spiking.keras -o network.npz
     relu2snn export spiking.keras -o network.nir
-    relu2snn export spiking.keras --events x.npy --count 10 -o events.h5
+    relu2snn export spiking.keras --events x.npy --count 10 -o events.csv
     """
-    require_output(output, (".npz", ".h5") if events is not None else (".npz", ".h5", ".nir"))
+    require_output(output, (".csv", ".npz") if events is not None else (".npz", ".h5", ".nir"))
     if events is not None:
         require(events, "images: .npy, .npz, idx, or a folder of pictures")
         if not synapses:
             raise UserError("--no-synapses: events have no synapses; leave it out")
     network = open_spiking(spiking)
-    room = importlib.import_module("relu2snn.export")
+    import relu2snn
+
     if events is None:
-        room.export(network, output, synapses=synapses)
+        relu2snn.export(network, output, synapses=synapses)
         return
     shape = image_shape(network, spiking)
     given = open_images(
         events, shape, scaling, keys=TO_RUN, first=channels_first(network, shape), known=known_range(network)
     )
     say(" export", given.said)
-    room.export_events(network, next(given.batches(given.count)), output)
+    relu2snn.export_events(network, next(given.batches(given.count)), output)

@@ -1,6 +1,5 @@
 """The networks that a command is given: ReLU networks in many kinds of files, spiking networks in one."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,11 +112,9 @@ def _open_onnx(path: Path, options: ModelOptions) -> Any:
     if options.weights is not None:
         raise UserError(f"{path}: has its weights in it; leave --weights {options.weights} out")
     shapes = dict(_shape(text) for text in options.shape or ())
-    try:
-        load = importlib.import_module("relu2snn").load_onnx
-        return load(path, shapes=shapes or None)
-    except ImportError:
-        raise UserError(f"{path}: ONNX files need the package onnx; pip install 'relu2snn[onnx]'") from None
+    import relu2snn
+
+    return relu2snn.load_onnx(path, shapes=shapes or None)
 
 
 def _shape(text: str) -> tuple[str, Shape]:

@@ -90,8 +90,10 @@ def _through(map_: Convolution, given: Array) -> Array:
         # One channel does for all of them: how many weights each cell of the kernel has, for each filter.
         taps = np.count_nonzero(kernel, axis=-2).astype(np.float64)[..., None, :]
         return np.asarray(Convolution((*map_.inputs[:-1], 1), taps, map_.window).apply(given[..., :1], ops))
-    # Filters of a group all see the same cells.
+    # Filters of a group all see the same cells, mostly as those of every other group.
     wide = given.reshape(*given.shape[:-1], map_.groups, -1).sum(axis=-1)
-    ones = np.ones((*kernel.shape[:-2], 1, map_.groups))
-    inside = Convolution((*map_.inputs[:-1], map_.groups), ones, map_.window, groups=map_.groups).apply(wide, ops)
-    return np.repeat(np.asarray(inside), map_.outputs[-1] // map_.groups, axis=-1)
+    groups = 1 if (wide == wide[..., :1]).all() else map_.groups
+    cells = Convolution(
+        (*map_.inputs[:-1], groups), np.ones((*kernel.shape[:-2], 1, groups)), map_.window, groups=groups
+    )
+    return np.repeat(np.asarray(cells.apply(wide[..., :groups], ops)), map_.outputs[-1] // groups, axis=-1)
