@@ -131,7 +131,9 @@ def test_the_graph_and_the_simulation_know_nothing_of_keras() -> None:
     assert users == adapters
 
 
-SHORT = [path for path in FILES if part(path) in ("command", "formats", "graph", "mapping", "saved", "spiking")]
+SHORT = [
+    path for path in FILES if part(path) in ("command", "exported", "formats", "graph", "mapping", "saved", "spiking")
+]
 
 
 @pytest.mark.parametrize("path", SHORT, ids=lambda path: str(path.relative_to(PACKAGE)))

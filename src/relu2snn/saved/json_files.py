@@ -8,6 +8,7 @@ import keras
 from relu2snn.errors import UserError, reading
 from relu2snn.files import read_text
 from relu2snn.saved.hdf5 import hdf5_items, read_hdf5
+from relu2snn.saved.keras2_config import without_modules
 from relu2snn.saved.keras_files import deserialize, fill, require_finite, require_size
 from relu2snn.saved.legacy_files import arrays_bytes, fill_legacy, legacy_model
 
@@ -44,6 +45,7 @@ def load_json_model(path: Path, weights: Path, way_out: str) -> keras.Model:
     # Keras 3 writes neither its version here nor this key.
     legacy = "keras_version" in described or b'"batch_input_shape"' in config
     model_of = {"model_of": legacy_model} if legacy else {}
+    config = json.dumps(without_modules(described)).encode() if legacy else config
     with reading(weights, "file of weights saved by Keras", way_out):
         file = read_hdf5(weights, skip=_OPTIMIZER)
     with reading(path, "architecture of a Keras model", way_out):

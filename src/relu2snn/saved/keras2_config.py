@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+MODELS = ("Functional", "Model", "Sequential")
+"""Kinds of layers that are networks themselves."""
+
 # Arguments that mean nothing to these layers, and that Keras 3 does not take.
 _KERNEL = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 _LEFT_OUT = {
@@ -25,8 +28,9 @@ def as_keras3(config: Any) -> Any:
         inside = inside if isinstance(inside, dict) else {"layers": inside}
         config = {**config, "config": {"name": "chain", **inside, "layers": _with_input(inside["layers"])}}
     elif isinstance(inside, dict) and "output_layers" in inside and "layers" in inside:
-        config = {**config, "config": _with_numbers_of_keras3(inside)}
-    found = {key: as_keras3(value) for key, value in config.items()}
+        config = {**config, "config": _graph(inside)}
+    # A layer in two models is saved with each, and calls in one would be counted in the other.
+    found = {key: as_keras3(value) for key, value in config.items() if key != "shared_object_id"}
     if isinstance(found.get("config"), dict):
         found["config"] = _layer(kind, found["config"])
     return found
@@ -51,18 +55,42 @@ def _with_input(layers: list[Any]) -> list[Any]:
     return [{"class_name": "InputLayer", "config": given}, *layers]
 
 
-def _with_numbers_of_keras3(config: dict[str, Any]) -> dict[str, Any]:
-    """A graph in which the calls of chains are counted from 0: Keras 2 counted a chain's making as its first call."""
-    calls = {
-        layer["config"]["name"]: len(layer["inbound_nodes"])
-        for layer in config["layers"]
-        if layer.get("class_name") == "Sequential" and isinstance(layer.get("config"), dict)
+def _graph(config: dict[str, Any]) -> dict[str, Any]:
+    """A graph whose nodes are counted as Keras 3 counts them when it reads such a description.
+
+    Keras 2 counted the making of a model as the first of its calls. Keras 3 does so for the outputs of graphs alone.
+    """
+    nodes = [node for layer in config["layers"] for node in layer["inbound_nodes"]]
+    if any(isinstance(node, dict) for node in nodes):
+        # Of Keras 3.
+        return config
+    kinds = {layer["config"]["name"]: layer["class_name"] for layer in config["layers"]}
+    models = {name for name, kind in kinds.items() if kind in MODELS}
+    used = list(_references([nodes, config["output_layers"]], models))
+    # TensorFlow.js itself counts from 0.
+    late = models - {name for name, number in used if number < 1}
+    chains = {name for name in late if kinds[name] == "Sequential"}
+    return {
+        **config,
+        "layers": [{**each, "inbound_nodes": _earlier(each["inbound_nodes"], late)} for each in config["layers"]],
+        "input_layers": _only(config["input_layers"]),
+        "output_layers": _only(_earlier(config["output_layers"], chains)),
     }
-    used = [layer["inbound_nodes"] for layer in config["layers"]] + [config["output_layers"]]
-    named = [reference for each in used for reference in _references(each, calls)]
-    late = {name for name, number in named if number >= calls[name]}
-    layers = [{**layer, "inbound_nodes": _earlier(layer["inbound_nodes"], late)} for layer in config["layers"]]
-    return {**config, "layers": layers, "output_layers": _earlier(config["output_layers"], late)}
+
+
+def _only(tensors: Any) -> Any:
+    """The one tensor of a list of one, which Keras 3 takes for a model that is to be called with a list."""
+    return tensors[0] if isinstance(tensors, list) and len(tensors) == 1 else tensors
+
+
+def without_modules(config: Any) -> Any:
+    """A description of Keras 2 in which models inside others are found by their kind, not by a module of Keras 2."""
+    if isinstance(config, list):
+        return [without_modules(each) for each in config]
+    if not isinstance(config, dict):
+        return config
+    left_out = ("module", "registered_name") if config.get("class_name") in MODELS else ()
+    return {key: without_modules(value) for key, value in config.items() if key not in left_out}
 
 
 def _references(value: Any, names: Any) -> Iterator[tuple[str, int]]:
