@@ -1,8 +1,11 @@
 """The command relu2snn: files in, files out, a status that scripts can trust, and one line for every mistake."""
 
 import csv
+import errno
 import gzip
+import os
 import re
+import resource
 import signal
 import struct
 import subprocess
@@ -582,6 +585,18 @@ def test_a_signal_ends_quietly_and_leaves_nothing(folder: Path, tmp_path: Path, 
     assert process.returncode == 128 + number
     assert not [line for line in errors.splitlines() if line and not line.startswith("calibrating")]
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+
+    given = ("--calibration", folder / "my.npz", "-o", tmp_path / "s.keras")
+    ran = program("convert", folder / "relu.keras", *given, preexec_fn=limited)
+    assert ran.returncode == 2
+    assert re.fullmatch(rf"relu2snn convert: .*{os.strerror(errno.EFBIG)}.*", ran.stderr.splitlines()[-1])
+    assert "Traceback" not in ran.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_table_that_nobody_reads_to_its_end_is_no_error(folder: Path) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from relu2snn.errors import UserError, reading, shown
 from relu2snn.files import read_text
+from relu2snn.saved.keras2_config import without_modules
 from relu2snn.saved.keras_files import deserialize, require_finite, require_size
 from relu2snn.saved.legacy_files import legacy_model
 
@@ -57,7 +58,8 @@ def load_tfjs_model(path: Path, way_out: str) -> keras.Model:
             )
         if not isinstance(topology, dict):
             raise ValueError("its modelTopology describes no layers")
-        config = json.dumps(_without_training(topology.get("model_config", topology))).encode()
+        described = without_modules(_without_training(topology.get("model_config", topology)))
+        config = json.dumps(described).encode()
         weights = dict(_weights(path.parent, given["weightsManifest"]))
         require_size(config, sum(array.nbytes for array in weights.values()), legacy_model)
         model = deserialize(config, legacy_model)
