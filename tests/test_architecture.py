@@ -41,7 +41,7 @@ ALLOWED = {
     "software": set(),
     "config": set(),
     "datasets": {"config.schema", "formats"},
-    "command": {"formats", "graph", "mapping", "saved", "spiking"},
+    "command": {"loading", "formats", "graph", "mapping", "saved", "spiking"},
     "formats": set(),
     "networks": {"config.families", "config.schema", "config.sizes", "datasets", "saved"},
     "saved": set(),

@@ -60,8 +60,6 @@ def relu2snn(
 def main() -> None:
     """Run the program: see `relu2snn --help`."""
     heed_signals()
-    # HDF5 stumbles once more over a file that it could not write, when that is closed.
-    sys.unraisablehook = lambda _: None
     # Keras warns those who build a model, not those who were given one.
     warnings.filterwarnings("ignore", module="keras")
     try:

@@ -10,6 +10,7 @@ from relu2snn.command.images import TO_CALIBRATE, open_images
 from relu2snn.command.models import channels_first, image_shape, open_relu, require
 from relu2snn.command.options import Conversion, ImageOptions, ModelOptions
 from relu2snn.command.output import require_output
+from relu2snn.loading import silent
 from relu2snn.progress import progress
 
 
@@ -61,5 +62,7 @@ def convert(
         precision=conversion.precision,
         batch=images.batch,
     )
-    save_model(spiking, output)
+    # HDF5 prints tracebacks of its own where it cannot write a file.
+    with silent():
+        save_model(spiking, output)
     print(f"{output}: {len(spiking.windows)} spiking layers, latency {spiking.latency:.6g} input windows")

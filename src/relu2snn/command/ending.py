@@ -31,6 +31,8 @@ def _is_mistake(error: Exception) -> bool:
 
 class _State:
     signalled = 0
+    # Kept until the process ends: HDF5 complains on stderr when a file that it could not write is let go.
+    error: BaseException | None = None
 
 
 def heed_signals() -> None:
@@ -60,6 +62,7 @@ def ended(name: str, run: Callable[[], object]) -> int:
     # Native code that is interrupted while it is imported raises whatever it likes.
     except BaseException as error:
         finish()
+        _State.error = error
         if _State.signalled or isinstance(error, KeyboardInterrupt):
             return 128 + (_State.signalled or signal.SIGINT)
         if not isinstance(error, Exception):
