@@ -47,23 +47,28 @@ NETWORKS = {
 }
 """The last has the kernels and normalisations of the trained VGG 16, whose convolutions have the same shapes."""
 
-_TRAINED = ROOT / "outputs" / "paper" / "fmnist_vgg" / "weights" / "original.keras"
+def trained() -> Path | None:
+    """fmnist_vgg of full width as the workflow has trained it, where it has; of several variants the first."""
+    folders = [ROOT / "outputs" / suite / "fmnist_vgg" / "weights" for suite in ("paper", "graphs")]
+    found = [path for folder in folders for path in sorted(folder.glob("*/original.keras"))]
+    return next((path for path in found if "width" not in path.parent.name), None)
 
 
 def weights_of(name: str) -> str:
     """Where the weights of a network come from, for the table."""
     benchmark = NETWORKS[name]
-    trained = f"fmnist_vgg as trained by the workflow, {_epochs()}"
-    if name == "VGG 16, width 1" and _TRAINED.exists():
-        return trained
+    file = trained()
+    known = f"fmnist_vgg as trained by the workflow, {_epochs(file)}"
+    if name == "VGG 16, width 1" and file:
+        return known
     if benchmark.steps:
         return f"{benchmark.steps} steps"
-    return "random (He)" if "random" in name else f"convolutions of {trained}; dense random (He)"
+    return "random (He)" if "random" in name else f"convolutions of {known}; dense random (He)"
 
 
-def _epochs() -> str:
-    history = _TRAINED.parents[1] / "train" / "history.json"
-    count = len(json.loads(history.read_text())["epochs"]) if history.exists() else "?"
+def _epochs(file: Path | None) -> str:
+    history = file.parents[2] / "train" / file.parent.name / "history.json" if file else None
+    count = len(json.loads(history.read_text())["epochs"]) if history and history.exists() else "?"
     return f"epochs: {count}"
 
 
@@ -82,8 +87,8 @@ def prepare(name: str, folder: Path) -> None:
     if benchmark.side == 28:
         images, labels = _fashion("train")
         calibration, test = images[:1024] / 255.0, _fashion("t10k")[0][:256] / 255.0
-        if name == "VGG 16, width 1" and _TRAINED.exists():
-            model = keras.saving.load_model(_TRAINED)
+        if name == "VGG 16, width 1" and (file := trained()):
+            model = keras.saving.load_model(file)
         else:
             model = build(config.model, images.shape[1:], 10)
             model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
@@ -93,7 +98,7 @@ def prepare(name: str, folder: Path) -> None:
         model = build(config.model, (benchmark.side, benchmark.side, 3), 365)
         _draw_weights(model)
         if "random" not in name:
-            _transplant(keras.saving.load_model(_TRAINED), model)
+            _transplant(keras.saving.load_model(trained()), model)
         calibration = test = _photographs(benchmark.batch, benchmark.side)
     network = bounded_sums(read_keras(model))
     scaled = relu_model(network)
@@ -112,7 +117,7 @@ def prepare(name: str, folder: Path) -> None:
 
 def available(name: str) -> bool:
     """Whether the weights that a network needs are there."""
-    return name != "VGG16 at 224 x 224" or _TRAINED.exists()
+    return name != "VGG16 at 224 x 224" or trained() is not None
 
 
 def _draw_weights(model: Any) -> None:

@@ -113,7 +113,7 @@ def main() -> None:
     """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=list(NETWORKS), help="this network; may be repeated")
-    parser.add_argument("--repeats", type=int, default=7, help="batches whose median is taken (default 7)")
+    parser.add_argument("--repeats", type=int, default=10, help="batches whose median is taken (default 10)")
     parser.add_argument("--output", default="docs", help="folder of benchmarks.md and its plot (default docs)")
     options = parser.parse_args()
     names = [name for name in options.only or NETWORKS if available(name)]

@@ -13,6 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = "--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet"
 
+# What `make quickstart` and a conda environment have beside the library's own requirements.
+RUNTIME = ("--extra=workflow", "--extra=onnx", "--extra=nir")
+
 # What pipeline/places365/caffe.py imports, in the container's image.
 CONTAINER = "numpy\nopencv-python-headless\ntqdm\n"
 
@@ -35,8 +38,8 @@ def main() -> None:
     """Write requirements/uv.txt, runtime.txt, dev.txt, pipeline/places365/requirements.txt and environment.yml."""
     runtime = ROOT / "requirements" / "runtime.txt"
     compile_pins("-", ROOT / "requirements" / "uv.txt", given="uv\n")
-    compile_pins("pyproject.toml", runtime)
-    compile_pins("pyproject.toml", ROOT / "requirements" / "dev.txt", "--extra", "dev")
+    compile_pins("pyproject.toml", runtime, *RUNTIME)
+    compile_pins("pyproject.toml", ROOT / "requirements" / "dev.txt", "--extra=dev")
     container = ROOT / "pipeline" / "places365" / "requirements.txt"
     compile_pins("-", container, "--constraint", str(runtime), given=CONTAINER)
     lines = re.findall(r"^[\w.-]+==[^\\\n]+", runtime.read_text(), re.M)

@@ -8,12 +8,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "relu2snn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"arguments", "errors", "files", "locks", "made", "processes", "progress"}
+BASE = {"arguments", "errors", "extras", "files", "locks", "made", "processes", "progress", "shipped"}
 # What each part may import of the package, beside itself and (but for the library) BASE.
 ALLOWED = {
     "stages": {
@@ -34,6 +35,7 @@ ALLOWED = {
     "tracking": {"config"},
     "serving": {"mapping", "saved", "spiking"},
     "ui": {"config", "tracking"},
+    "exported": {"graph", "spiking"},
     "figures": {"spiking"},
     "results": {"config"},
     "report": {"config", "results"},
@@ -50,23 +52,27 @@ ALLOWED = {
     "graph": set(),
     "arguments": set(),
     "errors": set(),
+    "extras": set(),
     "files": set(),
     "locks": set(),
     "processes": set(),
     "made": {"saved"},
     "progress": set(),
+    "shipped": set(),
     "loading": set(),
-    "__init__": {"loading", "mapping", "spiking"},
+    "__init__": {"exported", "loading", "mapping", "spiking"},
 }
 # The only parts that may import a library; the mapping and the spiking layers know none of them.
 ONLY = {
     "mlflow": {"tracking", "ui"},
     "matplotlib": {"figures"},
     "jinja2": {"report"},
+    "nir": {"exported"},
     "hydra": {"config"},
     "omegaconf": {"config", "stages", "tracking"},
     "snakemake": set(),
     "typer": {"command"},
+    "onnx": {"mapping"},
 }
 
 
@@ -93,7 +99,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
     for name in imports(path):
         top, _, rest = name.partition(".")
         assert own in ONLY.get(top, {own}), f"{own} must not import {name}"
-        if top != "relu2snn" or not rest:
+        if top != "relu2snn" or rest in ("", "__version__"):
             continue
         allowed = {own, *base, *ALLOWED[own]}
         good = any(rest == each or rest.startswith(f"{each}.") for each in allowed)
@@ -119,7 +125,7 @@ def test_only_readers_know_the_kinds_of_layers_that_networks_have(path: Path) ->
 
     kinds = {name for name in dir(keras.layers) if name[0].isupper()} - ANY_LAYER
     found = names_in(ast.parse(path.read_text())) & kinds
-    if path.name.startswith(("read_", "keras_", "original", "unsupported")):
+    if path.name.startswith(("read_", "keras_", "onnx_", "original", "unsupported")):
         return
     assert not found, f"{path.relative_to(PACKAGE)} names {sorted(found)}"
 
@@ -131,9 +137,7 @@ def test_the_graph_and_the_simulation_know_nothing_of_keras() -> None:
     assert users == adapters
 
 
-SHORT = [
-    path for path in FILES if part(path) in ("command", "exported", "formats", "graph", "mapping", "saved", "spiking")
-]
+SHORT = [*LIBRARY, *(path for path in FILES if part(path) in ("command", "exported", "formats", "saved"))]
 
 
 @pytest.mark.parametrize("path", SHORT, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -146,6 +150,65 @@ def test_modules_of_the_library_can_be_read_at_one_sitting(path: Path) -> None:
         given = node.args
         count = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
         assert count <= 12, f"{node.name} takes {count} arguments"
+
+
+# What an installation without extras can do: `import relu2snn` and its rooms that know nothing of the workflow.
+CORE = {"__init__", "loading", "graph", "mapping", "spiking", "export", "command"}
+
+
+def required(texts: list[str]) -> set[str]:
+    """The packages that requirements name; each of the library's is imported by its own name."""
+    return {re.split(r"[^\w-]", text)[0] for text in texts}
+
+
+def at_start(path: Path) -> set[str]:
+    """What importing a module imports: what functions import later is left out."""
+    names = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not checking and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return names
+
+
+def files_of(name: str) -> set[Path]:
+    """The modules of the package that importing the dotted `name` runs."""
+    words = name.split(".")
+    places = [PACKAGE.parent.joinpath(*words[:count]) for count in range(1, len(words) + 1)]
+    return {file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()}
+
+
+def test_the_library_needs_the_packages_that_it_is_installed_with_and_no_others() -> None:
+    """Whatever its rooms import when they are imported, theirs or of parts that they use."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    core = required(project["dependencies"])
+    reached: set[Path] = set()
+    waiting = {path for path in FILES if part(path) in CORE}
+    outside: dict[str, set[Path]] = {}
+    while waiting:
+        path = waiting.pop()
+        reached.add(path)
+        for name in at_start(path):
+            waiting |= files_of(name) - reached
+            outside.setdefault(name.partition(".")[0], set()).add(path.relative_to(PACKAGE))
+    others = {name: paths for name, paths in outside.items() if name not in sys.stdlib_module_names}
+    assert set(others) <= {"relu2snn", *core}, {name: others[name] for name in set(others) - {"relu2snn", *core}}
+    assert {"keras", "tensorflow", "numba", "numpy"} <= set(others)
+
+
+def test_what_the_library_imports_later_is_one_of_its_extras() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    known = required(project["dependencies"] + extras["onnx"] + extras["nir"] + extras["figures"])
+    for path in (path for path in FILES if part(path) in CORE):
+        others = {name.partition(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
+        assert others <= {"relu2snn", *known}, path.relative_to(PACKAGE)
 
 
 def test_every_part_of_the_package_has_its_arrows() -> None:
@@ -194,6 +257,20 @@ def test_conda_and_pip_users_get_the_same_versions() -> None:
     locked = pins(ROOT / "requirements" / "runtime.txt", r"^([\w.-]+)==([^\s;\\]+)")
     conda = pins(ROOT / "environment.yml", r"^\s+- ([\w.-]+)==([^\s;]+)")
     assert conda == locked
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("runtime", ("workflow", "onnx", "nir")), ("dev", ("workflow", "onnx", "nir", "dev"))]
+)
+def test_locks_pin_what_the_project_requires(lock: str, extras: tuple[str, ...]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = pins(ROOT / "requirements" / f"{lock}.txt", r"^([\w.-]+)==([^\s;\\]+)")
+    named = [*project["dependencies"], *(text for name in extras for text in project["optional-dependencies"][name])]
+    for text in named:
+        each = Requirement(text)
+        if each.name != "relu2snn":
+            assert each.name.lower() in found, text
+            assert each.specifier.contains(found[each.name.lower()]), text
 
 
 def test_tracked_files_name_no_registry_and_no_folder_of_a_machine() -> None:

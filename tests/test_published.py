@@ -288,10 +288,10 @@ def test_a_suite_that_compares_nothing_has_no_word_of_it(tmp_path: Path, overrid
 
 def test_a_recipe_edited_in_conf_is_another_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever edits conf/train/mnist.yaml has changed every run of it, and what is published stays what it is."""
-    shutil.copytree(compose.CONF, tmp_path / "conf")
+    shutil.copytree(compose.conf(), tmp_path / "conf")
     recipe = tmp_path / "conf" / "train" / "mnist.yaml"
     recipe.write_text(recipe.read_text().replace("epochs: 100", "epochs: 3"))
-    monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
+    monkeypatch.setattr(compose, "conf", lambda: tmp_path / "conf")
     run_of(tmp_path / "outputs", "mnist_vgg")
     page, _ = pages(tmp_path / "outputs")
     assert "train.epochs=3 instead of 100" in page

@@ -66,7 +66,7 @@ def test_a_broken_file_of_conf_is_named(
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    monkeypatch.setattr(compose, "CONF", conf)
+    monkeypatch.setattr(compose, "conf", lambda: conf)
     with pytest.raises(UserError) as caught:
         compose_experiment("mnist_fc", compose_suite("paper"))
     assert message in str(caught.value)
@@ -78,7 +78,7 @@ def test_a_file_of_conf_has_a_legal_name(tmp_path: Path, monkeypatch: pytest.Mon
     shutil.copytree(ROOT / "conf", conf)
     shutil.copy(conf / "experiment" / "mnist_fc.yaml", conf / "experiment" / "x$(touch y).yaml")
     shutil.copy(conf / "model" / "fc.yaml", conf / "model" / "flach_ä.yaml")
-    monkeypatch.setattr(compose, "CONF", conf)
+    monkeypatch.setattr(compose, "conf", lambda: conf)
     with pytest.raises(UserError, match=r"x\$\(touch y\).yaml: a file's name must be"):
         compose_experiment("x$(touch y)", compose_suite("paper"))
     assert compose_experiment("mnist_fc", compose_suite("paper"), ["model=flach_ä"]).model.name == "fc"
@@ -88,7 +88,7 @@ def test_a_broken_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / "tracking" / "mlflow.yaml").write_text("uri: ''\nartifacts: x\nlock_timeout: 1\nmodels: []\n")
-    monkeypatch.setattr(compose, "CONF", conf)
+    monkeypatch.setattr(compose, "conf", lambda: conf)
     with pytest.raises(UserError, match=r"conf/tracking/mlflow.yaml: tracking.uri=: must not be empty"):
         compose_tracking()
 

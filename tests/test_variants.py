@@ -242,7 +242,7 @@ def test_wrong_variants_of_a_suite_are_one_line(tmp_path: Path, monkeypatch: pyt
     for folder in ("suite", "experiment"):
         (conf / folder).mkdir(parents=True)
     (conf / "experiment" / "mnist_fc.yaml").touch()
-    monkeypatch.setattr(compose, "CONF", conf)
+    monkeypatch.setattr(compose, "conf", lambda: conf)
     for variants, message in (
         (
             "{mnist_fcc: [[phase2.zeta=0.3]]}",

@@ -13,30 +13,41 @@ from typing import TYPE_CHECKING, Any
 from relu2snn.loading import follow
 
 if TYPE_CHECKING:
-    from relu2snn.mapping import UnsupportedLayerError, Verification, convert, verify
+    from relu2snn.exported import export, export_events
+    from relu2snn.mapping import OnnxModel, UnsupportedLayerError, Verification, convert, load_onnx, verify
     from relu2snn.spiking import SpikingModel, spike_times
 
-__all__ = ["SpikingModel", "UnsupportedLayerError", "Verification", "convert", "spike_times", "verify"]
+__version__ = "0.1.0"
 
-_SPIKING = ("SpikingModel", "spike_times")
+__all__ = [
+    "OnnxModel",
+    "SpikingModel",
+    "UnsupportedLayerError",
+    "Verification",
+    "convert",
+    "export",
+    "export_events",
+    "load_onnx",
+    "spike_times",
+    "verify",
+]
+
+# Where names are from that are not from mapping.
+_ELSEWHERE = {"SpikingModel": "spiking", "spike_times": "spiking", "export": "exported", "export_events": "exported"}
 
 
 def __getattr__(name: str) -> Any:
     """Import the library on first use: the workflow reads the configs without waiting for TensorFlow."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("relu2snn")
     if name not in __all__:
         raise AttributeError(f"module 'relu2snn' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("relu2snn.spiking" if name in _SPIKING else "relu2snn.mapping"), name)
+    return getattr(import_module(f"relu2snn.{_ELSEWHERE.get(name, 'mapping')}"), name)
 
 
 def __dir__() -> list[str]:
     own = (name for name in globals() if name.startswith("__"))
-    return sorted({*__all__, "__version__", *own})
+    return sorted({*__all__, *own})
 
 
 follow()

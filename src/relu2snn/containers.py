@@ -14,8 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from relu2snn.errors import UserError, one_line
-
-FOLDER = Path(__file__).resolve().parents[2] / "pipeline" / "places365"
+from relu2snn.shipped import shipped_folder
 
 # Seconds; an engine whose service hangs never answers.
 _PATIENCE = 60
@@ -24,9 +23,13 @@ _CONTEXT = ("Dockerfile", "requirements.txt", "caffe.py")
 _MISTAKE = 3
 
 
+def _folder() -> Path:
+    return shipped_folder("pipeline/places365")
+
+
 def image_name() -> str:
     """The image's name; its tag changes with every file it is made of, so a stale image is never run."""
-    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in _CONTEXT))
+    digest = hashlib.sha256(b"".join((_folder() / name).read_bytes() for name in _CONTEXT))
     return f"relu2snn-places365:{digest.hexdigest()[:12]}"
 
 
@@ -49,7 +52,7 @@ def _build(engine: str, name: str) -> str:
         return name
     with tempfile.TemporaryDirectory() as context:
         for file in _CONTEXT:
-            shutil.copy(FOLDER / file, context)
+            shutil.copy(_folder() / file, context)
         certificates = os.environ.get("PIP_CERT")
         if certificates and Path(certificates).is_file():
             shutil.copy(certificates, Path(context, "certificates.pem"))
@@ -61,7 +64,7 @@ def _build(engine: str, name: str) -> str:
         done = subprocess.run(command, stdout=sys.stderr, check=False, env={**os.environ, **settings})
     if done.returncode:
         raise UserError(
-            f"{FOLDER / 'Dockerfile'}: {engine} build ended with status {done.returncode}, see the lines above; "
+            f"{_folder() / 'Dockerfile'}: {engine} build ended with status {done.returncode}, see the lines above; "
             "mend what they say, or convert in this environment with container.engine=none"
         )
     return name
@@ -77,7 +80,7 @@ def run_script(engine: str, arguments: Sequence[str], inputs: Collection[Path], 
     """
     name = build(engine)
     if name is None:
-        command = [sys.executable, str(FOLDER / "caffe.py")]
+        command = [sys.executable, str(_folder() / "caffe.py")]
     else:
         mounts = [_volume(engine, source, target, ":ro") for source, target in _mounts(inputs)]
         mounts.append(_volume(engine, output.resolve(), output.absolute()))
@@ -104,7 +107,7 @@ def run_script(engine: str, arguments: Sequence[str], inputs: Collection[Path], 
     if status:
         given = ", ".join(sorted(map(str, inputs)))
         raise UserError(
-            f"{FOLDER / 'caffe.py'}: ended with status {status} (container.engine={engine}), see above; "
+            f"{_folder() / 'caffe.py'}: ended with status {status} (container.engine={engine}), see above; "
             f"it was to read {given}"
         )
 

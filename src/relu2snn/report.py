@@ -13,10 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from relu2snn.config import Reported
 from relu2snn.config.published import VALUES
 from relu2snn.results import Row, shown
+from relu2snn.shipped import shipped_folder
 
 Text = TypeVar("Text", str, dict[str, str])
-
-TEMPLATES = Path(__file__).resolve().parents[2] / "pipeline" / "report" / "pages"
 
 # What a job of Snakemake's benchmark took; a job shorter than its sampling has no value for some.
 BENCHMARK = {"s": "wall time (s)", "cpu_time": "CPU time (s)", "max_rss": "peak memory (MB)"}
@@ -27,7 +26,7 @@ _VIEWS = ("track", "report_", "results", "sweeps", "provenance")
 def page(template: str, title: str, **values: Any) -> str:
     """The HTML of a template of pipeline/report/pages/."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(shipped_folder("pipeline/report/pages")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -7,13 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("relu2snn", "tensorflow", "keras", "numpy", "numba", "snakemake", "mlflow", "matplotlib")
+import relu2snn
+
+PACKAGES = ("tensorflow", "keras", "numpy", "numba", "snakemake", "mlflow", "matplotlib")
 
 
 def software() -> dict[str, Any]:
     """Versions of Python and of what computes or shows results; the processor, the cores that it has, the system."""
     return {
         "python": platform.python_version(),
+        "relu2snn": relu2snn.__version__,
         **{name: version(name) for name in PACKAGES},
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -29,8 +32,13 @@ def processor() -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def git_commit(folder: Path) -> str | None:
-    """The commit checked out around `folder`, with "-dirty" after local changes; None outside a git checkout."""
+def git_commit(folder: Path | None) -> str | None:
+    """The commit checked out around `folder`, with "-dirty" after local changes; None outside a git checkout.
+
+    folder: None, too, is outside of any, as the package is that comes from a wheel.
+    """
+    if folder is None:
+        return None
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The readers of networks: Keras 2 and 3, spiking networks, Caffe."""
+"""The readers of networks: Keras 2 and 3, spiking networks, ONNX, Caffe."""
 
 # Imported once, in the parent: in every child it would take seconds. The parent computes nothing with it, since
 # TensorFlow's threads do not survive a fork.
@@ -18,11 +18,16 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
+from onnx_networks import branches, channels_last, residual, sequence, shuffled
 
 from fuzz.reader import Reader, digest
 from relu2snn import convert
 from relu2snn.containers import run_script
 from relu2snn.errors import UserError, reading
+from relu2snn.graph.nodes import evaluate
+from relu2snn.graph.saved import describe
+from relu2snn.mapping import load_onnx, read_onnx
+from relu2snn.mapping.read_onnx import Reading, check_parity
 from relu2snn.networks.own import load_own
 from relu2snn.networks.weights import load_weights
 from relu2snn.saved.keras_files import load_model, save_model
@@ -142,6 +147,48 @@ def _script() -> ModuleType:
     return module
 
 
+def _make_onnx(folder: Path) -> None:
+    for build in (residual, shuffled, branches, channels_last, sequence):
+        (folder / f"{build.__name__}.onnx").write_bytes(build().SerializeToString())
+
+
+def _require_right(model: Any, network: Any) -> None:
+    """Raise AssertionError for a network that is read as another than the file's, where it can be run at all."""
+    if max(int(np.prod(shape)) for shape in network.tensors.values()) > 100_000:
+        return
+    images = [np.random.RandomState(0).random((2, *source.shape)) for source in network.sources]
+    wanted = Reading(model).logits()
+    try:
+        expected = model.run(images, wanted)
+    except ValueError:
+        # ONNX's own implementation refuses it, as `convert` then does.
+        return
+    values = evaluate(network, {each.name: chunk for each, chunk in zip(network.sources, images, strict=True)})
+    found = [values[node.name] for node in network.readouts]
+    try:
+        check_parity(model, network, images, found)
+    except ValueError as error:
+        # Numbers of a damaged file may be so large that nothing is left of others.
+        if all(np.isfinite(each).all() and np.abs(each).max(initial=0) < 1e9 for each in expected):
+            raise AssertionError(str(error)) from None
+
+
+def _read_onnx(folder: Path) -> str:
+    found: list[Any] = []
+    for path in sorted(folder.glob("*.onnx")):
+        try:
+            model = load_onnx(path)
+            network = read_onnx(model)
+            _require_right(model, network)
+        except (ValueError, OSError) as error:
+            text = str(error)
+            raise UserError(text if str(path) in text else f"{path}: {text}") from None
+        for node in network:
+            maps = [describe(map_) for map_ in getattr(node, "maps", {}).values()]
+            found += [node.name, node.shape, *(part for text, arrays in maps for part in (text, *arrays))]
+    return digest(*found)
+
+
 def _make_caffe(folder: Path) -> None:
     script = _script()
     random = np.random.RandomState(0)
@@ -229,5 +276,6 @@ READERS = [
     Reader(
         "caffe_npz", _make_dictionary, partial(_read_weights, name="weights.npz", plain=True), checksum=True, share=0.5
     ),
+    Reader("onnx", _make_onnx, _read_onnx, share=0.5, seconds=60.0),
     Reader("caffemodel", _make_caffe, _read_caffe, changed=("net.*",), share=0.1, seconds=60.0),
 ]

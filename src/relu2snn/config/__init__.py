@@ -1,14 +1,17 @@
 """Composing, checking and slicing the Hydra configuration."""
 
-from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, composing
-from relu2snn.config.options import split_names, split_overrides
-from relu2snn.config.outputs import require_place
-from relu2snn.config.paths import FIGURES, Paths, model_files
-from relu2snn.config.published import Reported, other_values, reported
-from relu2snn.config.schema import Experiment, Suite
-from relu2snn.config.slices import STAGES, checked_slice, from_slice, stage_slice
-from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
-from relu2snn.config.targets import written
+from relu2snn.extras import extra
+
+with extra("workflow"):
+    from relu2snn.config.compose import compose_experiment, compose_suite, compose_tracking, composing
+    from relu2snn.config.options import split_names, split_overrides
+    from relu2snn.config.outputs import require_place
+    from relu2snn.config.paths import FIGURES, Paths, model_files
+    from relu2snn.config.published import Reported, other_values, reported
+    from relu2snn.config.schema import Experiment, Suite
+    from relu2snn.config.slices import STAGES, checked_slice, from_slice, stage_slice
+    from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
+    from relu2snn.config.targets import written
 
 __all__ = [
     "FIGURES",

@@ -20,8 +20,7 @@ from relu2snn.config.typed import typed
 from relu2snn.config.validate import check_ranges, plain_values
 from relu2snn.config.variants import name_run
 from relu2snn.errors import UserError, one_line, printable, shown
-
-CONF = Path(__file__).resolve().parents[3] / "conf"
+from relu2snn.shipped import shipped_folder
 
 ConfigStore.instance().store(name="schema", node=Experiment)
 
@@ -40,9 +39,14 @@ def composing(what: str = "configuration") -> Iterator[None]:
         raise UserError(f"{what}: {one_line(error.__cause__ or error)}") from None
 
 
+def conf() -> Path:
+    """The folder of all values, `conf/`; UserError where there is none."""
+    return shipped_folder("conf")
+
+
 def known(group: str) -> list[str]:
     """The names of a config group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(path.stem for path in (conf() / group).glob("*.yaml"))
 
 
 def compose_suite(name: str) -> Suite:
@@ -51,7 +55,7 @@ def compose_suite(name: str) -> Suite:
     Raises UserError when there is none or its file is wrong.
     """
     _require_known("suite", name)
-    file = CONF / "suite" / f"{name}.yaml"
+    file = conf() / "suite" / f"{name}.yaml"
     where = _shown_path(file)
     suite = cast(Suite, _load(Suite, file))
     check_ranges(suite, where=f"{where}: ")
@@ -84,7 +88,7 @@ def compose_tracking() -> Tracking:
 
     Raises UserError when the file is wrong.
     """
-    path = CONF / "tracking" / "mlflow.yaml"
+    path = conf() / "tracking" / "mlflow.yaml"
     tracking = _load(Tracking, path)
     check_ranges(tracking, "tracking.", f"{_shown_path(path)}: ")
     return cast(Tracking, tracking)
@@ -138,7 +142,7 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
 
 def _composed(overrides: tuple[str, ...]) -> Experiment:
     """What Hydra makes of conf/ and the overrides, as a copy to be changed."""
-    return copy.deepcopy(_compose(CONF, overrides))
+    return copy.deepcopy(_compose(conf(), overrides))
 
 
 @functools.cache
@@ -154,7 +158,7 @@ def _typed(config: Any) -> Experiment:
 
 def _with_dataset(standard: Experiment, name: str) -> Experiment | None:
     """`standard` with the data set of this name in conf/, or None."""
-    path = CONF / "dataset" / f"{name}.yaml"
+    path = conf() / "dataset" / f"{name}.yaml"
     if name not in known("dataset"):
         return None
     changed = copy.deepcopy(standard)
@@ -163,7 +167,7 @@ def _with_dataset(standard: Experiment, name: str) -> Experiment | None:
 
 
 def _of_suite(name: str, overrides: Sequence[str]) -> list[str]:
-    where = f"{_shown_path(CONF / 'suite' / f'{name}.yaml')}: "
+    where = f"{_shown_path(conf() / 'suite' / f'{name}.yaml')}: "
     # One by one: a later one may replace what an earlier one has set for all.
     return [each for text in overrides for each in hydra_overrides([text], _groups(), where)]
 
@@ -177,7 +181,9 @@ def _explain(error: Exception, experiment: str, ours: Sequence[str], given: dict
     if given and _composes(ours):
         text = next((given[each] for each in given if not _composes([*ours, each])), " ".join(given.values()))
         return f"override '{shown(text, 120)}': {reason}"
-    for file in [CONF / "experiment" / f"{experiment}.yaml", CONF / "config.yaml", *sorted(CONF.glob("*/*.yaml"))]:
+    folder = conf()
+    first = [folder / "experiment" / f"{experiment}.yaml", folder / "config.yaml"]
+    for file in [*first, *sorted(folder.glob("*/*.yaml"))]:
         if file.parent.name not in ("suite", "experiment") or file.stem == experiment:
             _check_file(file)
     return f"conf/experiment/{experiment}.yaml: {reason}; mend it, or the files that it names"
@@ -185,7 +191,7 @@ def _explain(error: Exception, experiment: str, ours: Sequence[str], given: dict
 
 def _composes(overrides: Sequence[str]) -> bool:
     try:
-        _compose(CONF, tuple(overrides))
+        _compose(conf(), tuple(overrides))
     except Exception:
         return False
     return True
@@ -199,16 +205,16 @@ def _check_file(file: Path) -> None:
             raise UserError(f"{_shown_path(file)}: not keys and values; write KEY: VALUE, a line each")
         values.pop("defaults", None)
         group = file.parent.name
-        whole = file.parent == CONF or group == "experiment"
+        whole = file.parent == conf() or group == "experiment"
         typed(values if whole else {group: values})
 
 
 def _shown_path(path: Path) -> str:
-    return shown(f"conf/{path.relative_to(CONF)}", 120)
+    return shown(f"conf/{path.relative_to(conf())}", 120)
 
 
 def _groups() -> dict[str, list[str]]:
-    return {path.name: known(path.name) for path in CONF.iterdir() if path.is_dir()}
+    return {path.name: known(path.name) for path in conf().iterdir() if path.is_dir()}
 
 
 def _require_known(group: str, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from relu2snn.config.changes import flatten
-from relu2snn.config.compose import CONF
+from relu2snn.config.compose import conf
 from relu2snn.config.schema import FOLDER_FORMATS
 
 Values = Mapping[str, Any]
@@ -137,5 +137,5 @@ def _text(value: Any) -> str:
 
 @cache
 def _published() -> dict[str, Any]:
-    published: dict[str, Any] = yaml.safe_load((CONF / "published.yaml").read_text())
+    published: dict[str, Any] = yaml.safe_load((conf() / "published.yaml").read_text())
     return published

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import relu2snn
 from relu2snn.config.compose import composing
 from relu2snn.config.missing import Missing
 from relu2snn.config.paths import FIGURES, Paths, model_files
@@ -21,6 +22,7 @@ from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
 from relu2snn.locks import enter_workflow
 from relu2snn.processes import end_with_starter, publish
+from relu2snn.shipped import checkout
 
 
 def select_or_exit(
@@ -29,8 +31,16 @@ def select_or_exit(
     checks: Sequence[Callable[[Experiment], object]] = (),
     typed: Sequence[str] = (),
 ) -> Selection:
-    """`select`, ending the process with one line and status 1 for a mistake, before any job starts."""
+    """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
+
+    A mistake is also a package that is not the one beside the Snakefile, whose conf/ users edit in vain.
+    """
     try:
+        if checkout() is None:
+            raise UserError(
+                f"{Path(relu2snn.__file__).parent}: this package is a wheel's and has a conf/ of its own; "
+                "for the workflow, pip install -e . in the folder of the Snakefile"
+            )
         with composing():
             return select(options, readable_formats, checks, typed)
     except UserError as error:
@@ -111,7 +121,7 @@ def tracked_files(paths: Paths) -> list[str]:
 
 def prepare_environment(selection: Selection) -> None:
     """Let the jobs find this Python and this package, and know each run's MLflow store and container engine."""
-    source = str(Path(__file__).resolve().parents[2])
+    source = str(Path(relu2snn.__file__).resolve().parents[1])
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     publish_places(selection.runs)

@@ -1,15 +1,18 @@
 """Figures of results, readable at the width of a journal's column; the only part that imports matplotlib."""
 
-from matplotlib.figure import Figure
+from relu2snn.extras import extra
 
-from relu2snn.figures.disagreement import disagreeing, plot_disagreement
-from relu2snn.figures.exactness import plot_exactness
-from relu2snn.figures.layers import plot_certified, plot_layer_maxima
-from relu2snn.figures.potentials import CLASSES, plot_output_potentials, plot_potentials
-from relu2snn.figures.spikes import plot_raster, plot_spike_times
-from relu2snn.figures.style import COLUMN_WIDTH, save_figure
-from relu2snn.figures.sweeps import plot_sweep
-from relu2snn.figures.tradeoffs import Curve, plot_tradeoffs
+with extra("figures"):
+    from matplotlib.figure import Figure
+
+    from relu2snn.figures.disagreement import disagreeing, plot_disagreement
+    from relu2snn.figures.exactness import plot_exactness
+    from relu2snn.figures.layers import plot_certified, plot_layer_maxima
+    from relu2snn.figures.potentials import CLASSES, plot_output_potentials, plot_potentials
+    from relu2snn.figures.spikes import plot_raster, plot_spike_times
+    from relu2snn.figures.style import COLUMN_WIDTH, save_figure
+    from relu2snn.figures.sweeps import plot_sweep
+    from relu2snn.figures.tradeoffs import Curve, plot_tradeoffs
 
 __all__ = [
     "CLASSES",

@@ -8,7 +8,7 @@ import numpy as np
 
 from relu2snn.graph.nodes import Network
 from relu2snn.mapping.measure import in_order
-from relu2snn.mapping.read_keras import read_keras
+from relu2snn.mapping.originals import Given, input_names, read
 from relu2snn.mapping.relu_model import relu_model, values_model
 from relu2snn.mapping.scaling import scaled
 from relu2snn.spiking.compare import Comparison, Decoding
@@ -17,19 +17,19 @@ from relu2snn.spiking.nodes import SpikingNetwork
 from relu2snn.spiking.record import SpikeRecorder
 
 
-def read_like(model: keras.Model, spiking: SpikingNetwork) -> Network:
+def read_like(model: Given, spiking: SpikingNetwork) -> Network:
     """The ReLU network, of images in the ranges that the encoders of a spiking network have.
 
     Raises ValueError where they have another number of inputs, or the model cannot be mapped.
     """
-    names = [tensor._keras_history[0].name for tensor in model.inputs]
+    names = input_names(model)
     if len(names) != len(spiking.encoders):
         raise ValueError(f"the ReLU network has the inputs {names}, the spiking network {len(spiking.encoders)}")
     pairs = list(zip(names, spiking.encoders, strict=True))
-    return read_keras(model, {name: each.low for name, each in pairs}, {name: each.high for name, each in pairs})
+    return read(model, {name: each.low for name, each in pairs}, {name: each.high for name, each in pairs})
 
 
-def scaled_like(model: keras.Model, spiking: Any) -> keras.Model:
+def scaled_like(model: Given, spiking: Any) -> keras.Model:
     """The ReLU network `model` with the scales that a spiking network says its neurons have: a `relu_model`.
 
     Raises ValueError where the spiking network is not one of this model: where inputs or layers are others.

@@ -81,6 +81,8 @@ def _no_model(given: Any) -> str:
     kind, module = type(given).__name__, type(given).__module__
     if given is None:
         way_out = "load one with keras.models.load_model(path)"
+    elif isinstance(given, str | os.PathLike) and os.fspath(given).endswith(".onnx"):
+        return f"expected a Keras model, not a path: give relu2snn.load_onnx({os.fspath(given)!r})"
     elif isinstance(given, str | os.PathLike):
         return f"expected a Keras model, not a path: give keras.models.load_model({os.fspath(given)!r})"
     elif module.startswith("relu2snn.spiking"):
@@ -90,7 +92,7 @@ def _no_model(given: Any) -> str:
     elif isinstance(given, keras.layers.Layer):
         way_out = "build keras.Sequential([keras.Input(shape), …]) of layers"
     elif module.startswith("torch"):
-        way_out = "PyTorch's networks have to be built in Keras first, and given their weights"
+        way_out = "export it with torch.onnx.export, and give relu2snn.load_onnx(path)"
     else:
         way_out = "the model comes first, as in convert(model, images)"
     return f"expected a Keras model, not {kind}; {way_out}"

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from relu2snn.mapping.compare import read_like
 from relu2snn.mapping.images import source_batches
-from relu2snn.mapping.original import logits_model
+from relu2snn.mapping.onnx_file import OnnxModel
+from relu2snn.mapping.originals import Given, given, original
 from relu2snn.mapping.same import difference
 from relu2snn.spiking.model import SpikingModel
 from relu2snn.spiking.network import network_of
@@ -115,18 +116,20 @@ class Verification:
         return [f"  {line}" for line in aligned(rows)]
 
 
-def verify(model: keras.Model, spiking: keras.Model, images: Any, *, batch: int = 64) -> Verification:
+def verify(model: Given, spiking: keras.Model, images: Any, *, batch: int = 64) -> Verification:
     """Compare a spiking network with the ReLU network it came from on images (n, *shape), of several inputs by name.
 
     It is exact when (1) its weights are those of the ReLU network, folded and scaled, so that each neuron stands for
     one of its ReLUs, in the same place, also where no image makes it spike; (2) no neuron spiked early, and rounding
     stays below its limit, so that each has computed what it stands for; (3) the outputs are those of the ReLU network,
-    run by Keras' own layers, within `TOLERANCES`, for every image. What fails is in `reasons`.
+    run by Keras' own layers or ONNX's own implementation, within `TOLERANCES`, for every image. What fails is in
+    `reasons`.
 
     Raises ValueError when there are no images or they do not fit, when `model` is not a ReLU network that can be mapped
     or `spiking` not a spiking network with its inputs and outputs, and for numbers that are not finite, with the batch
     and the image, or the layer and the weight.
     """
+    model = given(model)
     _check_arguments(model, spiking)
     network = network_of(spiking)
     read = read_like(model, network)
@@ -135,13 +138,10 @@ def verify(model: keras.Model, spiking: keras.Model, images: Any, *, batch: int 
     # Of a large network it holds copies of its weights.
     del read
     compared = _Outputs(network)
-    original = logits_model(model)
-    ends = [tensor._keras_history[0].name for tensor in model.outputs]
+    own = original(model)
     for number, chunk in enumerate(source_batches(images, sources, batch=batch, anywhere=True)):
-        given = [chunk[source.name] for source in sources]
-        expected = original(given if len(given) > 1 else given[0], training=False)
-        several = expected if isinstance(expected, list | tuple) else [expected]
-        compared.add(run, given, [np.asarray(each) for each in several], number, batch, ends)
+        inputs = [chunk[source.name] for source in sources]
+        compared.add(run, inputs, own.outputs(inputs), number, batch, own.ends)
     return compared.verification(run, other, network)
 
 
@@ -157,7 +157,7 @@ class _Outputs:
 
     def add(self, run: SpikingRun, chunk: Any, expected: list[Any], number: int, batch: int, names: list[str]) -> None:
         for values, name in zip(expected, names, strict=True):
-            _check_outputs(values, number, batch, f"layer {name!r} of the ReLU network")
+            _check_outputs(values, number, batch, f"{name} of the ReLU network")
         logits = run.logits(chunk)
         found = [logits[node.name] for node in self.nodes] if isinstance(logits, dict) else [logits]
         for values, node in zip(found, self.nodes, strict=True):
@@ -204,13 +204,15 @@ class _Outputs:
 
 def _check_arguments(model: Any, spiking: Any) -> None:
     for place, each in (("model", model), ("spiking", spiking)):
-        if not isinstance(each, keras.Model):
+        if not isinstance(each, keras.Model) and not (place == "model" and isinstance(each, OnnxModel)):
             raise ValueError(f"{place}: expected a Keras model, not {type(each).__name__}")
     if isinstance(model, SpikingModel):
         raise ValueError(
             f"model {model.name!r} is a spiking network: give the ReLU network first, verify(model, spiking, images)"
         )
     network_of(spiking)
+    if isinstance(model, OnnxModel):
+        return
     for name in ("input_shape", "output_shape"):
         expected, found = getattr(model, name, None), getattr(spiking, name)
         if expected is not None and _listed(expected) != _listed(found):

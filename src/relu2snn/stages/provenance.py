@@ -9,6 +9,7 @@ import yaml
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.files import write_json, write_text
 from relu2snn.report import page
+from relu2snn.shipped import checkout
 from relu2snn.software import git_commit, software
 from relu2snn.stages._app import stage_app
 
@@ -21,7 +22,7 @@ def run(config: Experiment, part: int | None) -> None:
     # What others report configures nothing; the page of results has it, where it can be compared.
     shown = {key: value for key, value in values.items() if key != "published"}
     write_text(folder / "config.html", page("config", f"Configuration of {config.name}", text=_text(shown)))
-    write_json(folder / "software.json", {**software(), "commit": git_commit(Path(__file__).parent)})
+    write_json(folder / "software.json", {**software(), "commit": git_commit(checkout())})
 
 
 def _text(values: Mapping[str, Any]) -> str:

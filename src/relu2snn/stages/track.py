@@ -1,11 +1,11 @@
 """Logs one experiment's result files to MLflow, and writes down the ids of its runs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.places import tracking_of
 from relu2snn.config.shaping import PLACES
+from relu2snn.shipped import checkout
 from relu2snn.software import git_commit
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import DATA_STAGES, job
@@ -58,7 +58,7 @@ def run_tags(config: Experiment, data: str, weights: str, overrides: Sequence[st
         "mlflow.source.name": "relu2snn",
         "mlflow.source.type": "LOCAL",
     }
-    commit = git_commit(Path(__file__).parent)
+    commit = git_commit(checkout())
     if commit:
         tags |= {"git_commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
     return tags

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import relu2snn
 from relu2snn.errors import reading
 from relu2snn.files import temporary_folder, writing
 from relu2snn.tracking.record import Model
@@ -85,7 +86,7 @@ def _create(client: Any, experiment_id: str, run_id: str, prepared: Prepared) ->
                 signature=_signature(model),
                 input_example=model.example,
                 pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
-                metadata={**model.tags, "relu2snn": importlib.metadata.version("relu2snn")},
+                metadata={**model.tags, "relu2snn": relu2snn.__version__},
             )
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
