@@ -47,6 +47,7 @@ NETWORKS = {
 }
 """The last has the kernels and normalisations of the trained VGG 16, whose convolutions have the same shapes."""
 
+
 def trained() -> Path | None:
     """fmnist_vgg of full width as the workflow has trained it, where it has; of several variants the first."""
     folders = [ROOT / "outputs" / suite / "fmnist_vgg" / "weights" for suite in ("paper", "graphs")]

@@ -23,13 +23,13 @@ from relu2snn.datasets.cifar import LAYOUTS, read_cifar
 from relu2snn.datasets.images import UNREADABLE, decode_rgb
 from relu2snn.datasets.locate import NPZ_KEYS
 from relu2snn.datasets.manifest import read_manifest, write_manifest
-from relu2snn.datasets.npy import map_array, read_header
 from relu2snn.datasets.pass_images import take
 from relu2snn.datasets.photographs import digest_of, part_file
 from relu2snn.datasets.places365 import LABELS, VALIDATION, read_labels
 from relu2snn.datasets.synthetic import batch, pickled, write_archive
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_json
+from relu2snn.formats.npy import map_array, read_header
 from relu2snn.made import Job, load_json
 
 TEN = LAYOUTS["cifar10"]

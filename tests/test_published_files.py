@@ -13,10 +13,10 @@ from relu2snn.config import compose_experiment, compose_suite
 from relu2snn.config.schema import PublishedFiles, Source
 from relu2snn.datasets import load_arrays
 from relu2snn.datasets.cifar import LAYOUTS
-from relu2snn.datasets.idx import encode_idx
 from relu2snn.datasets.locate import IDX_NAMES, NPZ_KEYS
 from relu2snn.datasets.synthetic import write_cifar
 from relu2snn.errors import UserError
+from relu2snn.formats.idx import encode_idx
 
 RANDOM = np.random.default_rng(0)
 LAYOUT = LAYOUTS["cifar10"]

@@ -26,3 +26,9 @@ def progress(iterable: Iterable[Item], total: int, description: str, unit: str =
 def unfinished() -> bool:
     """Whether the last line on stderr is a bar without its end."""
     return any(not bar.disable for bar in _bars)
+
+
+def finish() -> None:
+    """End the bars that have not come to their end, so that what is said next stands on a line of its own."""
+    for bar in list(_bars):
+        bar.close()

@@ -17,7 +17,6 @@ from relu2snn.config.schema import Preprocess, Source
 from relu2snn.datasets import load_arrays, open_dataset, prepare, prepare_photographs
 from relu2snn.datasets.arrays import ArraySet
 from relu2snn.datasets.cifar import LAYOUTS
-from relu2snn.datasets.idx import encode_idx
 from relu2snn.datasets.images import decode_rgb
 from relu2snn.datasets.locate import IDX_NAMES, NPZ_KEYS
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
@@ -28,6 +27,7 @@ from relu2snn.datasets.places365 import LABELS, VALIDATION, read_labels
 from relu2snn.datasets.synthetic import batch, pickled, write_cifar
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_json
+from relu2snn.formats.idx import encode_idx
 from relu2snn.made import Job
 from relu2snn.made.keras_file import members_digest, stamped
 

@@ -7,6 +7,7 @@ import relu2snn.stages._tensorflow  # noqa: F401
 # isort: split
 import contextlib
 import importlib.util
+import json
 import os
 import sys
 from functools import cache, partial
@@ -30,6 +31,7 @@ from relu2snn.mapping.read_onnx import Reading, check_parity
 from relu2snn.networks.own import load_own
 from relu2snn.networks.weights import load_weights
 from relu2snn.saved.keras_files import load_model, save_model
+from relu2snn.saved.whole import load_whole
 from relu2snn.spiking import network_of
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +97,30 @@ def _read_weights(folder: Path, name: str, plain: bool = False) -> str:
 
 def _read_own(folder: Path) -> str:
     model = load_own(folder / "own.h5")
+    return digest(model.to_json(), *model.get_weights())
+
+
+def _make_json(folder: Path) -> None:
+    """An architecture and its weights; of these only the former is changed, the latter being a format of its own."""
+    (folder / "net.json").write_text(_network().to_json())
+    _network().save_weights(folder / "net.weights.h5")
+
+
+def _make_tfjs(folder: Path) -> None:
+    """A layers model of TensorFlow.js in two shards."""
+    layers = [layer for layer in _network().layers if layer.weights]
+    weights = [(f"{layer.name}/{weight.name}", weight.numpy()) for layer in layers for weight in layer.weights]
+    content = b"".join(array.astype("<f4").tobytes() for _, array in weights)
+    (folder / "shard1").write_bytes(content[:99])
+    (folder / "shard2").write_bytes(content[99:])
+    entries = [{"name": name, "shape": array.shape, "dtype": "float32"} for name, array in weights]
+    manifest = [{"paths": ["shard1", "shard2"], "weights": entries}]
+    described = {"format": "layers-model", "modelTopology": json.loads(_network().to_json())}
+    (folder / "model.json").write_text(json.dumps({**described, "weightsManifest": manifest}))
+
+
+def _read_whole(folder: Path, name: str) -> str:
+    model = load_whole(folder / name, way_out="save it again")
     return digest(model.to_json(), *model.get_weights())
 
 
@@ -237,6 +263,15 @@ READERS = [
         seconds=_HDF5,
     ),
     Reader("own_h5", partial(_make_keras3, name="own.h5"), _read_own, share=0.4, seconds=_HDF5),
+    Reader(
+        "json_weights",
+        _make_json,
+        partial(_read_whole, name="net.json"),
+        changed=("net.json",),
+        share=0.3,
+        seconds=_HDF5,
+    ),
+    Reader("tfjs", _make_tfjs, partial(_read_whole, name="model.json"), share=0.4),
     Reader("spiking", _make_spiking, _read_model, checksum=True, share=0.4, seconds=_HDF5),
     Reader(
         "caffe_npz", _make_dictionary, partial(_read_weights, name="weights.npz", plain=True), checksum=True, share=0.5

@@ -2,11 +2,11 @@
 
 from relu2snn.datasets.arrays import ArrayDataset, ArraySet, prepare
 from relu2snn.datasets.dataset import Dataset, Split, part_range
-from relu2snn.datasets.idx import read_idx, write_idx
 from relu2snn.datasets.load import load_arrays
 from relu2snn.datasets.locate import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.datasets.open import open_dataset
 from relu2snn.datasets.photographs import PhotographDataset, prepare_photographs
+from relu2snn.formats.idx import read_idx, write_idx
 
 __all__ = [
     "ARRAY_FORMATS",

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.datasets.dataset import KINDS, Dataset, Split
-from relu2snn.datasets.npy import array_digest, file_digest, map_array
 from relu2snn.errors import UserError, reading
 from relu2snn.files import atomic_path
+from relu2snn.formats.npy import array_digest, file_digest, map_array
 from relu2snn.made import Job, load_json
 
 _IMAGES = ("train_images", "test_images")

@@ -10,12 +10,12 @@ from relu2snn.config.schema import Source, known
 from relu2snn.datasets.arrays import ArraySet
 from relu2snn.datasets.cifar import LAYOUTS, locate_cifar, read_cifar
 from relu2snn.datasets.expected import Expected
-from relu2snn.datasets.idx import read_idx
 from relu2snn.datasets.locate import IDX_NAMES, NPZ_KEYS, Located, expected, locate
-from relu2snn.datasets.npz import read_npz
 from relu2snn.datasets.published import AS_PUBLISHED, compare_idx, digests_of, require_file, why_not
 from relu2snn.datasets.synthetic import make_files
 from relu2snn.errors import UserError, machine_error, one_line
+from relu2snn.formats.idx import read_idx
+from relu2snn.formats.npz import read_npz
 
 
 def load_arrays(source: Source, name: str, image_shape: Sequence[int], classes: int) -> ArraySet:

@@ -20,8 +20,8 @@ from relu2snn.config.schema import Preprocess
 from relu2snn.datasets.arrays import ArraySet
 from relu2snn.datasets.dataset import preprocessed
 from relu2snn.datasets.expected import size_text
-from relu2snn.datasets.npz import npz_names, read_npz
 from relu2snn.errors import UserError, printable, shown
+from relu2snn.formats.npz import npz_names, read_npz
 
 _NAMES = {
     "test_images": ("x_test", "images"),

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from relu2snn.datasets.dataset import KINDS, Dataset, Split
 from relu2snn.datasets.images import decode_rgb, resize_bgr
 from relu2snn.datasets.manifest import Manifest, read_manifest
-from relu2snn.datasets.npy import map_array
 from relu2snn.errors import UserError, reading
 from relu2snn.files import atomic_path, digest_of
+from relu2snn.formats.npy import map_array
 from relu2snn.made import Job, load_json
 
 Pixels = NDArray[np.float32]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.config.schema import Source
-from relu2snn.datasets.idx import encode_idx
 from relu2snn.errors import UserError, reading
+from relu2snn.formats.idx import encode_idx
 
 AS_PUBLISHED = "as published"
 

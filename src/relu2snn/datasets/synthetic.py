@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.datasets.cifar import LAYOUTS, Layout
-from relu2snn.datasets.idx import read_idx, write_idx
 from relu2snn.errors import UserError
 from relu2snn.files import atomic_path
+from relu2snn.formats.idx import read_idx, write_idx
 
 _HUES = 10
 _PREFIXES = ("train", "t10k")

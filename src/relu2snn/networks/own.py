@@ -6,8 +6,7 @@ from typing import Any
 import keras
 
 from relu2snn.errors import UserError
-from relu2snn.saved.keras_files import load_model
-from relu2snn.saved.legacy_files import load_legacy_model
+from relu2snn.saved.whole import load_whole
 
 _WHOLE = "save the whole network, with model.save('NAME.keras')"
 
@@ -21,11 +20,9 @@ def load_own(path: Path) -> keras.Model:
         raise UserError(f"weights.file={path}: no such file; name your own network, as in weights.file=my.keras")
     if path.name.endswith(".weights.h5"):
         raise UserError(f"weights.file={path}: weights without a network; {_WHOLE}")
-    if path.suffix == ".keras":
-        return load_model(path, _WHOLE)
-    if path.suffix in (".h5", ".hdf5"):
-        return load_legacy_model(path, _WHOLE)
-    raise UserError(f"weights.file={path}: neither .keras nor .h5; {_WHOLE}")
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        raise UserError(f"weights.file={path}: neither .keras nor .h5; {_WHOLE}")
+    return load_whole(path, way_out=_WHOLE)
 
 
 def sizes(model: keras.Model, path: Path) -> tuple[list[int], int]:

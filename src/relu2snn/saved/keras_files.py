@@ -46,7 +46,7 @@ def load_model(path: str | Path, way_out: str) -> keras.Model:
             start, size = stored(archive, _WEIGHTS)
         require_size(config, size)
         model = deserialize(config)
-        _fill(model, hdf5_items(path, skip=("optimizer",), start=start, size=size))
+        fill(model, hdf5_items(path, skip=("optimizer",), start=start, size=size))
     require_finite(model, path, way_out)
     return model
 
@@ -95,7 +95,7 @@ def load_state(model: keras.Model, path: str | Path) -> None:
     To be used within `relu2snn.errors.reading`: raises ValueError, KeyError or OSError for a damaged file.
     """
     model.optimizer.build(model.trainable_variables)
-    others = _fill(model, hdf5_items(path))
+    others = fill(model, hdf5_items(path))
     above = "optimizer/vars/"
     arrays = {place.removeprefix(above): array for place, array in others.items() if place.startswith(above)}
     if len(arrays) != len(model.optimizer.variables):
@@ -103,7 +103,7 @@ def load_state(model: keras.Model, path: str | Path) -> None:
     model.optimizer.load_own_variables(arrays)
 
 
-def _fill(model: keras.Model, items: Iterable[tuple[str, Any]]) -> dict[str, NDArray[Any]]:
+def fill(model: keras.Model, items: Iterable[tuple[str, Any]]) -> dict[str, NDArray[Any]]:
     """Put the arrays of a file of Keras 3 into a model, a layer at a time; returns those of no layer by their places.
 
     Raises ValueError or KeyError for arrays that are not the layers' own.

@@ -1,6 +1,7 @@
 """Whole models in the HDF5 of Keras 2 (and of Keras 3 under that suffix), read as carefully as `.keras` files.
 
 The file is only opened in a child (`hdf5`); its description, an attribute, is JSON, and its weights are arrays.
+Descriptions of Keras 2 that stand elsewhere are read here, too.
 """
 
 from pathlib import Path
@@ -12,19 +13,10 @@ from numpy.typing import NDArray
 
 from relu2snn.errors import reading
 from relu2snn.saved.hdf5 import Group, read_hdf5
+from relu2snn.saved.keras2_config import as_keras3
 from relu2snn.saved.keras_files import deserialize, require_finite, require_size
 
 _DESCRIPTION, _WEIGHTS = "model_config", "model_weights"
-
-
-# What Keras 2 has written of its layers and Keras 3 does not take: it means nothing to them.
-_KERNEL = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
-_LEFT_OUT = {
-    "DepthwiseConv1D": ("groups",),
-    "DepthwiseConv2D": ("groups",),
-    "SeparableConv1D": _KERNEL,
-    "SeparableConv2D": _KERNEL,
-}
 
 
 def load_legacy_model(path: str | Path, way_out: str) -> keras.Model:
@@ -39,37 +31,24 @@ def load_legacy_model(path: str | Path, way_out: str) -> keras.Model:
             raise ValueError("it holds weights without a network")
         config = "".join(file.names[_DESCRIPTION]).encode()
         weights = file.group(_WEIGHTS)
-        require_size(config, sum(array.nbytes for array in _arrays(weights)), _model_of)
-        model = deserialize(config, _model_of)
-        _fill(model, weights)
+        require_size(config, arrays_bytes(weights), legacy_model)
+        model = deserialize(config, legacy_model)
+        fill_legacy(model, weights)
     require_finite(model, path, way_out)
     return model
 
 
-def _model_of(config: dict[str, Any]) -> Any:
+def legacy_model(config: dict[str, Any]) -> Any:
+    """The model of a description of Keras 2, its weights not yet set; for `keras_files.deserialize`."""
     from keras.src.legacy.saving import saving_utils  # what keras.models.load_model does with such a file
 
-    return saving_utils.model_from_config(_as_keras3(config))
+    return saving_utils.model_from_config(as_keras3(config))
 
 
-def _as_keras3(config: Any) -> Any:
-    """A description without the arguments that layers of Keras 3 do not have any more."""
-    if isinstance(config, list):
-        return [_as_keras3(each) for each in config]
-    if not isinstance(config, dict):
-        return config
-    left_out = _LEFT_OUT.get(str(config.get("class_name")), ())
-    found = {key: _as_keras3(value) for key, value in config.items()}
-    if left_out and isinstance(found.get("config"), dict):
-        found["config"] = {key: value for key, value in found["config"].items() if key not in left_out}
-    return found
-
-
-def _arrays(group: Group) -> list[NDArray[Any]]:
-    found: list[NDArray[Any]] = []
-    for item in group.members.values():
-        found += _arrays(item) if isinstance(item, Group) else [item]
-    return found
+def arrays_bytes(group: Group) -> int:
+    """How many bytes the arrays of a group and those below it have."""
+    members = group.members.values()
+    return sum(arrays_bytes(each) if isinstance(each, Group) else each.nbytes for each in members)
 
 
 def saved_arrays(group: Group, name: str) -> list[NDArray[Any]]:
@@ -88,8 +67,11 @@ def attribute_names(group: Group, attribute: str) -> list[str]:
     return [name for chunk in chunks for name in group.names[chunk]]
 
 
-def _fill(model: keras.Model, group: Group) -> None:
-    """Put the arrays into the layers of the same names; those of a model in it are one list, the trainable first."""
+def fill_legacy(model: keras.Model, group: Group) -> None:
+    """Put the arrays into the layers of the same names; those of a model in it are one list, the trainable first.
+
+    Raises ValueError or KeyError for arrays that are not the layers' own.
+    """
     for layer in model.layers:
         weights = [*layer.trainable_weights, *layer.non_trainable_weights]
         if not weights:

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from relu2snn.datasets.npy import read_header
 from relu2snn.errors import UserError, reading
+from relu2snn.formats.npy import read_header
 
 # What numpy writes; decompressors of other kinds may take any memory that a file asks for.
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
