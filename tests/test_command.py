@@ -614,7 +614,6 @@ def test_what_nobody_reads_to_its_end_is_no_error() -> None:
     assert ran.stderr == ""
 
 
-@pytest.mark.skipif(not hasattr(relu2snn, "export"), reason="this version exports nothing")
 def test_a_spiking_network_and_its_events_are_exported(folder: Path, tmp_path: Path) -> None:
     done("export", folder / "spiking.keras", "-o", tmp_path / "s.npz")
     assert "latency" in np.load(tmp_path / "s.npz").files
@@ -624,7 +623,21 @@ def test_a_spiking_network_and_its_events_are_exported(folder: Path, tmp_path: P
         assert {row["image"] for row in csv.DictReader(file)} == {"0", "1"}
 
 
-@pytest.mark.skipif(not hasattr(relu2snn, "load_onnx"), reason="this version reads no ONNX files")
+def test_a_network_of_torch_goes_from_its_file_to_an_exact_spiking_one(tmp_path: Path) -> None:
+    torch = Path(__file__).parent / "networks_of_torch"
+    model, images, spiking = torch / "residual_dynamo.onnx", torch / "residual.npz", tmp_path / "spiking.keras"
+    assert "segment" in done("inspect", model).stdout
+    given = ("--low", -1, "--high", 1)
+    done("convert", model, "--calibration", images, *given, "--zeta", 1, "--stretch", 0.9, "-o", spiking)
+    assert "exact: the same class for 100.00% of 12 images" in done("verify", model, spiking, "--images", images).stdout
+    done("predict", spiking, "--images", images, "-o", tmp_path / "found.npz")
+    found = np.load(tmp_path / "found.npz")
+    np.testing.assert_allclose(found["potentials"], np.load(images)["double"], atol=1e-6)
+    assert "stretch=0.5: the mapping published has no K to choose" in refused(
+        "convert", model, "--calibration", images, *given, "--mapping", "published", "--stretch", 0.5, "-o", spiking
+    )
+
+
 def test_onnx_files_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     (tmp_path / "m.onnx").write_bytes(b"")

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import nir
+import nir_simulator
 import numpy as np
 import pytest
 from exported_networks import KINDS, images_of, spiking_network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import dense_network
+from test_export import BOTH, random_network
 
 from relu2snn import convert, export, spike_times
 from relu2snn.exported.nir_graph import nir_graph
 from relu2snn.spiking import Simulation, SpikingModel, SpikingNetwork, perturbed, spiking_model
-
-nir = pytest.importorskip("nir")
-import nir_simulator  # noqa: E402 - it needs the package, too
-from test_export import BOTH, random_network  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 KL = keras.layers

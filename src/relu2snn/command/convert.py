@@ -59,6 +59,7 @@ def convert(
         zeta=conversion.zeta,
         window=conversion.window,
         floor=conversion.floor,
+        stretch=conversion.stretch,
         precision=conversion.precision,
         batch=images.batch,
     )

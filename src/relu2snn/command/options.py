@@ -94,6 +94,13 @@ class Conversion:
             help="Reference only: a channel's smallest maximum, as a share of its layer's.", rich_help_panel=_CONVERSION
         ),
     ] = 0.1
+    stretch: Annotated[
+        float | None,
+        typer.Option(
+            help="Reference only: slope of the potentials, 1.02; a smaller one stands more noise of clocks and of α.",
+            rich_help_panel=_CONVERSION,
+        ),
+    ] = None
     precision: Annotated[
         Literal["float64", "float32"], typer.Option(help="In which the network computes.", rich_help_panel=_CONVERSION)
     ] = "float64"
