@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from relu2snn.graph.nodes import evaluate
 from relu2snn.mapping import OnnxModel, read_onnx
-from relu2snn.mapping.read_onnx import Reading
+from relu2snn.mapping.read_onnx import logits
 
 Array = np.ndarray
 
@@ -79,7 +79,7 @@ def agree(proto: onnx.ModelProto, *, count: int = 3, low: float = -1.0, high: fl
     images = images_of(model, count, low=low, high=high)
     read = read_onnx(model, low, high)
     values = evaluate(read, {each.name: chunk for each, chunk in zip(read.sources, images, strict=True)})
-    wanted = Reading(model, low, high).logits()
+    wanted = logits(model)
     expected = model.run(images, wanted)
     # Of the operators that are replaced in the reference implementation it is no judge.
     for a, b in zip(by_runtime(proto, images, wanted), expected, strict=True):

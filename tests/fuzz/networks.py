@@ -27,7 +27,7 @@ from relu2snn.errors import UserError, reading
 from relu2snn.graph.nodes import evaluate
 from relu2snn.graph.saved import describe
 from relu2snn.mapping import load_onnx, read_onnx
-from relu2snn.mapping.read_onnx import Reading, check_parity
+from relu2snn.mapping.read_onnx import check_parity, logits
 from relu2snn.networks.own import load_own
 from relu2snn.networks.weights import load_weights
 from relu2snn.saved.keras_files import load_model, save_model
@@ -157,7 +157,7 @@ def _require_right(model: Any, network: Any) -> None:
     if max(int(np.prod(shape)) for shape in network.tensors.values()) > 100_000:
         return
     images = [np.random.RandomState(0).random((2, *source.shape)) for source in network.sources]
-    wanted = Reading(model).logits()
+    wanted = logits(model)
     try:
         expected = model.run(images, wanted)
     except ValueError:

@@ -193,7 +193,7 @@ def _extreme(minimum: bool) -> Any:
 
 def _end(builder: Builder, node: Node, given: Given) -> Value:
     value: Value = given[0]
-    return replace(value, ended=(node.inputs[0], ENDS[node.kind]))
+    return replace(value, ended=ENDS[node.kind])
 
 
 ELEMENTWISE: Mapping[str, Any] = {

@@ -24,13 +24,12 @@ Index = NDArray[np.int64]
 class Value:
     """u[e] = form[index[e]] for the elements e of a tensor as the file has it, its batch of 1 included.
 
-    ended: the name of the tensor that an activation at the very end was given, which is what the form is, and that
-    activation; None where there is none.
+    ended: an activation at the very end that the tensor has been through, "" for none: the form is from before it.
     """
 
     form: Form
     index: Index
-    ended: tuple[str, str] | None = None
+    ended: str = ""
 
     @property
     def shape(self) -> Shape:

@@ -10,7 +10,7 @@ from relu2snn.graph.nodes import Array, Network
 from relu2snn.mapping.onnx_file import OnnxModel
 from relu2snn.mapping.original import logits_model
 from relu2snn.mapping.read_keras import read_keras
-from relu2snn.mapping.read_onnx import Reading, check_parity, read_onnx
+from relu2snn.mapping.read_onnx import check_parity, logits, read_onnx
 
 Given: TypeAlias = keras.Model | OnnxModel
 """What `convert` and `verify` take; of ONNX also an `onnx.ModelProto`."""
@@ -47,7 +47,7 @@ def input_names(model: Given) -> list[str]:
 def original(model: Given) -> Original:
     """The network by Keras' own layers, or by ONNX's reference implementation, in float64, before its ends."""
     if isinstance(model, OnnxModel):
-        wanted = Reading(model).logits()
+        wanted = logits(model)
         return Original(lambda images: model.run(images, wanted), [f"output {name!r}" for name in model.outputs])
     copy = logits_model(model)
 

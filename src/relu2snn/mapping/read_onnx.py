@@ -80,9 +80,9 @@ class Reading:
     def _mapped(self, node: Node, given: list[Any]) -> Any:
         if node.kind not in HANDLERS:
             raise node.refuse(*KINDS.get(node.kind, UNKNOWN))
-        ended = next((each.ended for each in given if isinstance(each, Value) and each.ended), None)
+        ended = next((each.ended for each in given if isinstance(each, Value) and each.ended), "")
         if ended and node.kind not in MOVING:
-            raise node.refuse(f"it follows a {ended[1]}, which is not piecewise linear", "let that stand at the end")
+            raise node.refuse(f"it follows a {ended}, which is not piecewise linear", "let that stand at the end")
         if node.kind in ENDS and node.kind.startswith(("Soft", "Log")):
             _require_classes(node, given[0])
         try:
@@ -112,11 +112,20 @@ class Reading:
     def _read_out(self, value: Value, label: str) -> None:
         index = value.index[0] if value.shape[:1] == (1,) and len(value.shape) > 1 else value.index.reshape(-1)
         form = laid_out(self.builder, value, index)
-        self.builder.readout(form, label, value.ended[1] if value.ended else "linear")
+        self.builder.readout(form, label, value.ended or "linear")
 
-    def logits(self) -> list[str]:
-        """The tensors whose values the read-outs give: the outputs, before a softmax or the like."""
-        return [self.found[name].ended[0] if self.found[name].ended else name for name in self.model.outputs]
+
+def logits(model: OnnxModel) -> list[str]:
+    """The tensors of a file whose values the read-outs give: its outputs, before a softmax or the like."""
+    made = {name: node for node in model.proto.graph.node for name in node.output}
+    found = []
+    for name in model.outputs:
+        place = name
+        while place in made and made[place].op_type in MOVING:
+            place = made[place].input[0]
+        ended = place in made and made[place].op_type in ENDS
+        found.append(made[place].input[0] if ended else name)
+    return found
 
 
 def check_parity(model: OnnxModel, network: Network, images: Sequence[Array], found: Sequence[Array]) -> None:
@@ -125,9 +134,9 @@ def check_parity(model: OnnxModel, network: Network, images: Sequence[Array], fo
     images: (batch, *shape) of each input; found: (batch, *shape) of each output, of the ReLU network in float64.
     Raises ValueError, which names the first node whose tensor differs by more than `PARITY` of its largest number.
     """
-    low, high = ({each.name: getattr(each, name) for each in network.sources} for name in ("low", "high"))
-    expected = model.run(images, Reading(model, low, high).logits())
+    expected = model.run(images, logits(model))
     if not all(_close(a, b) for a, b in zip(expected, found, strict=True)):
+        low, high = ({each.name: getattr(each, name) for each in network.sources} for name in ("low", "high"))
         raise ValueError(f"{model.title}: {_first_difference(model, images, low, high)}")
 
 
