@@ -97,7 +97,7 @@ class Conversion:
     stretch: Annotated[
         float | None,
         typer.Option(
-            help="Reference only: how flat potentials are (K / N), 1.02; a smaller one stands more noise of clocks and α.",
+            help="Reference only: K / N, how flat potentials are, 1.02; a smaller one stands more noise of clocks.",
             rich_help_panel=_CONVERSION,
         ),
     ] = None
