@@ -585,7 +585,9 @@ def test_an_interruption_ends_quietly_and_leaves_nothing(folder: Path, tmp_path:
     np.save(tmp_path / "x.npy", np.zeros((200_000, *SHAPE), np.float32))
     command = [sys.executable, "-c", PROGRAM, "convert", str(folder / "relu.keras"), "--batch", "1"]
     command += ["--calibration", str(tmp_path / "x.npy"), "-o", str(tmp_path / "s.keras")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
+    # What is started in the background, as tests may be, ignores the signal, and so would this.
+    pipes: Any = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment()}
+    process = subprocess.Popen(command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stderr is not None
     assert "x.npy" in process.stderr.readline()
     time.sleep(1)

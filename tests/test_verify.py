@@ -53,7 +53,7 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_a_network_is_exact_with_itself_however_it_was_scaled(name: str, precision: str) -> None:
     model = MODELS[name](3)
-    ways: list[dict[str, Any]] = [{"lower": -0.5, "upper": 0.3}]
+    ways: list[dict[str, Any]] = [{"bounds": (-0.5, 0.3)}]
     if name == "conv":
         ways += [{}, {"window": "certified", "zeta": 0.5}]
     for options in ways:
