@@ -159,7 +159,7 @@ def _require_right(model: Any, network: Any) -> None:
     images = [np.random.RandomState(0).random((2, *source.shape)) for source in network.sources]
     wanted = logits(model)
     try:
-        expected = model.run(images, wanted)
+        model.run(images, wanted)
     except ValueError:
         # ONNX's own implementation refuses it, as `convert` then does.
         return
@@ -168,8 +168,8 @@ def _require_right(model: Any, network: Any) -> None:
     try:
         check_parity(model, network, images, found)
     except ValueError as error:
-        # Numbers of a damaged file may be so large that nothing is left of others.
-        if all(np.isfinite(each).all() and np.abs(each).max(initial=0) < 1e9 for each in expected):
+        # Else numbers of a damaged file are so large that nothing is left of others, which is refused for that.
+        if "it is read wrongly" in str(error) or "the batch is no axis" in str(error):
             raise AssertionError(str(error)) from None
 
 
