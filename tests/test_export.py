@@ -165,18 +165,22 @@ def random_network(seed: int, size: int, mapping: str, zeta: float) -> tuple[Spi
     return to_spiking(network, maxima, mapping=mapping, zeta=zeta), images
 
 
+GRAPHS = given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 5),
+    mapping=st.sampled_from(BOTH),
+    zeta=st.sampled_from([-0.6, 0.0, 0.5]),
+)
+"""What `random_network` draws a graph from."""
+
+
 @pytest.mark.usefixtures("eager")
 def test_files_of_random_graphs_give_every_spike(reader: dict[str, Any], tmp_path_factory: Any) -> None:
     seen: Counter[str] = Counter()
     folder = tmp_path_factory.mktemp("graphs")
 
     @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(
-        seed=st.integers(0, 2**32 - 1),
-        size=st.integers(1, 5),
-        mapping=st.sampled_from(BOTH),
-        zeta=st.sampled_from([-0.6, 0.0, 0.5]),
-    )
+    @GRAPHS
     def check(seed: int, size: int, mapping: str, zeta: float) -> None:
         network, images = random_network(seed, size, mapping, zeta)
         outcome = Simulation(network, certify=False, keep=list(network.shapes))(images)

@@ -12,10 +12,9 @@ import nir_simulator
 import numpy as np
 import pytest
 from exported_networks import KINDS, images_of, spiking_network
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings
 from networks import dense_network
-from test_export import BOTH, random_network
+from test_export import BOTH, GRAPHS, random_network
 
 from relu2snn import convert, export, spike_times
 from relu2snn.exported.nir_graph import nir_graph
@@ -153,12 +152,7 @@ def test_random_graphs_are_in_it_or_refused_by_name() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(
-        seed=st.integers(0, 2**32 - 1),
-        size=st.integers(1, 5),
-        mapping=st.sampled_from(BOTH),
-        zeta=st.sampled_from([-0.6, 0.0, 0.5]),
-    )
+    @GRAPHS
     def check(seed: int, size: int, mapping: str, zeta: float) -> None:
         network, images = random_network(seed, size, mapping, zeta)
         graph, text = graph_of(network)

@@ -11,21 +11,18 @@ from relu2snn.mapping.onnx_products import reduced_axes
 from relu2snn.mapping.onnx_slices import cut
 from relu2snn.mapping.onnx_values import Value, channels_first, grid
 from relu2snn.mapping.onnx_weighted import Given, sides_of
-from relu2snn.mapping.onnx_windows import window_of, with_ceil
+from relu2snn.mapping.onnx_windows import pool_windows
 
 
 def _max_pool(builder: Builder, node: Node, given: Given) -> Value:
     if len([name for name in node.outputs if name]) > 1:
         raise node.refuse("its indices are used", "leave them out: they are no values of a ReLU network")
     sides = sides_of(node, given[0])
-    sizes = node.whole("kernel_shape", node.options.get("kernel_shape"))
-    if len(sizes) != len(sides) or min(sizes) < 1:
-        raise node.refuse(f"kernel_shape={sizes} over {list(sides)}", "export the network again")
-    window = with_ceil(node, window_of(node, sizes, sides), sides)
-    node.require_room((*window.outputs(sides), given[0].shape[1]))
+    _, window = pool_windows(node, sides, given[0].shape[1])
+    sizes = window.sizes
     for (before, after), extent, stride in zip(window.margins, window.extents, window.strides, strict=True):
         if before >= extent or after >= extent + stride:
-            raise node.refuse(f"pads {window.margins} of a window of {sizes}", "let every place see the image")
+            raise node.refuse(f"pads {window.margins} of a window of {list(sizes)}", "let every place see the image")
     if window == Window.of((1,) * len(sizes)):
         same: Value = given[0]
         return same

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-_NORM = ("it divides by what it computes of each image", "train the network with BatchNormalization")
-_CURVED = ("it is not piecewise linear", "train the network with ReLU, LeakyReLU or PReLU")
+from relu2snn.mapping.unsupported import CURVED, NORM
+
 _QUANTIZED = ("it is quantized: it rounds what the network computes", "export the network before it is quantized")
 _RECURRENT = ("a recurrent layer cannot be mapped", "use a convolution over the sequence")
 _FLOW = ("what is computed depends on the images", "export the network without branches and loops")
@@ -18,7 +18,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
             "LRN", "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization",
             "LpNormalization", "MeanVarianceNormalization",
         ),
-        _NORM,
+        NORM,
     ),
     **dict.fromkeys(
         (
@@ -26,7 +26,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
             "Pow", "Erf", "Sin", "Cos", "Reciprocal", "ReduceL2", "ReduceL1", "ReduceProd", "ReduceLogSumExp",
             "ReduceSumSquare", "LpPool", "GlobalLpPool",
         ),
-        _CURVED,
+        CURVED,
     ),
     **dict.fromkeys(
         (

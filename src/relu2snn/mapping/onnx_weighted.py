@@ -13,7 +13,7 @@ from relu2snn.mapping.form import Array, Form
 from relu2snn.mapping.forms import Builder
 from relu2snn.mapping.onnx_nodes import Node
 from relu2snn.mapping.onnx_values import Value, channels_first, grid, numbers_for
-from relu2snn.mapping.onnx_windows import counted, pads_of, per_axis, window_of, with_ceil
+from relu2snn.mapping.onnx_windows import counted, pads_of, per_axis, pool_windows, window_of
 
 Given = list[Any]
 """What a node is given: Value, array, or None for an input that is left out."""
@@ -165,12 +165,7 @@ def grid_shape(value: Value) -> Shape:
 
 def _average(builder: Builder, node: Node, given: Given) -> Value:
     sides = sides_of(node, given[0])
-    sizes = node.whole("kernel_shape", node.options.get("kernel_shape"))
-    if len(sizes) != len(sides) or min(sizes) < 1:
-        raise node.refuse(f"kernel_shape={sizes} over {list(sides)}", "export the network again")
-    declared = window_of(node, sizes, sides)
-    window = with_ceil(node, declared, sides)
-    node.require_room((*window.outputs(sides), given[0].shape[1]))
+    declared, window = pool_windows(node, sides, given[0].shape[1])
     margins = declared.margins if node.options.get("count_include_pad") else None
     return channels_first(averaged(builder, grid(builder, given[0]), window, counted(window, margins, sides)))
 

@@ -54,7 +54,18 @@ def window_of(node: Node, sizes: Sequence[int], sides: Sequence[int]) -> Window:
     return found
 
 
-def with_ceil(node: Node, window: Window, sides: Sequence[int]) -> Window:
+def pool_windows(node: Node, sides: Shape, channels: int) -> tuple[Window, Window]:
+    """The window of a pool over (*sides, channels) as the node declares it, and as it is with ceil_mode."""
+    sizes = node.whole("kernel_shape", node.options.get("kernel_shape"))
+    if len(sizes) != len(sides) or min(sizes) < 1:
+        raise node.refuse(f"kernel_shape={sizes} over {list(sides)}", "export the network again")
+    declared = window_of(node, sizes, sides)
+    whole = _with_ceil(node, declared, sides)
+    node.require_room((*whole.outputs(sides), channels))
+    return declared, whole
+
+
+def _with_ceil(node: Node, window: Window, sides: Sequence[int]) -> Window:
     """The window of a pool: with ceil_mode its last places reach past the margins."""
     if not node.options.get("ceil_mode"):
         return window

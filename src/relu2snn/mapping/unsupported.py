@@ -59,9 +59,9 @@ _INSIDE: Mapping[str, str] = {
 
 _UNKNOWN = ("this kind of layer is not supported", "docs/layers.md lists those that are")
 _TOKENS = ("it takes whole numbers or texts and looks them up", "give the network what it makes of them")
-_NORM = ("it divides by what it computes of each image", "train the network with BatchNormalization")
+NORM = ("it divides by what it computes of each image", "train the network with BatchNormalization")
 _PRODUCT = ("a product of two tensors is not piecewise linear", "add or concatenate them instead")
-_CURVED = ("it is not piecewise linear", "train the network with ReLU, LeakyReLU or PReLU")
+CURVED = ("it is not piecewise linear", "train the network with ReLU, LeakyReLU or PReLU")
 _ATTENTION = ("attention multiplies tensors, which is not piecewise linear", "use convolutions and dense layers")
 _RECURRENT = ("a recurrent layer cannot be mapped", "use Conv1D over the sequence")
 _OPAQUE = ("what it computes cannot be read", "replace it by layers of Keras")
@@ -75,8 +75,8 @@ _IMAGES = ("it changes every image by what is in it", "prepare the images before
 _KINDS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("Multiply", "Dot"), _PRODUCT),
     **dict.fromkeys(("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"), _OPAQUE),
-    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "UnitNormalization", "RMSNormalization"), _NORM),
-    "ELU": _CURVED,
+    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "UnitNormalization", "RMSNormalization"), NORM),
+    "ELU": CURVED,
     **dict.fromkeys(("MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention"), _ATTENTION),
     **dict.fromkeys(
         ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _RECURRENT

@@ -1,6 +1,5 @@
 """Reading the weights of a file, layer by layer, in the formats of Keras 2 and 3."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from relu2snn.errors import UserError, one_line, reading
 from relu2snn.saved.hdf5 import Group, read_hdf5
 from relu2snn.saved.keras_files import layer_places
+from relu2snn.saved.layers import flat_layers
 from relu2snn.saved.legacy_files import attribute_names, saved_arrays
 
 # The layers of a network that have weights, in order: name in the file, and kernel and bias, or the gamma, beta,
@@ -35,7 +35,7 @@ def read_weights(path: Path, model: keras.Model) -> SavedLayers:
 
 def read_layers(saved: keras.Model) -> SavedLayers:
     """The weights of a model, those of models nested in it included."""
-    return [(layer.name, layer.get_weights()) for layer in _flat(saved) if layer.weights]
+    return [(layer.name, layer.get_weights()) for layer in flat_layers(saved) if layer.weights]
 
 
 def require_same_function(model: keras.Model, saved: keras.Model, path: Path) -> None:
@@ -58,14 +58,6 @@ def require_same_function(model: keras.Model, saved: keras.Model, path: Path) ->
         f"{path}: has the weights of model={model.name}, but computes something else (another activation, order of "
         "layers, or preprocessing); give a network of this model"
     )
-
-
-def _flat(model: keras.Model) -> Iterator[Any]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _flat(layer)
-        else:
-            yield layer
 
 
 def _read_legacy(group: Group) -> SavedLayers:

@@ -22,6 +22,7 @@ from relu2snn.errors import UserError, reading, shown
 from relu2snn.files import read_text
 from relu2snn.saved.keras2_config import without_modules
 from relu2snn.saved.keras_files import deserialize, require_finite, require_size
+from relu2snn.saved.layers import flat_layers
 from relu2snn.saved.legacy_files import legacy_model
 
 Array = NDArray[np.float32]
@@ -138,7 +139,7 @@ def _fill(model: keras.Model, weights: dict[str, Array]) -> None:
     for name, array in weights.items():
         layer, _, weight = name.rpartition("/")
         named.setdefault(layer.rpartition("/")[2], {})[weight] = array
-    for layer in _layers(model):
+    for layer in flat_layers(model):
         if not layer.weights:
             continue
         if layer.name not in named:
@@ -155,11 +156,3 @@ def _fill(model: keras.Model, weights: dict[str, Array]) -> None:
             weight.assign(array)
     if named:
         raise ValueError(f"weights of {shown(', '.join(named))}, of which there is no layer, or two")
-
-
-def _layers(model: keras.Model) -> Iterator[Any]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
