@@ -35,10 +35,11 @@ dependencies:
 
 
 def main() -> None:
-    """Write requirements/uv.txt, runtime.txt, dev.txt, pipeline/places365/requirements.txt and environment.yml."""
+    """Write requirements/uv.txt, runtime.txt, cluster.txt, dev.txt, pipeline/places365/requirements.txt and environment.yml."""
     runtime = ROOT / "requirements" / "runtime.txt"
     compile_pins("-", ROOT / "requirements" / "uv.txt", given="uv\n")
     compile_pins("pyproject.toml", runtime, *RUNTIME)
+    compile_pins("pyproject.toml", ROOT / "requirements" / "cluster.txt", *RUNTIME, "--extra=cluster")
     compile_pins("pyproject.toml", ROOT / "requirements" / "dev.txt", "--extra=dev")
     container = ROOT / "pipeline" / "places365" / "requirements.txt"
     compile_pins("-", container, "--constraint", str(runtime), given=CONTAINER)
