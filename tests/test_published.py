@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 from stamped import write_json
 
 from relu2snn.config import (
@@ -23,6 +22,7 @@ from relu2snn.config import (
 )
 from relu2snn.config.changes import flatten
 from relu2snn.config.published import VALUES
+from relu2snn.config.values import plain
 from relu2snn.report import compares
 from relu2snn.stages import provenance, report_results
 
@@ -33,7 +33,7 @@ FREE = {"dataset.source.by_hand", "phase1.batch", "phase1.floor", "phase2.batch"
 
 
 def config(name: str, *overrides: str, suite: str = "paper") -> dict[str, Any]:
-    values = OmegaConf.to_container(compose_experiment(name, compose_suite(suite), overrides), resolve=True)
+    values = plain(compose_experiment(name, compose_suite(suite), overrides))
     assert isinstance(values, dict)
     return values
 
@@ -222,7 +222,7 @@ def test_suites_of_other_data_compare_nothing(suite: str) -> None:
 def run_of(folder: Path, name: str, *overrides: str, suite: str = "paper", **changes: Any) -> None:
     """The result files of a run, and its provenance as its stage writes it."""
     whole = compose_experiment(name, compose_suite(suite), [f"outputs={folder}", *overrides])
-    values = OmegaConf.to_container(whole, resolve=True)
+    values = plain(whole)
     assert isinstance(values, dict)
     paths = Paths.of(whole)
     images, weights, phase1, phase2 = files(values)

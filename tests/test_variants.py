@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
+from omegaconf import MISSING
 
 from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite, from_slice, stage_slice
 from relu2snn.config import selection as selection_module
@@ -295,4 +295,4 @@ def test_results_of_other_calls_are_no_jobs_of_this_one(tmp_path: Path, monkeypa
 
 def test_every_folder_of_a_run_is_named() -> None:
     run = composed().run
-    assert [entry.name for entry in fields(Run) if OmegaConf.is_missing(run, entry.name)] == []
+    assert [entry.name for entry in fields(Run) if getattr(run, entry.name) == MISSING] == []

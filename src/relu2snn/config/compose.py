@@ -3,6 +3,7 @@
 import copy
 import difflib
 import functools
+import pickle
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.overrides import hydra_overrides, quoted
 from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking
@@ -57,8 +60,9 @@ def compose_suite(name: str) -> Suite:
     _require_known("suite", name)
     file = conf() / "suite" / f"{name}.yaml"
     where = _shown_path(file)
-    suite = cast(Suite, _load(Suite, file))
-    check_ranges(suite, where=f"{where}: ")
+    loaded = _load(Suite, file)
+    check_ranges(loaded, where=f"{where}: ")
+    suite = cast(Suite, OmegaConf.to_object(loaded))
     if suite.name != name:
         raise UserError(f"{where}: name={shown(suite.name)}; a suite's name is its file's, {name}")
     for option, group, named in (
@@ -124,46 +128,73 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
     with composing():
         given = hydra_overrides(overrides, _groups())
     try:
-        config = _composed((*ours, *given))
+        config = _compose((*ours, *given))
     except Exception as error:
         raise UserError(_explain(error, name, ours, dict(zip(given, overrides, strict=True)))) from None
     if config.name != name:
         raise UserError(
             f"name={shown(config.name)}: an experiment's name is its file's ({name}); leave the override out"
         )
-    config.suite = suite
+    check_ranges(config)
     # Folders that are named after it change no result.
     place = [each for each in given if each.startswith("outputs=")]
-    standard = _composed((*ours, *place)) if overrides else copy.deepcopy(config)
-    check_ranges(config)
-    config.run = name_run(config, standard, _with_dataset(standard, config.dataset.name))
-    return config
+    standard, dataset = _standards(conf(), (*ours, *place), config.dataset.name)
+    config.run = name_run(config, standard, dataset)
+    config.suite = Suite(suite.name, [], False)
+    # From here on plain dataclasses: OmegaConf's values take milliseconds to copy, and a call may have thousands.
+    whole = cast(Experiment, OmegaConf.to_object(cast(DictConfig, config)))
+    whole.suite = suite
+    return whole
 
 
-def _composed(overrides: tuple[str, ...]) -> Experiment:
-    """What Hydra makes of conf/ and the overrides, as a copy to be changed."""
-    return copy.deepcopy(_compose(conf(), overrides))
+def _compose(overrides: Sequence[str]) -> Experiment:
+    """What Hydra makes of conf/ and the overrides, typed; its references are replaced by what they refer to.
+
+    Hydra chooses the files, once for all configs of the same ones. Values it would set as is done here, by its parser.
+    """
+    chooses = _choosing(conf())
+    config: Experiment = pickle.loads(_chosen(conf(), tuple(text for text in overrides if chooses.match(text))))
+    for text in overrides:
+        if not chooses.match(text):
+            override = _parsed(text)
+            OmegaConf.update(cast(DictConfig, config), override.key_or_group, override.value(), merge=True)
+    return _typed(config)
 
 
 @functools.cache
-def _compose(conf: Path, overrides: tuple[str, ...]) -> Experiment:
-    """The typed config; its references are replaced by what they refer to, so that each value is checked once more."""
+def _choosing(conf: Path) -> re.Pattern[str]:
+    """What overrides that choose a file of a group begin with."""
+    names = (re.escape(path.name) for path in conf.iterdir() if path.is_dir())
+    return re.compile(rf"({'|'.join(names)})=(?!{{)")
+
+
+@functools.lru_cache(1000)
+def _chosen(conf: Path, choices: tuple[str, ...]) -> bytes:
+    # Pickled: a copy takes a quarter of what OmegaConf takes for one.
     with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
-        return _typed(compose("config", overrides=list(overrides)))
+        return pickle.dumps(compose("config", overrides=list(choices)))
 
 
-def _typed(config: Any) -> Experiment:
-    return typed(plain_values(config))
+@functools.lru_cache(1000)
+def _parsed(text: str) -> Override:
+    return OverridesParser.create().parse_override(text)
 
 
-def _with_dataset(standard: Experiment, name: str) -> Experiment | None:
-    """`standard` with the data set of this name in conf/, or None."""
-    path = conf() / "dataset" / f"{name}.yaml"
-    if name not in known("dataset"):
-        return None
+def _typed(config: Experiment) -> Experiment:
+    values = plain_values(config)
+    # Only a value that another one refers to may still be of another type.
+    return config if repr(values) == repr(OmegaConf.to_container(cast(DictConfig, config))) else typed(values)
+
+
+@functools.lru_cache(1000)
+def _standards(conf: Path, overrides: tuple[str, ...], dataset: str) -> tuple[Experiment, Experiment | None]:
+    """The config without what the user has changed, and the same with the data set of this name in conf/, or None."""
+    standard = _compose(overrides)
+    if dataset not in known("dataset"):
+        return standard, None
     changed = copy.deepcopy(standard)
-    changed.dataset = _load(Dataset, path)
-    return _typed(changed)
+    changed.dataset = _load(Dataset, conf / "dataset" / f"{dataset}.yaml")
+    return standard, _typed(changed)
 
 
 def _of_suite(name: str, overrides: Sequence[str]) -> list[str]:
@@ -191,7 +222,7 @@ def _explain(error: Exception, experiment: str, ours: Sequence[str], given: dict
 
 def _composes(overrides: Sequence[str]) -> bool:
     try:
-        _compose(conf(), tuple(overrides))
+        _compose(overrides)
     except Exception:
         return False
     return True

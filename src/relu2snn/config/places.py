@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from relu2snn.config.paths import Paths
 from relu2snn.config.schema import Experiment, Tracking
+from relu2snn.config.values import plain
 from relu2snn.errors import UserError
 
 TRACKING_VARIABLE = "RELU2SNN_TRACKING"
@@ -25,7 +26,7 @@ def publish_places(runs: Iterable[Experiment]) -> None:
     engines: dict[str, str] = {}
     for run in runs:
         paths = Paths.of(run)
-        store = OmegaConf.to_container(cast(DictConfig, run.tracking), resolve=True)
+        store = plain(run.tracking)
         stores.setdefault(paths.tracked, json.dumps(store, sort_keys=True))
         for folder in (paths.dataset, paths.weights):
             engines.setdefault(folder, json.dumps(run.container.engine))

@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, cast
-
-from omegaconf import DictConfig, OmegaConf
+from typing import Any, Self
 
 from relu2snn.config.compose import compose_experiment, compose_suite
 from relu2snn.config.missing import Missing, missing_inputs, refused, waiting
@@ -17,6 +15,7 @@ from relu2snn.config.outputs import require_place
 from relu2snn.config.paths import FIGURES, Paths
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment, Suite, Weights
 from relu2snn.config.slices import data_stages, stage_slice
+from relu2snn.config.values import value_of
 from relu2snn.errors import UserError
 
 
@@ -181,7 +180,7 @@ def named(config: Experiment, key: str) -> list[str]:
 
     Such a file is told by its content, which is in the names of all folders that depend on it, wherever it stands.
     """
-    file = OmegaConf.select(cast(DictConfig, config), key)
+    file = value_of(config, key)
     return [] if file is None or key in config.run.files else [str(file)]
 
 

@@ -1,13 +1,12 @@
 """The values of a configuration that shape results: what files say of what made them, and what is expected of them."""
 
 import re
-from typing import Any, cast
-
-from omegaconf import DictConfig, OmegaConf
+from typing import Any
 
 from relu2snn.config.changes import flatten
 from relu2snn.config.schema import Experiment
 from relu2snn.config.slices import STAGES, data_stages, stage_slice
+from relu2snn.config.values import plain, value_of
 
 PLACES = re.compile(
     r"weights\.(?!source$|kind$)|dataset\.file$|dataset\.source\.(directory|system_directory|keras_name|made_from|by_hand)(\.|$)"
@@ -20,12 +19,9 @@ _NO_MATTER = re.compile(r"(outputs|suite|run|expected|tracking|published|figures
 
 def shaping(experiment: Experiment, stage: str) -> dict[str, Any]:
     """The values of a stage's slice, by dotted key, that shape what the stage writes."""
-    whole = cast(DictConfig, experiment)
     found: dict[str, Any] = {}
     for key in filter(_matters, STAGES[stage]):
-        value = OmegaConf.select(whole, key, throw_on_missing=True)
-        group = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        found |= dict(flatten({key: group}))
+        found |= dict(flatten({key: plain(value_of(experiment, key))}))
     return {key: value for key, value in found.items() if _matters(key)}
 
 

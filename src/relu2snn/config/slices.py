@@ -1,13 +1,14 @@
 """The slice of the configuration that each stage may read, so that a changed value re-runs only what depends on it."""
 
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from relu2snn.config.schema import OWN_FORMAT, Experiment, Source, Weights
 from relu2snn.config.typed import typed
 from relu2snn.config.validate import check_ranges
+from relu2snn.config.values import plain, value_of
 from relu2snn.errors import UserError
 
 _IDENTITY = ("outputs", "suite.name")
@@ -172,11 +173,14 @@ def stage_slice(experiment: Experiment, stage: str) -> dict[str, Any]:
 
     Raises KeyError for an unknown stage.
     """
-    whole = cast(DictConfig, experiment)
-    chosen = OmegaConf.create()
+    chosen: dict[str, Any] = {}
     for key in STAGES[stage]:
-        OmegaConf.update(chosen, key, OmegaConf.select(whole, key, throw_on_missing=True), force_add=True)
-    return cast(dict[str, Any], OmegaConf.to_container(chosen, resolve=True))
+        *groups, name = key.split(".")
+        place = chosen
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = plain(value_of(experiment, key))
+    return chosen
 
 
 def from_slice(values: dict[str, Any]) -> Experiment:

@@ -1,16 +1,21 @@
 """The points of a robustness sweep: one configuration of phase 2 each, and the seeds of their trials."""
 
 import copy
-from typing import Any, cast
+from dataclasses import is_dataclass, replace
 
 import numpy as np
 
 from relu2snn.config.schema import Experiment
+from relu2snn.config.values import value_of
 
 
 def sweep_point(experiment: Experiment, value: float) -> Experiment:
     """The config of one point: phase2.<sweep.name> is `value`; where that leaves nothing random there is one trial."""
-    point = copy.deepcopy(experiment)
+    if is_dataclass(experiment):
+        # The lists are shared, since a sweep may have thousands of points.
+        point = replace(experiment, phase2=replace(experiment.phase2), sweep=replace(experiment.sweep))
+    else:
+        point = copy.deepcopy(experiment)
     setattr(point.phase2, point.sweep.name, value)
     if not (point.phase2.noise or point.phase2.alpha_noise or point.phase2.reference_noise):
         point.sweep.trials = 1
@@ -18,8 +23,8 @@ def sweep_point(experiment: Experiment, value: float) -> Experiment:
 
 
 def sweep_values(experiment: Experiment) -> list[float]:
-    """The values of a sweep; as an attribute they would be a method that OmegaConf gives to every group."""
-    return [float(value) for value in cast(Any, experiment.sweep)["values"]]
+    """The values of a sweep, of which there may be thousands."""
+    return [float(value) for value in value_of(experiment, "sweep.values")]
 
 
 def point_value(experiment: Experiment) -> float:

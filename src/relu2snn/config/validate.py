@@ -51,8 +51,8 @@ def check_ranges(config: Any, prefix: str = "", where: str = "", complete: bool 
     """
     for entry in fields(cast(type[Any], OmegaConf.get_type(config))):
         key = prefix + entry.name
-        if key in ("run", "expected"):
-            # Made of the values once they are checked.
+        if key in ("suite", "run", "expected"):
+            # Checked by itself, and made of the values once they are checked.
             continue
         if OmegaConf.is_missing(config, entry.name):
             if complete:

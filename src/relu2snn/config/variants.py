@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
-
 from relu2snn.config.changes import changed_values, flatten, number_text, override_text
 from relu2snn.config.schema import Experiment, Run, schema_keys
 from relu2snn.config.slices import STAGES, data_stages
+from relu2snn.config.values import plain, value_of
 from relu2snn.errors import UserError
 
 BASE = "base"
@@ -83,8 +82,7 @@ def name_run(config: Experiment, standard: Experiment, dataset: Experiment | Non
 
 
 def _leaves(config: Experiment) -> dict[str, Any]:
-    whole = cast(Mapping[str, Any], OmegaConf.to_container(cast(DictConfig, config), resolve=True))
-    return dict(flatten({key: value for key, value in whole.items() if key in _GROUPS or key == "name"}))
+    return dict(flatten({key: plain(value_of(config, key)) for key in ("name", *_GROUPS)}))
 
 
 def _matters(key: str, stages: Iterable[str]) -> bool:
@@ -157,7 +155,7 @@ def masked(config: Experiment, values: Any) -> Any:
     """A slice of `config` that tells files by their content, since a path must not re-run a job."""
     tokens: dict[str, str] = {}
     for key, digest in config.run.files.items():
-        path, token = str(OmegaConf.select(cast(DictConfig, config), key)), _TOKEN + digest
+        path, token = str(value_of(config, key)), _TOKEN + digest
         tokens |= {path: token, f"{key}={override_text(path)}": f"{key}={token}"}
     return _replaced(values, tokens)
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
-
 from relu2snn.config import Experiment
 from relu2snn.config.shaping import shaping
+from relu2snn.config.values import plain
 from relu2snn.datasets import Dataset, open_dataset
 from relu2snn.files import digest_of, require_file
 from relu2snn.made import Job, require
@@ -18,7 +17,7 @@ DATA_STAGES = ("data", "custom_data", "photographs")
 
 def job(config: Experiment, stage: str) -> Job:
     """A job that knows the values of `stage`'s slice of the config, and what files that it reads must be made with."""
-    expected = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, config.expected)))
+    expected = cast(dict[str, Any], plain(config.expected))
     return Job(stage, shaping(config, stage), expected)
 
 

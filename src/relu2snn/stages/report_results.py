@@ -1,12 +1,13 @@
 """Writes the report's table of results, beside published ones where there are, and that of the software behind them."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from relu2snn.config import Experiment, Paths, Reported, compose_experiment, compose_suite, other_values, reported
 from relu2snn.config.published import VALUES
+from relu2snn.config.values import plain
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
 from relu2snn.report import results_page, row_name, software_page, summary
@@ -59,15 +60,11 @@ def _sets_out_to_compare(experiment: str, suite: str) -> bool:
     """
     try:
         defined = compose_suite(suite)
-        ours = _values(compose_experiment(experiment, defined))
+        ours = plain(compose_experiment(experiment, defined))
         defined.overrides, defined.per_experiment = [], {}
-        return other_values(ours) == other_values(_values(compose_experiment(experiment, defined)))
+        return other_values(ours) == other_values(plain(compose_experiment(experiment, defined)))
     except UserError:
         return True
-
-
-def _values(config: Experiment) -> Any:
-    return OmegaConf.to_container(cast(DictConfig, config), resolve=True)
 
 
 if __name__ == "__main__":
