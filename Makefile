@@ -15,7 +15,7 @@ override COUNT := $(value COUNT)
 override SEED := $(value SEED)
 export PYTHON PORT SUITE COUNT SEED
 
-.PHONY: quickstart smoke test compiled fuzz mutants lint bench ui report clean
+.PHONY: quickstart smoke plan test compiled fuzz mutants lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
@@ -51,6 +51,9 @@ bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmar
 # In the place of the shell, which Ctrl-C would end with a word of make's.
 ui: .venv/runtime ## http://127.0.0.1:5000, this machine only; PORT names another port
 	@exec $(BIN)/python -m relu2snn.ui --port "$$PORT"
+
+plan: .venv/runtime ## what SUITE will take, before it is run: jobs, hours on 2, 16 and 64 cores, memory, storage
+	@$(BIN)/python -m relu2snn.plan "suite=$$SUITE"
 
 report: .venv/runtime ## tables, figures, configs in one file to send: outputs/quickstart/report.html; SUITE=paper for another suite
 	@test -f "outputs/$$SUITE/report/results.html" || { echo "outputs/$$SUITE: no finished run here; run the suite $$SUITE first" >&2; exit 1; }

@@ -12,6 +12,7 @@ from relu2snn.config.missing import needs_container
 from relu2snn.config.schema import OWN_FORMAT
 from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
+    Needs,
     begin_workflow,
     leave_out_unfinished,
     make_halves_again,
@@ -60,12 +61,8 @@ RESULTS = SELECTION.finished(
 SWEEP_RESULTS = SELECTION.finished(
     f"{PATHS.sweep}/result.json", [f"{each.sweep}/result.json" for each in SWEEPS]
 )
-# Experiments run side by side, so each takes its share of the cores; calls that only show something name none.
-CORES = workflow.resource_settings.cores or 1
-THREADS = max(1, CORES // len(RUNS))
-# So do the points of the sweeps.
-POINTS = sum(len(sweep_values(each)) for each in SELECTION.sweeps)
-SWEEP_THREADS = max(1, CORES // max(1, POINTS))
+# Threads, memory and run time of each job follow from its network and images, not from what else runs.
+NEEDS = Needs(SELECTION)
 
 begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)

@@ -20,8 +20,8 @@ rule custom_data:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=5000,
-        runtime=60,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "custom_data"

@@ -22,8 +22,8 @@ rule data:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "data"

@@ -18,8 +18,8 @@ rule pass_order:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "pass_order"
@@ -43,8 +43,8 @@ rule pass_part:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=4 * 60,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "pass_part"
@@ -71,8 +71,8 @@ rule pass_images:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "photographs"

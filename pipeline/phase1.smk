@@ -16,10 +16,10 @@ rule phase1:
         PATHS.benchmark("phase1")
     conda:
         "../environment.yml"
-    threads: THREADS
+    threads: NEEDS.threads(PATHS.phase1)
     resources:
-        mem_mb=6500,
-        runtime=12 * 60,
+        mem_mb=NEEDS.mem_mb(PATHS.phase1),
+        runtime=NEEDS.runtime(PATHS.phase1),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase1, wildcards), "phase1"
@@ -41,10 +41,10 @@ rule bounds:
         PATHS.benchmark("bounds")
     conda:
         "../environment.yml"
-    threads: THREADS
+    threads: NEEDS.threads(PATHS.phase1)
     resources:
-        mem_mb=6500,
-        runtime=12 * 60,
+        mem_mb=NEEDS.mem_mb(PATHS.phase1),
+        runtime=NEEDS.runtime(PATHS.phase1),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase1, wildcards), "bounds"
@@ -69,8 +69,8 @@ rule reference:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=6500,
-        runtime=30,
+        mem_mb=NEEDS.mem_mb(PATHS.phase1),
+        runtime=NEEDS.runtime(PATHS.phase1),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase1, wildcards), "reference"

@@ -14,8 +14,8 @@ rule convert:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=6500,
-        runtime=30,
+        mem_mb=NEEDS.mem_mb(PATHS.phase2),
+        runtime=NEEDS.runtime(PATHS.phase2),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase2, wildcards), "convert"
@@ -38,10 +38,10 @@ rule phase2:
         PATHS.benchmark("phase2_part{part}")
     conda:
         "../environment.yml"
-    threads: THREADS
+    threads: NEEDS.threads(PATHS.phase2)
     resources:
-        mem_mb=6500,
-        runtime=24 * 60,
+        mem_mb=NEEDS.mem_mb(PATHS.phase2),
+        runtime=NEEDS.runtime(PATHS.phase2),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase2, wildcards), "phase2"
@@ -70,8 +70,8 @@ rule gather:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(PATHS.phase2),
+        runtime=NEEDS.runtime(PATHS.phase2),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase2, wildcards), "gather"

@@ -18,8 +18,8 @@ rule places365_sample:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "places365_sample"
@@ -43,8 +43,8 @@ rule places365_labels:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "places365_labels"
@@ -66,8 +66,8 @@ rule places365_image:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "places365_image"
@@ -95,8 +95,8 @@ rule places365_weights:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=NEEDS.mem_mb(PATHS.weights),
+        runtime=NEEDS.runtime(PATHS.weights),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.weights, wildcards), "places365_weights"
@@ -129,8 +129,8 @@ rule places365_part:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "places365_part"
@@ -159,8 +159,8 @@ rule places365:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(PATHS.dataset),
+        runtime=NEEDS.runtime(PATHS.dataset),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.dataset, wildcards), "photographs"

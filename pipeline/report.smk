@@ -22,8 +22,8 @@ rule provenance:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(PATHS.phase2),
+        runtime=NEEDS.runtime(PATHS.phase2),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase2, wildcards), "provenance"
@@ -66,8 +66,8 @@ rule report_results:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(),
+        runtime=NEEDS.runtime(),
     params:
         slice=slice_text(SELECTION.runs[0], "report_results"),
     shell:
@@ -92,8 +92,8 @@ rule report_sweeps:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(),
+        runtime=NEEDS.runtime(),
     params:
         slice=slice_text(SELECTION.runs[0], "report_sweeps"),
     shell:
@@ -122,8 +122,8 @@ rule report_runtimes:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(),
+        runtime=NEEDS.runtime(),
     params:
         slice=slice_text(SELECTION.runs[0], "report_runtimes"),
     shell:

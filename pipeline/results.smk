@@ -42,10 +42,10 @@ rule figures:
         experiment=SELECTION.own(PATHS.figures),
     conda:
         "../environment.yml"
-    threads: THREADS
+    threads: NEEDS.threads(PATHS.figures)
     resources:
-        mem_mb=9000,
-        runtime=2 * 60,
+        mem_mb=NEEDS.mem_mb(PATHS.figures),
+        runtime=NEEDS.runtime(PATHS.figures),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.figures, wildcards), "figures"
@@ -74,8 +74,8 @@ rule track:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=NEEDS.mem_mb(PATHS.phase2),
+        runtime=NEEDS.runtime(PATHS.phase2),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.phase2, wildcards), "track"
@@ -96,8 +96,8 @@ rule results:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(),
+        runtime=NEEDS.runtime(),
     params:
         slice=slice_text(SELECTION.runs[0], "results"),
     shell:

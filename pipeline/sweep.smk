@@ -16,10 +16,10 @@ rule sweep_point:
         PATHS.benchmark("sweep_{sweep}_{value}")
     conda:
         "../environment.yml"
-    threads: SWEEP_THREADS
+    threads: NEEDS.threads(PATHS.points)
     resources:
-        mem_mb=6500,
-        runtime=7 * 24 * 60,
+        mem_mb=NEEDS.mem_mb(PATHS.points),
+        runtime=NEEDS.runtime(PATHS.points),
     params:
         slice=lambda wildcards: slice_text(
             sweep_point(SELECTION.at(PATHS.points, wildcards), float(wildcards.value)),
@@ -57,8 +57,8 @@ rule sweep_gather:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(PATHS.sweep),
+        runtime=NEEDS.runtime(PATHS.sweep),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.sweep, wildcards), "sweep_gather"
@@ -80,8 +80,8 @@ rule track_sweep:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=NEEDS.mem_mb(PATHS.sweep),
+        runtime=NEEDS.runtime(PATHS.sweep),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.sweep, wildcards), "track_sweep"
@@ -114,8 +114,8 @@ rule tradeoffs:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(PATHS.tradeoffs),
+        runtime=NEEDS.runtime(PATHS.tradeoffs),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.tradeoffs, wildcards), "tradeoffs"
@@ -136,8 +136,8 @@ rule sweep_results:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=NEEDS.mem_mb(),
+        runtime=NEEDS.runtime(),
     params:
         slice=slice_text(SELECTION.runs[0], "sweep_results"),
     shell:

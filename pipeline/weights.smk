@@ -13,10 +13,10 @@ rule train:
         PATHS.benchmark("train")
     conda:
         "../environment.yml"
-    threads: THREADS
+    threads: NEEDS.threads(PATHS.train)
     resources:
-        mem_mb=6500,
-        runtime=24 * 60,
+        mem_mb=NEEDS.mem_mb(PATHS.train),
+        runtime=NEEDS.runtime(PATHS.train),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.train, wildcards), "train"
@@ -40,8 +40,8 @@ rule weights:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=5000,
-        runtime=30,
+        mem_mb=NEEDS.mem_mb(PATHS.weights),
+        runtime=NEEDS.runtime(PATHS.weights),
     params:
         slice=lambda wildcards: slice_text(
             SELECTION.at(PATHS.weights, wildcards), "weights"

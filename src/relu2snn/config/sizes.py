@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from relu2snn.config.families import is_graph, lay_out
 from relu2snn.config.schema import Model
@@ -14,6 +14,14 @@ _MOST_VALUES = 10**8
 """Outputs of one layer for one image; VGG16's largest layer has 3.2 million at 224 x 224."""
 
 Shape = list[int]
+
+
+class Size(NamedTuple):
+    """What a network has and does for one image: weights, multiply-accumulates, outputs of all layers."""
+
+    weights: int
+    macs: int
+    values: int
 
 
 def scaled_units(size: int, width: float) -> int:
@@ -35,8 +43,18 @@ def check_sizes(model: Model, image_shape: Sequence[int] | None, classes: int | 
             f"{key}=null: model={model.name} is built for images of a known size; set both, as in "
             "dataset.image_shape=[28,28,1] dataset.classes=10, or give your own network to experiments=custom"
         )
+    network_size(model, image_shape, classes)
+
+
+def network_size(model: Model, image_shape: Sequence[int], classes: int) -> Size:
+    """The size of a network of one of the families of conf/model/, before it is built.
+
+    Raises UserError for images that are too small for it and a network that is too large.
+    """
     shape = list(image_shape)
-    lay_out(_Walk(model, shape), model, shape, classes)
+    walk = _Walk(model, shape)
+    lay_out(walk, model, shape, classes)
+    return walk.size
 
 
 class _Walk:
@@ -45,7 +63,7 @@ class _Walk:
     def __init__(self, model: Model, image_shape: Shape) -> None:
         self._model = model
         self._image_shape = image_shape
-        self._weights = 0
+        self.size = Size(0, 0, 0)
 
     def convolution(
         self,
@@ -105,9 +123,12 @@ class _Walk:
         return x[2]
 
     def _layer(self, weights: int, shape: Shape) -> Shape:
-        self._weights += weights
+        before = self.size
+        # The weights are used at each place of the output once.
+        macs = before.macs + weights * prod(shape[:-1])
+        self.size = Size(before.weights + weights, macs, before.values + prod(shape))
         for count, most, what in (
-            (self._weights, _MOST_WEIGHTS, "weights"),
+            (self.size.weights, _MOST_WEIGHTS, "weights"),
             (prod(shape), _MOST_VALUES, "values in one layer for each image"),
         ):
             if count > most:

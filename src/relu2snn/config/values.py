@@ -25,6 +25,9 @@ def _entry(group: Any, name: str) -> Any:
 
 def plain(value: Any) -> Any:
     """A value or a group as dictionaries, lists, texts and numbers; the caller may change them."""
+    # Asked first: most values are leaves, of which a large call has millions.
+    if value is None or isinstance(value, str | float | int):
+        return value
     if OmegaConf.is_config(value):
         return OmegaConf.to_container(value, resolve=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -12,6 +12,7 @@ from rich.table import Table
 
 import relu2snn
 from relu2snn.config.compose import composing
+from relu2snn.config.demand import Demand, demand
 from relu2snn.config.missing import Missing
 from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.places import publish_places
@@ -94,6 +95,29 @@ def leave_out_unfinished(selection: Selection) -> Selection:
                 row = f"{each.name}{name.format(sweep=each.sweep.name)}" + (f" ({overrides})" if overrides else "")
                 print(f"relu2snn: {row}: not in the report, since it is not finished", file=sys.stderr, flush=True)
     return kept
+
+
+class Needs:
+    """The threads and resources of a call's jobs, as functions that Snakemake asks for each of them.
+
+    pattern: that of `Paths` which becomes a folder with the job's wildcards; without one, of rules over all rows.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+
+    def threads(self, pattern: str = "") -> Callable[..., int]:
+        return lambda wildcards, rulename: self._demand(pattern, wildcards, rulename).threads
+
+    def mem_mb(self, pattern: str = "") -> Callable[..., int]:
+        return lambda wildcards, attempt, rulename: self._demand(pattern, wildcards, rulename).mem_mb(attempt)
+
+    def runtime(self, pattern: str = "") -> Callable[..., int]:
+        return lambda wildcards, attempt, rulename: self._demand(pattern, wildcards, rulename).runtime(attempt)
+
+    def _demand(self, pattern: str, wildcards: Mapping[str, str], rule: str) -> Demand:
+        selection = self._selection
+        return demand(rule, selection.at(pattern, wildcards) if pattern else selection.runs[0])
 
 
 def slice_text(experiment: Experiment, stage: str) -> str:

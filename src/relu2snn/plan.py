@@ -1,0 +1,154 @@
+"""What a call of the workflow will take, said before it is run: jobs, hours on some numbers of cores, memory, storage.
+
+    python -m relu2snn.plan suite=paper experiments=cifar10_vgg overrides="phase2.zeta=0.3"
+
+takes the options of Snakemake's --config. What is made already is not counted. Its numbers are in conf/costs.yaml.
+"""
+
+import heapq
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from relu2snn.config.compose import composing
+from relu2snn.config.demand import costs, stored
+from relu2snn.config.jobs import Job, jobs_of
+from relu2snn.config.paths import Paths
+from relu2snn.config.selection import Selection, select
+from relu2snn.datasets import SUPPORTED_FORMATS
+from relu2snn.errors import UserError, printable, shown
+from relu2snn.networks.weights import find_weights
+
+CORES = (2, 16, 64)
+
+
+def makespan(jobs: Sequence[Job], cores: int) -> float:
+    """Seconds from the first start to the last end on `cores` cores.
+
+    As Snakemake does, a job starts as soon as what it waits for is made and its threads are free; of those that could,
+    the one that most work waits for. A job that wants more threads than there are cores has them all.
+    """
+    by_file = {job.file: number for number, job in enumerate(jobs)}
+    needs = [{by_file[file] for file in job.needs if file in by_file} for job in jobs]
+    after = defaultdict(list)
+    for number, before in enumerate(needs):
+        for each in before:
+            after[each].append(number)
+    threads = [min(job.demand.threads, cores) for job in jobs]
+    seconds = [job.demand.elapsed(each) for job, each in zip(jobs, threads, strict=True)]
+    path = [0.0] * len(jobs)
+    # Jobs are listed after what they wait for.
+    for number in reversed(range(len(jobs))):
+        path[number] = seconds[number] + max((path[each] for each in after[number]), default=0.0)
+    waiting = [len(before) for before in needs]
+    ready = [(-path[number], number) for number, count in enumerate(waiting) if not count]
+    heapq.heapify(ready)
+    running: list[tuple[float, int]] = []
+    now, free = 0.0, cores
+    while ready or running:
+        left = []
+        while ready:
+            entry = heapq.heappop(ready)
+            if threads[entry[1]] <= free:
+                free -= threads[entry[1]]
+                heapq.heappush(running, (now + seconds[entry[1]], entry[1]))
+            else:
+                left.append(entry)
+            if not free:
+                break
+        for entry in left:
+            heapq.heappush(ready, entry)
+        now, ended = heapq.heappop(running)
+        free += threads[ended]
+        for each in after[ended]:
+            waiting[each] -= 1
+            if not waiting[each]:
+                heapq.heappush(ready, (-path[each], each))
+    return now
+
+
+def storage(selection: Selection, jobs: Sequence[Job]) -> float:
+    """Bytes that the call leaves on disk, data sets that were made already included."""
+    datasets, runs = {}, {}
+    for config in selection.runs:
+        parts = stored(config)
+        datasets[Paths.of(config).dataset] = parts["dataset"]
+        runs[Paths.of(config).phase2] = parts["run"]
+    return sum(datasets.values()) + sum(runs.values()) + costs().storage["job"] * len(jobs)
+
+
+def table(jobs: Sequence[Job]) -> Table:
+    """A row for each rule."""
+    rules: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        rules[job.rule].append(job)
+    made = Table()
+    for column in ("rule", "jobs", "threads", "CPU hours", "longest, 2 cores", "memory, MB"):
+        made.add_column(column, justify="left" if column == "rule" else "right")
+    for rule, each in rules.items():
+        demands = [job.demand for job in each]
+        threads = sorted({demand.threads for demand in demands})
+        made.add_row(
+            rule,
+            str(len(each)),
+            f"{threads[0]}" if len(threads) == 1 else f"{threads[0]} to {threads[-1]}",
+            f"{sum(demand.seconds for demand in demands) / 3600:.2f}",
+            duration(max(demand.elapsed(2) for demand in demands)),
+            f"{max(demand.memory for demand in demands):.0f}",
+        )
+    return made
+
+
+def duration(seconds: float) -> str:
+    """As people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def lines(selection: Selection, jobs: Sequence[Job]) -> list[str]:
+    """What the table adds up to."""
+    hours = sum(job.demand.seconds for job in jobs) / 3600
+    spans = ", ".join(f"{duration(makespan(jobs, cores))} on {cores}" for cores in CORES)
+    return [
+        f"{len(jobs)} jobs, {hours:.1f} CPU hours of one core: {spans} cores.",
+        f"Storage: {storage(selection, jobs) / 1e9:.2f} GB in {selection.outputs}/.",
+        "Expected, without margins, from conf/costs.yaml; what a cluster is asked for has those of its margin.",
+    ]
+
+
+def main(words: Sequence[str]) -> None:
+    """Print the plan of a call; a mistake in it is one line and status 1."""
+    try:
+        options: dict[str, Any] = {}
+        for word in words:
+            key, equals, value = word.partition("=")
+            if not equals:
+                raise UserError(f"{shown(word)}: not OPTION=VALUE, as in suite=paper or experiments=mnist_fc")
+            options[key] = value
+        with composing():
+            selection = select(options, SUPPORTED_FORMATS, typed=words)
+            everything = jobs_of(selection, find_weights)
+            jobs = [job for job in everything if not job.is_made]
+            console = Console(width=None if sys.stdout.isatty() else 100)
+            for row in selection.missing:
+                console.print(f"Not counted: {row.experiment} ({row.in_words})", highlight=False, soft_wrap=True)
+            if not jobs:
+                console.print("Nothing to be done.")
+                return
+            console.print(table(jobs))
+            for line in lines(selection, jobs):
+                console.print(line, highlight=False, soft_wrap=True)
+            if len(everything) > len(jobs):
+                console.print(f"{len(everything) - len(jobs)} more jobs are done already.", highlight=False)
+    except UserError as error:
+        print(f"relu2snn plan: {printable(str(error))}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
