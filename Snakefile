@@ -47,6 +47,7 @@ SELECTION = select_or_exit(
     SUPPORTED_FORMATS,
     checks=MACHINE if workflow.is_main_process and not REPORTS else [],
     typed=workflow.config_settings.config_args,
+    main=workflow.is_main_process,
 )
 if REPORTS:
     SELECTION = leave_out_unfinished(SELECTION)

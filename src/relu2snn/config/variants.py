@@ -137,17 +137,22 @@ def file_digest(key: str, path: str) -> str:
         raise UserError(f"{key}={path}: no such file; name one, or leave {key} out")
     status = file.stat()
     state = [status.st_size, status.st_mtime_ns, status.st_ino]
-    known = _known_files()
+    known = known_files()
     if known.get(path, {}).get("state") != state:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         known[path] = {"state": state, "sha256": digest}
-        os.environ[FILES_VARIABLE] = json.dumps(known)
+        known_files(known)
     return str(known[path]["sha256"])
 
 
-def _known_files() -> dict[str, Any]:
-    """By path, the state and the digest of what this call and the one that started it have read."""
+def known_files(found: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """By path, the state and the digest of what this call and the one that started it have read; `found`: from now on.
+
+    They are kept in the environment, which jobs share.
+    """
+    if found is not None:
+        os.environ[FILES_VARIABLE] = json.dumps(found)
     return cast(dict[str, Any], json.loads(os.environ.get(FILES_VARIABLE, "{}")))
 
 
@@ -166,7 +171,7 @@ def unmasked(values: Any, check: bool) -> Any:
     Raises UserError when `check` and such a file has changed since then.
     """
     tokens = {}
-    for path, each in _known_files().items():
+    for path, each in known_files().items():
         token = _TOKEN + each["sha256"]
         tokens[token] = path
         tokens |= {f"{key}={token}": f"{key}={override_text(path)}" for key in _FILES}

@@ -13,6 +13,7 @@ from rich.table import Table
 import relu2snn
 from relu2snn.config.compose import composing
 from relu2snn.config.demand import Demand, demand
+from relu2snn.config.handed import hand_out, handed
 from relu2snn.config.missing import Missing
 from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.places import publish_places
@@ -31,9 +32,11 @@ def select_or_exit(
     readable_formats: tuple[str, ...],
     checks: Sequence[Callable[[Experiment], object]] = (),
     typed: Sequence[str] = (),
+    main: bool = True,
 ) -> Selection:
     """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
 
+    main: whether this is the process that the user has called; a job has its selection, if it finds that, from there.
     A mistake is also a package that is not the one beside the Snakefile, whose conf/ users edit in vain.
     """
     try:
@@ -42,8 +45,13 @@ def select_or_exit(
                 f"{Path(relu2snn.__file__).parent}: this package is a wheel's and has a conf/ of its own; "
                 "for the workflow, pip install -e . in the folder of the Snakefile"
             )
+        if not main and (found := handed(options, typed)) is not None:
+            return found
         with composing():
-            return select(options, readable_formats, checks, typed)
+            selection = select(options, readable_formats, checks, typed)
+        if main:
+            hand_out(selection, options, typed)
+        return selection
     except UserError as error:
         print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
         # Snakemake would report SystemExit with a traceback of the Snakefile.
