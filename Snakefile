@@ -29,7 +29,6 @@ from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
 from relu2snn.report import if_compared
-from relu2snn.stages._unfinished import show_what_is_finished
 
 # What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
 # files of weights for one network, a folder that can't be written, a container engine that does not answer.
@@ -127,4 +126,7 @@ include: "pipeline/report.smk"
 # With a failed job, rules over all rows can't run.
 onerror:
     if workflow.is_main_process:
+        # It draws figures: jobs, which read this file again, do without what it imports.
+        from relu2snn.stages._unfinished import show_what_is_finished
+
         show_what_is_finished(SELECTION, workflow.dag, workflow.scheduler.failed)

@@ -69,6 +69,7 @@ def fake_results(values, trained=True, labelled=True, **changes):
                 "calibration": {"total": 0.5, "layers": [0.25, 0.75]},
                 "test": {"total": 0.4, "layers": [0.2, 0.6]},
             },
+            "device": "CPU",
             "seconds": 8.0,
         },
     )
@@ -103,6 +104,7 @@ def fake_results(values, trained=True, labelled=True, **changes):
             "not_exact": [f"1 spikes came before their window: 1 in {LAYERS[0]}"],
             "early_spikes": {"total": 1, "layers": [1, 0]},
             "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
+            "device": "CPU",
             "seconds": 30.0,
         },
     )

@@ -40,6 +40,7 @@ ALLOWED = {
     "results": {"config"},
     "report": {"config", "results"},
     "runs": {"config", "results"},
+    "plan": {"config", "datasets", "networks"},
     "software": set(),
     "config": set(),
     "datasets": {"config.schema", "formats"},
@@ -260,7 +261,12 @@ def test_conda_and_pip_users_get_the_same_versions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [("runtime", ("workflow", "onnx", "nir")), ("dev", ("workflow", "onnx", "nir", "dev"))]
+    ("lock", "extras"),
+    [
+        ("runtime", ("workflow", "onnx", "nir")),
+        ("cluster", ("workflow", "onnx", "nir", "cluster")),
+        ("dev", ("workflow", "onnx", "nir", "cluster", "dev")),
+    ],
 )
 def test_locks_pin_what_the_project_requires(lock: str, extras: tuple[str, ...]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

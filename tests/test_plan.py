@@ -69,10 +69,22 @@ def test_what_is_made_is_not_planned_again(tmp_path: Path) -> None:
     assert "1 more jobs are done already." in after.stdout
 
 
+def test_rows_that_wait_for_files_are_planned(tmp_path: Path) -> None:
+    shown = plan(tmp_path, "suite=paper", "gpu=40")
+    rows = dict(ROW.findall(shown.stdout))
+    assert (rows["places365_part"], rows["pass_part"], rows["phase2"]) == ("14", "11", "31")
+    assert "\npass_vgg waits for data/raw/pass/0.\n" in shown.stdout
+    assert re.search(r" h on 64 cores, [\d.]+ h on 16 cores and a GPU of gpu=40\.", shown.stdout)
+    own = plan(tmp_path, "experiments=custom")
+    assert own.returncode == 1
+    assert own.stderr.startswith("relu2snn plan: experiments=custom: weights.file is not set")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["suite=none"], "suite=none: no such suite; choose from "),
+        (["suite=smoke", "gpu=fast"], "gpu=fast: not how many times as fast as one core a GPU is"),
         (["smoke"], "smoke: not OPTION=VALUE, as in suite=paper"),
         (["suite=smoke", "overrides=train.epochs=no"], "override 'train.epochs=no': "),
         (["suite=smoke", "suite=paper"], "--config suite=paper: suite is given twice"),
@@ -85,13 +97,13 @@ def test_a_mistake_is_one_line(tmp_path: Path, words: list[str], line: str) -> N
     assert made.stderr.count("\n") == 1
 
 
-def job(file: str, seconds: float, *needs: str, threads: int = 1) -> Job:
+def job(file: str, seconds: float, *needs: str, threads: int = 1, rule: str = "other") -> Job:
     class Fixed(Job):
         @property
         def demand(self) -> Demand:
             return Demand(seconds, 0.0, threads, 100.0)
 
-    return Fixed("other", file, composed("mnist_fc"), needs)
+    return Fixed(rule, file, composed("mnist_fc"), needs)
 
 
 def test_the_time_of_a_plan_is_that_of_its_jobs_on_so_many_cores() -> None:
@@ -102,6 +114,9 @@ def test_the_time_of_a_plan_is_that_of_its_jobs_on_so_many_cores() -> None:
     # What most waits for comes first, though it is listed last.
     assert makespan([job("x", 3.0), job("a", 3.0), job("b", 6.0, "a")], 1) == 12
     assert makespan([job("x", 9.0), job("a", 3.0), job("b", 6.0, "a")], 2) == 9
+    # One at a time on the GPU, which leaves the other cores to the rest.
+    fast = [job(f"t{number}", 40.0, rule="train") for number in range(3)]
+    assert [makespan([*fast, job("x", 9.0)], cores, 20.0) for cores in (1, 2)] == [15, 9]
     wide = job("w", 10.0, threads=4)
     assert makespan([wide], 4) == pytest.approx(10 / (1 + 3 * costs().gain))
     assert makespan([wide, job("x", 10.0)], 1) == 20

@@ -55,6 +55,10 @@ def test_a_run_ends_with_exact_results_a_table_and_logs(finished: Path) -> None:
             assert (folder / "benchmarks" / variant / f"{job}.tsv").exists()
             assert (folder / "logs" / variant / f"{job}.log").exists()
         assert "epoch 2/2" in (folder / "logs" / jobs["train"] / "train.log").read_text()
+        # What takes less than a minute on one thread has one.
+        for job, variant in {"train": jobs["train"], "phase1": jobs["phase1"], "phase2_part1": whole}.items():
+            assert ": on CPU, 1 thread\n" in (folder / "logs" / variant / f"{job}.log").read_text()
+        assert {result(finished, name, stage)["device"] for stage in ("phase1", "phase2")} == {"CPU"}
 
 
 def test_a_run_draws_every_figure_of_what_it_found(finished: Path) -> None:

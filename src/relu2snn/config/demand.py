@@ -18,6 +18,7 @@ from relu2snn.config.validate import check_ranges
 _BYTES = 4
 # How often a weight of such a network is used, at most: once for each pixel, but layers are smaller than images.
 _USES = 200
+_SPIKING = ("phase2", "sweep_point", "figures")
 # The images of a data set of the user's own, which are counted when it is read.
 _UNKNOWN = 10_000
 
@@ -143,15 +144,15 @@ def _family_size(
 
 def _harder(rule: str, config: Experiment, known: Costs) -> float:
     """How much more, or less, of its time the kind of spiking network takes than the published one without noise."""
-    if rule not in ("phase2", "sweep_point", "figures"):
-        return 1.0
-    phase2 = config.phase2
-    noises = [phase2.noise, phase2.reference_noise]
-    if rule == "sweep_point" and config.sweep.name in ("noise", "reference_noise"):
-        noises.append(1.0)
-    if any(noises):
+    if walks_events(rule, config):
         return known.disturbed
-    return known.reference if phase2.mapping == "reference" else 1.0
+    return known.reference if rule in _SPIKING and config.phase2.mapping == "reference" else 1.0
+
+
+def walks_events(rule: str, config: Experiment) -> bool:
+    """Whether a job runs a network with noise on its spike times, for which nothing can be proved."""
+    swept = rule == "sweep_point" and config.sweep.name in ("noise", "reference_noise")
+    return rule in _SPIKING and bool(swept or config.phase2.noise or config.phase2.reference_noise)
 
 
 def _batch(rule: str, config: Experiment) -> int:

@@ -189,6 +189,7 @@ def select(
     readable_formats: tuple[str, ...],
     checks: Sequence[Callable[[Experiment], object]] = (),
     typed: Sequence[str] = (),
+    whole: bool = False,
 ) -> Selection:
     """Compose everything that the workflow's command line asks for, before any job starts.
 
@@ -197,6 +198,7 @@ def select(
     readable_formats: the data set formats that can be read.
     checks: called with every run whose files are there; a UserError of theirs says what else keeps it from running.
     typed: the options as they were typed, KEY=VALUE each (`read_options`).
+    whole: with the experiments that wait for files of the user, which can be planned though not run.
 
     Raises UserError for an unknown option, suite, experiment or sweep, a wrong override, an experiment named
     explicitly that can't run, and when nothing is left to run.
@@ -212,10 +214,12 @@ def select(
             experiment = compose_experiment(name, suite, chosen)
             require_place(experiment.outputs)
             missing = missing_inputs(experiment, readable_formats) or refused(experiment, checks)
-            if missing and names:
+            planned = whole and all(each.path for each in missing)
+            if missing and names and not planned:
                 raise UserError(f"experiments={name}: {missing[0].in_words}")
             if missing:
                 selection.missing += [each for each in missing if each not in selection.missing]
+            if missing and not planned:
                 continue
             selection.add(experiment)
             runs.setdefault(name, []).append(chosen)

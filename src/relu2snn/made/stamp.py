@@ -13,8 +13,8 @@ KEY = "made"
 
 NO_STAMP = "nothing in it says what made it: it is of an older version, or of another program"
 
-# What a run took, and where its files stood, make no other content.
-_NOT_CONTENT = frozenset({"seconds", "origin", "file", "files"})
+# What a run took, and where it ran and its files stood, make no other content.
+_NOT_CONTENT = frozenset({"seconds", "device", "origin", "file", "files"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 

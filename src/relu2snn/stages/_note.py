@@ -56,6 +56,7 @@ def experiment_note(
                 ("latency, in input windows", shown(phase2["latency"])),
                 ("neurons that spike before the end of their window", shown(phase2["spiking_fraction"]["total"])),
                 ("seconds per image", f"{phase2['seconds'] / images:.2g}"),
+                ("computed on", phase2["device"]),
             ],
         ),
         f"**Make it again**\n\n```\n{shlex.join(command)}\n```",

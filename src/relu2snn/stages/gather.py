@@ -66,6 +66,7 @@ def run(config: Experiment, part: int | None = None) -> None:
             "early_images": sum(part["early_images"] for part in parts),
             "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},
             "rounding": {"total": float(rounding.max()), "layers": rounding.tolist()},
+            "device": ", ".join(sorted({part["device"] for part in parts})),
             "seconds": sum(part["seconds"] for part in parts),
         },
     )

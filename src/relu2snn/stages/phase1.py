@@ -23,6 +23,7 @@ from relu2snn.errors import UserError
 from relu2snn.mapping import Measurement, UnsupportedLayerError, bounded_sums, logits_model, read_keras, relu_model
 from relu2snn.progress import progress
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._device import device, say_device
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_model
 
@@ -34,6 +35,7 @@ def run(config: Experiment, part: int | None = None) -> None:
     started = time.perf_counter()
     paths = Paths.of(config)
     work = job(config, "phase1")
+    say_device(f"phase 1 {config.name}")
     dataset = open_data(work, paths.dataset)
     source = f"{paths.weights}/original.keras"
     original = load_model(work, source, "weights")
@@ -86,6 +88,7 @@ def run(config: Experiment, part: int | None = None) -> None:
             "layer_maxima": list(calibration.maxima.values()),
             "nonzero_fraction": {"calibration": _activity(calibration), "test": _activity(test)},
             "precision": "float64",
+            "device": device(),
             "seconds": time.perf_counter() - started,
         },
     )

@@ -19,6 +19,7 @@ from relu2snn.progress import progress
 from relu2snn.spiking import SpikingRun, latency
 from relu2snn.stages import bounds, convert, gather, reference
 from relu2snn.stages._app import stage_app
+from relu2snn.stages._device import device, say_device
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_spiking
 
@@ -48,6 +49,8 @@ def simulate(config: Experiment, part: int) -> None:
     started = time.perf_counter()
     paths = Paths.of(config)
     work = job(config, "phase2")
+    title = f"phase 2 {config.name}, {config.run.phase2}, part {part}"
+    say_device(title)
     dataset = open_data(work, paths.dataset)
     model = load_spiking(work, f"{paths.phase2}/spiking.keras")
     start, stop = part_range(dataset.count("test"), part, config.dataset.parts, config.dataset.part_images)
@@ -57,7 +60,7 @@ def simulate(config: Experiment, part: int) -> None:
         spiking = SpikingRun(model, part)
     except ValueError as error:
         raise UserError(f"{paths.phase2}/spiking.keras: {error}") from None
-    labels = classify(spiking, dataset, config, start, stop, f"phase 2 {config.name}, {config.run.phase2}, part {part}")
+    labels = classify(spiking, dataset, config, start, stop, title)
     truth = dataset.labels("test")
 
     work.write_npz(f"{paths.part(part)}.npz", {"labels": labels}, part=part)
@@ -80,6 +83,7 @@ def simulate(config: Experiment, part: int) -> None:
             "largest_deviation": spiking.deviation.tolist(),
             "rounding": spiking.rounding.tolist(),
             "not_exact": spiking.reasons,
+            "device": device(),
             "seconds": time.perf_counter() - started,
         },
         part=part,

@@ -23,6 +23,9 @@ def run(config: Experiment, part: int | None) -> None:
 
     # isort: split
     from relu2snn.networks.training import train
+    from relu2snn.stages._device import say_device
+
+    say_device(f"training {config.name}")
 
     settings = json.dumps([stage_slice(config, "train"), dataset.digest], sort_keys=True)
     epochs = train(
