@@ -19,6 +19,7 @@ from relu2snn.config.workflow import (
     overrides_text,
     prepare_environment,
     print_missing,
+    quote_for_shells,
     select_or_exit,
     slice_text,
     tracked_files,
@@ -61,7 +62,8 @@ SWEEP_RESULTS = SELECTION.finished(
     f"{PATHS.sweep}/result.json", [f"{each.sweep}/result.json" for each in SWEEPS]
 )
 # Experiments run side by side, so each takes its share of the cores; calls that only show something name none.
-CORES = workflow.resource_settings.cores or 1
+# A job on another machine has as many as were asked for it, which is one.
+CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
 THREADS = max(1, CORES // len(RUNS))
 # So do the points of the sweeps.
 POINTS = sum(len(sweep_values(each)) for each in SELECTION.sweeps)
@@ -69,6 +71,7 @@ SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
 begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
+quote_for_shells()
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
 
@@ -86,8 +89,15 @@ wildcard_constraints:
     value="[-+.e0-9]+",
 
 
+# These need the network, a container engine or MLflow's store, which other machines may not have, or take seconds.
 localrules:
     all,
+    data,
+    smoke_places365,
+    smoke_pass,
+    places365_image,
+    places365_weights,
+    places365_part,
     gather,
     track,
     results,

@@ -39,6 +39,8 @@ rule weights:
         PATHS.benchmark("weights")
     conda:
         "../environment.yml"
+    # Keras downloads those of ImageNet.
+    localrule: any(each.weights.source == "imagenet" for each in SELECTION.runs)
     resources:
         mem_mb=5000,
         runtime=30,

@@ -1,7 +1,9 @@
 """What the Snakefile needs beside the configs: a readable end for a mistake, tables, shell commands."""
 
+import importlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -62,6 +64,22 @@ def begin_workflow(*, main: bool, below: bool) -> None:
             print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
     if not below:
         publish()
+
+
+def quote_for_shells() -> None:
+    """Let Snakemake quote for a shell what it tells the jobs on other machines.
+
+    It quotes as Python does (`repr`), which a shell reads as another text where there are backslashes or both quotes.
+    """
+    words = importlib.import_module("snakemake_interface_executor_plugins.utils")
+    plain = words.format_cli_value
+
+    def quoted(value: Any, quote: bool = False, base64_encode: bool = False) -> str:
+        if isinstance(value, str) and quote and not base64_encode:
+            return shlex.quote(value)
+        return str(plain(value, quote=quote, base64_encode=base64_encode))
+
+    words.format_cli_value = quoted
 
 
 def make_halves_again(workflow: Any) -> list[str]:
