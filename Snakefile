@@ -14,7 +14,6 @@ from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     begin_workflow,
     leave_out_unfinished,
-    make_halves_again,
     only_reports,
     overrides_text,
     prepare_environment,
@@ -22,6 +21,7 @@ from relu2snn.config.workflow import (
     quote_for_shells,
     select_or_exit,
     slice_text,
+    take_over,
     tracked_files,
 )
 from relu2snn.containers import require_engine
@@ -69,7 +69,7 @@ THREADS = max(1, CORES // len(RUNS))
 POINTS = sum(len(sweep_values(each)) for each in SELECTION.sweeps)
 SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
-begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
+ALONE = begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
 quote_for_shells()
 if workflow.is_main_process:
@@ -114,7 +114,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        lambda wildcards: make_halves_again(workflow),
+        lambda wildcards: take_over(workflow, ALONE),
         PATHS.results,
         PATHS.page("runtimes"),
         [each.tracked for each in RUNS],
@@ -139,4 +139,6 @@ include: "pipeline/report.smk"
 # With a failed job, rules over all rows can't run.
 onerror:
     if workflow.is_main_process:
-        show_what_is_finished(SELECTION, workflow.dag, workflow.scheduler.failed)
+        show_what_is_finished(
+            SELECTION, workflow.dag, workflow.scheduler.failed, log
+        )

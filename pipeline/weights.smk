@@ -37,10 +37,10 @@ rule weights:
         PATHS.log("weights"),
     benchmark:
         PATHS.benchmark("weights")
-    conda:
-        "../environment.yml"
     # Keras downloads those of ImageNet.
     localrule: any(each.weights.source == "imagenet" for each in SELECTION.runs)
+    conda:
+        "../environment.yml"
     resources:
         mem_mb=5000,
         runtime=30,

@@ -1,8 +1,8 @@
 """The folders of a configuration: each stage's is named by what differs, here or upstream, from what conf/ gives.
 
 A name is "base", or key=value of each value that differs, phase 2's own first and without "phase2.", as in
-"zeta=0.3__train.epochs=2". What is not plain, and a file, is told by a digest: "weights.file~1a2b3c4d". A file counts by
-its content, so it is the same one under another path and another one after a change.
+"zeta=0.3__train.epochs=2". What is not plain, and a file, is told by a digest: "weights.file~1a2b3c4d". A file counts
+by its content, so it is the same one under another path and another one after a change.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ nothing of it is imported, and little of it used.
 
 import atexit
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
 from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, result_files, write_csv
+from relu2snn.slurm import failures
 from relu2snn.stages import report_results, report_runtimes, report_sweeps
 from relu2snn.stages.tradeoffs import write_tradeoffs
 
@@ -54,16 +55,17 @@ def rows_of(selection: Selection) -> list[Row]:
     ]
 
 
-def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[Job]) -> None:
+def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[Job], logs: Iterable[str]) -> None:
     """Write tables and report pages over all that is finished; as this process ends, print the table and what failed.
 
-    graph, failed: `workflow.dag` and `workflow.scheduler.failed` in Snakemake's onerror.
+    graph, failed, logs: `workflow.dag`, `workflow.scheduler.failed` and `log` in Snakemake's onerror.
 
     Snakemake still has lines to print, so the last words are said after it. Never raises: the workflow has failed
     already, and its own error must be seen.
     """
     config = selection.runs[0]
-    lines = [*_write(config), *failed_lines(rows_of(selection), graph, list(failed))]
+    reasons = failures(logs)
+    lines = [*_write(config), *failed_lines(rows_of(selection), graph, list(failed), reasons)]
     atexit.register(_say, config, lines)
 
 
@@ -112,11 +114,19 @@ def _write(config: Experiment) -> Iterator[str]:
             yield f"relu2snn: {paths.suite_folder}: {machine_error(error) or one_line(error)}"
 
 
-def failed_lines(rows: Sequence[Row], graph: Graph, failed: Sequence[Job]) -> Iterator[str]:
-    """A line for each row and job that has failed, and one for the rows that were not reached."""
+def failed_lines(
+    rows: Sequence[Row], graph: Graph, failed: Sequence[Job], reasons: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """A line for each row and job that has failed, and one for the rows that were not reached.
+
+    reasons: by Snakemake's number of a job, why a cluster has ended it.
+    """
+    why = reasons or {}
     makes = {str(file): job for job in graph.jobs for file in job.output}
     needs = {row: _upstream(graph, [makes[file] for file in row.targets if file in makes]) for row in rows}
-    singles: list[Job] = sorted((each for job in failed for each in getattr(job, "jobs", [job])), key=_job)
+    singles: list[Job] = sorted(
+        (each for job in failed for each in getattr(job, "jobs", [job])), key=lambda job: _job(job, why)
+    )
     lines: list[str] = []
     named: set[Row] = set()
     for job in singles:
@@ -124,7 +134,8 @@ def failed_lines(rows: Sequence[Row], graph: Graph, failed: Sequence[Job]) -> It
         # A sweep needs all that its experiment needs.
         hit = [row for row in hit if not row.sweep] or hit
         named |= {row for row in rows if job in needs[row]}
-        lines += [f"  {row}: {_job(job)}" for row in hit] or [f"  all rows: {_job(job)}"]
+        words = _job(job, why)
+        lines += [f"  {row}: {words}" for row in hit] or [f"  all rows: {words}"]
     left = {job for job in graph.needrun_jobs() if job not in singles}
     others = [str(row) for row in rows if row not in named and needs[row] & left]
     if lines:
@@ -144,11 +155,11 @@ def _upstream(graph: Graph, jobs: Sequence[Job]) -> set[Job]:
     return found
 
 
-def _job(job: Job) -> str:
+def _job(job: Job, reasons: Mapping[str, str]) -> str:
     log = next((str(file) for file in job.log), None)
     if log is None:
         return f"rule {job.rule.name} failed"
-    reason = _reason(Path(log))
+    reason = reasons.get(str(getattr(job, "jobid", ""))) or _reason(Path(log))
     return f"rule {job.rule.name} failed, log {log}" + (f": {reason}" if reason else "")
 
 

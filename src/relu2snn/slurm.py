@@ -1,0 +1,158 @@
+"""What Slurm knows of the workflow's jobs: those that an ended call has left in its queue, and why one has failed."""
+
+import contextlib
+import getpass
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LOGS = ".snakemake/slurm_logs"
+"""Where Snakemake lets Slurm write what a job has said, in the folder of the run, as …/<number of the job>.log."""
+
+# Snakemake notes with every job of Slurm which rule or group it is.
+_COMMENT = "rule_"
+_WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+_PATIENCE = 60
+_INTERVAL = 5.0
+_TAIL = 1 << 16
+_MOST_SHOWN = 8
+
+_PROFILE = "pipeline/profiles/slurm/config.yaml"
+_MORE = "give it more: --set-resources {rule}:%s, on the command line or in your profile"
+_TIME = f"over its time; {_MORE % 'runtime=MINUTES'}"
+_MEMORY = f"over its memory; {_MORE % 'mem_mb=MEGABYTES'}"
+_GONE = "its node failed; the same call goes on"
+_ENDED = "cancelled, by scancel or an administrator; the same call goes on"
+_WAITED = "not started before its deadline; the same call goes on"
+# States as Slurm names them, and what its daemon writes into a job's log: for whole groups there is nothing else.
+_STATES = {
+    "TIMEOUT": _TIME,
+    "OUT_OF_MEMORY": _MEMORY,
+    "NODE_FAIL": _GONE,
+    "BOOT_FAIL": _GONE,
+    "PREEMPTED": "made to give way to another job; the same call goes on",
+    "DEADLINE": _WAITED,
+    "CANCELLED": _ENDED,
+}
+_WRITTEN = (
+    (re.compile(r"DUE TO TIME LIMIT"), _TIME),
+    (re.compile(r"exceeded (?:job |step )?memory limit|oom[-_ ]kill|Out Of Memory"), _MEMORY),
+    (re.compile(r"DUE TO NODE FAILURE"), _GONE),
+    (re.compile(r"DUE TO PREEMPTION"), _STATES["PREEMPTED"]),
+    (re.compile(r"slurmstepd\S*: error: \*\*\* (?:JOB|STEP) .* CANCELLED AT "), _ENDED),
+)
+_REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'?\.?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job of Slurm: its number, and whether it has not begun yet."""
+
+    number: str
+    waiting: bool
+
+
+def queued(folder: str | Path = ".") -> list[Queued]:
+    """The jobs that calls of the workflow in `folder` have left in Slurm's queue; none where Slurm does not answer."""
+    place = Path(folder).resolve()
+    if not (place / LOGS).exists() or shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%k|%Z"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found = []
+    for line in done.stdout.splitlines():
+        number, state, rest = line.split("|", 2)
+        # A comment may hold the sign, too.
+        if rest.startswith(_COMMENT) and rest.endswith(f"|{place}"):
+            found.append(Queued(number, state in _WAITING))
+    return found
+
+
+def settle(folder: str | Path = ".") -> None:
+    """Wait for the jobs that an ended call has left running, so that nothing is lost and nobody writes beside them.
+
+    Those that have not begun are cancelled: this call submits them again.
+    """
+    said = False
+    while jobs := queued(folder):
+        waiting = [job.number for job in jobs if job.waiting]
+        running = [job.number for job in jobs if not job.waiting]
+        if waiting:
+            _say(f"an earlier call has ended; its Slurm jobs that have not begun are cancelled: {_list(waiting)}")
+            subprocess.run(["scancel", *waiting], check=False, timeout=_PATIENCE)
+        if running and not said:
+            said = True
+            _say(
+                f"an earlier call has ended; waiting for its Slurm jobs that run: {_list(running)}; "
+                f"to lose what they have done instead: scancel {' '.join(running)}"
+            )
+        time.sleep(_INTERVAL)
+
+
+def _list(numbers: list[str]) -> str:
+    more = len(numbers) - _MOST_SHOWN
+    return ", ".join(numbers[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _say(words: str) -> None:
+    print(f"relu2snn: {words}", file=sys.stderr, flush=True)
+
+
+def failures(logs: Iterable[str | Path], folder: str | Path = ".") -> dict[str, str]:
+    """Why jobs have failed, by Snakemake's number of each, where Slurm is the reason and not the job's program.
+
+    logs: what Snakemake has written of the call in `folder`. Of several attempts the last counts.
+    """
+    text = ""
+    for log in logs:
+        with contextlib.suppress(OSError):
+            text += Path(log).read_text(encoding="utf-8", errors="replace")
+    found: dict[str, str] = {}
+    for kind, name, block in _errors(text):
+        numbers = re.findall(r"^ +jobid: (\S+)$", block, re.MULTILINE)
+        external = re.search(r"^ +external_jobid: (\S+)$", block, re.MULTILINE)
+        reason = _refusal(block) or (_reason(block, external[1], Path(folder)) if external else "")
+        for number in numbers:
+            found.pop(number, None)
+            if reason:
+                words = reason.format(rule=name if kind == "rule" else "RULE")
+                found[number] = f"Slurm job {external[1]}: {words}" if external else words
+    return found
+
+
+def _errors(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each error that Snakemake has reported: "rule" or "group", its name, the indented lines below."""
+    head = re.compile(r"^Error in (?:local)?(rule|group) ([^:,\s]+).*\n((?:[ \t]+.*\n|\n(?=[ \t]))*)", re.MULTILINE)
+    for match in head.finditer(text):
+        yield match[1], match[2], match[3]
+
+
+def _refusal(block: str) -> str:
+    """What sbatch has said of a job that it did not take."""
+    refused = _REFUSED.search(block)
+    if not refused:
+        return ""
+    words = " ".join(line.removeprefix("sbatch: error: ").strip() for line in refused[1].splitlines())
+    return f"Slurm does not take the job: {words.replace('{', '(').replace('}', ')')}; see {_PROFILE}"
+
+
+def _reason(block: str, external: str, folder: Path) -> str:
+    state = re.search(r"SLURM status is: '(\w+)", block)
+    if state and state[1] in _STATES:
+        return _STATES[state[1]]
+    for path in (folder / LOGS).rglob(f"{external}.log"):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            said = file.read().decode(errors="replace")
+        for pattern, words in _WRITTEN:
+            if pattern.search(said):
+                return words
+    return ""
