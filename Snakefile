@@ -29,6 +29,7 @@ from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
 from relu2snn.report import if_compared
+from relu2snn.slurm import Failures
 from relu2snn.stages._unfinished import show_what_is_finished
 
 # What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
@@ -136,9 +137,17 @@ include: "pipeline/sweep.smk"
 include: "pipeline/report.smk"
 
 
+FAILURES = Failures()
+
+
+onstart:
+    if workflow.is_main_process:
+        FAILURES.watch(workflow.scheduler._executor)
+
+
 # With a failed job, rules over all rows can't run.
 onerror:
     if workflow.is_main_process:
         show_what_is_finished(
-            SELECTION, workflow.dag, workflow.scheduler.failed, log
+            SELECTION, workflow.dag, workflow.scheduler.failed, FAILURES
         )

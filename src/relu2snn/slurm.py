@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LOGS = ".snakemake/slurm_logs"
 """Where Snakemake lets Slurm write what a job has said, in the folder of the run, as …/<number of the job>.log."""
@@ -29,7 +30,7 @@ _MEMORY = f"over its memory; {_MORE % 'mem_mb=MEGABYTES'}"
 _GONE = "its node failed; the same call goes on"
 _ENDED = "cancelled, by scancel or an administrator; the same call goes on"
 _WAITED = "not started before its deadline; the same call goes on"
-# States as Slurm names them, and what its daemon writes into a job's log: for whole groups there is nothing else.
+# States as Slurm names them, and what its daemon writes into a job's log, which may be all that there is.
 _STATES = {
     "TIMEOUT": _TIME,
     "OUT_OF_MEMORY": _MEMORY,
@@ -46,7 +47,7 @@ _WRITTEN = (
     (re.compile(r"DUE TO PREEMPTION"), _STATES["PREEMPTED"]),
     (re.compile(r"slurmstepd\S*: error: \*\*\* (?:JOB|STEP) .* CANCELLED AT "), _ENDED),
 )
-_REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'?\.?$", re.MULTILINE)
+_REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -106,53 +107,54 @@ def _say(words: str) -> None:
     print(f"relu2snn: {words}", file=sys.stderr, flush=True)
 
 
-def failures(logs: Iterable[str | Path], folder: str | Path = ".") -> dict[str, str]:
-    """Why jobs have failed, by Snakemake's number of each, where Slurm is the reason and not the job's program.
+class Failures:
+    """Why a cluster has ended jobs, kept while Snakemake runs: for groups it prints nothing of it."""
 
-    logs: what Snakemake has written of the call in `folder`. Of several attempts the last counts.
-    """
-    text = ""
-    for log in logs:
-        with contextlib.suppress(OSError):
-            text += Path(log).read_text(encoding="utf-8", errors="replace")
-    found: dict[str, str] = {}
-    for kind, name, block in _errors(text):
-        numbers = re.findall(r"^ +jobid: (\S+)$", block, re.MULTILINE)
-        external = re.search(r"^ +external_jobid: (\S+)$", block, re.MULTILINE)
-        reason = _refusal(block) or (_reason(block, external[1], Path(folder)) if external else "")
-        for number in numbers:
-            found.pop(number, None)
-            if reason:
-                words = reason.format(rule=name if kind == "rule" else "RULE")
-                found[number] = f"Slurm job {external[1]}: {words}" if external else words
-    return found
+    def __init__(self) -> None:
+        # With the job, so that no other gets its number.
+        self._reasons: dict[int, tuple[Any, str]] = {}
+
+    def watch(self, executor: Any) -> None:
+        """Hear what an executor of Snakemake reports from now on, as its scheduler does."""
+        report = executor.report_job_error
+
+        def heard(submitted: Any, msg: str | None = None, **more: Any) -> None:
+            # Whatever goes wrong here, the scheduler must hear of the job.
+            with contextlib.suppress(OSError, AttributeError):
+                self._note(submitted, msg or "", [Path(each) for each in more.get("aux_logs") or () if each])
+            report(submitted, msg, **more)
+
+        executor.report_job_error = heard
+
+    def of(self, job: Any) -> str:
+        """Why a job or group of Snakemake's last failed; "" where it is for its program to say."""
+        return self._reasons.get(id(job), (job, ""))[1]
+
+    def _note(self, submitted: Any, message: str, logs: list[Path]) -> None:
+        job, number = submitted.job, submitted.external_jobid
+        reason = _refusal(message) or _reason(message, logs)
+        words = reason.format(rule="RULE" if job.is_group() else job.rule.name)
+        self._reasons[id(job)] = job, (f"Slurm job {number}: " if number and reason else "") + words
 
 
-def _errors(text: str) -> Iterator[tuple[str, str, str]]:
-    """Each error that Snakemake has reported: "rule" or "group", its name, the indented lines below."""
-    head = re.compile(r"^Error in (?:local)?(rule|group) ([^:,\s]+).*\n((?:[ \t]+.*\n|\n(?=[ \t]))*)", re.MULTILINE)
-    for match in head.finditer(text):
-        yield match[1], match[2], match[3]
-
-
-def _refusal(block: str) -> str:
+def _refusal(message: str) -> str:
     """What sbatch has said of a job that it did not take."""
-    refused = _REFUSED.search(block)
+    refused = _REFUSED.search(message)
     if not refused:
         return ""
-    words = " ".join(line.removeprefix("sbatch: error: ").strip() for line in refused[1].splitlines())
-    return f"Slurm does not take the job: {words.replace('{', '(').replace('}', ')')}; see {_PROFILE}"
+    words = "; ".join(line.removeprefix("sbatch: error: ").strip() for line in refused[1].splitlines())
+    return f"Slurm does not take the job ({words.replace('{', '(').replace('}', ')')}); see {_PROFILE}"
 
 
-def _reason(block: str, external: str, folder: Path) -> str:
-    state = re.search(r"SLURM status is: '(\w+)", block)
+def _reason(message: str, logs: Iterable[Path]) -> str:
+    state = re.search(r"SLURM status is: '(\w+)", message)
     if state and state[1] in _STATES:
         return _STATES[state[1]]
-    for path in (folder / LOGS).rglob(f"{external}.log"):
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
+    for log in logs:
+        with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
             said = file.read().decode(errors="replace")
-        for pattern, words in _WRITTEN:
-            if pattern.search(said):
-                return words
+            for pattern, words in _WRITTEN:
+                if pattern.search(said):
+                    return words
     return ""
