@@ -21,7 +21,10 @@ from relu2snn.slurm import queued
 PROFILE = ROOT / "pipeline" / "profiles" / "slurm"
 # As the profile's comments tell a user to fill in; the node has 16 GB, and jobs would wait for each other's memory.
 HERE = ("slurm_account=none", "slurm_partition=main")
-QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
+QUICK = (
+    *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),
+    *("--group-components", "points=2"),
+)
 # Longer than anything here takes; a test that waits for it has failed.
 PATIENCE = 900
 

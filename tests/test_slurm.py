@@ -3,11 +3,13 @@
 All tests that need Slurm's queue stand in this file and in test_slurm_long.py: there is one queue on a machine.
 """
 
+import asyncio
 import os
 import re
 import shlex
 import stat
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +24,7 @@ from slurm_runs import PROFILE, finish, new_call, require_slurm, running_job, wa
 
 from relu2snn.config import Paths, compose_experiment, compose_suite
 from relu2snn.config.workflow import quote_for_shells
-from relu2snn.slurm import LOGS, Failures, queued, settle
+from relu2snn.slurm import LOGS, Failures, keep_all, queued, settle
 
 TINY = "dataset.source.train_images=200 dataset.source.test_images=60 dataset.parts=2 phase2.batch=10 train.epochs=1"
 OUTPUTS = 'it\'s "ö" & out'
@@ -53,7 +55,8 @@ def test_a_run_through_slurm_gives_what_a_local_run_gives(tmp_path: Path) -> Non
         assert call.said().count("has been submitted with SLURM jobid") == 2
         require_clean(words, call.folder)
         for each in (call, local):
-            (each.folder / OUTPUTS).rename(each.folder / "outputs" / "moved")
+            for name, usual in (("smoke", "smoke"), ("artifacts", "mlartifacts")):
+                (each.folder / OUTPUTS / name).rename(each.folder / "outputs" / usual)
         assert require_equal(call.folder, local.folder) > 50
 
 
@@ -146,6 +149,66 @@ def test_why_slurm_has_ended_a_job_is_one_line(tmp_path: Path, state: str, said:
     # A later attempt that ends by itself has its own reason.
     executor.report_job_error(SimpleNamespace(job=job, external_jobid="12"), FAILED.format("FAILED"), aux_logs=[None])
     assert failures.of(job) == ""
+
+
+class Forgetful(FakeExecutor):
+    """As Snakemake's executor: it drops all jobs when Slurm does not answer, and keeps those that it does not know."""
+
+    def __init__(self) -> None:
+        super().__init__(Failures())
+        self.answers = True
+        self.ended: list[Any] = []
+        keep_all(self)
+
+    def report_job_success(self, submitted: Any) -> None:
+        self.told.append((submitted, "well"))
+
+    async def check_active_jobs(self, active: list[Any]) -> AsyncIterator[Any]:
+        for each in active if self.answers else []:
+            if each in self.ended:
+                self.report_job_success(each)
+            else:
+                yield each
+
+    def check(self, active: list[Any]) -> list[Any]:
+        async def found() -> list[Any]:
+            return [each async for each in self.check_active_jobs(active)]
+
+        return asyncio.run(found())
+
+
+def test_no_job_is_forgotten_and_none_waited_for_that_slurm_has_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in "abc"]
+    jobs = [
+        SimpleNamespace(
+            job=SimpleNamespace(output=[file], is_group=lambda: False, rule=SimpleNamespace(name="train")),
+            external_jobid=number,
+        )
+        for file, number in zip(files, ("7", "8_2", "9"), strict=True)
+    ]
+    known: set[str] | None = {"7", "8", "9"}
+    monkeypatch.setattr("relu2snn.slurm.known_numbers", lambda: known)
+    executor = Forgetful()
+    assert executor.check(jobs) == jobs
+    executor.answers, known = False, None
+    for _ in range(5):
+        assert executor.check(jobs) == jobs
+    executor.answers, known = True, {"8"}
+    assert executor.check(jobs) == executor.check(jobs) == jobs
+    # One that comes back was only late.
+    known = {"7", "8"}
+    assert executor.check(jobs) == jobs[:2]
+    assert executor.told[-1][0] == jobs[2]
+    assert "no longer knows this job" in executor.told[-1][1]
+    known = set()
+    files[0].touch()
+    executor.ended = [jobs[1]]
+    assert executor.check(jobs[:2]) == executor.check(jobs[:1]) == jobs[:1]
+    assert executor.told[-1] == (jobs[1], "well")
+    assert executor.check(jobs[:1]) == []
+    assert executor.told[-1] == (jobs[0], "well")
 
 
 def test_what_sbatch_does_not_take_is_said_in_its_own_words() -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ LOGS = ".snakemake/slurm_logs"
 # Snakemake notes with every job of Slurm which rule or group it is.
 _COMMENT = "rule_"
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+# How often Slurm has to be asked after a job that it does not know: a new one may not be there yet.
+_ASKED = 3
+_FORGOTTEN = "Slurm no longer knows this job, and not all of its files are there. "
+_EXECUTOR = "snakemake_executor_plugin_slurm"
 _PATIENCE = 60
 _INTERVAL = 5.0
 _TAIL = 1 << 16
@@ -115,7 +119,10 @@ class Failures:
         self._reasons: dict[int, tuple[Any, str]] = {}
 
     def watch(self, executor: Any) -> None:
-        """Hear what an executor of Snakemake reports from now on, as its scheduler does."""
+        """Hear what an executor of Snakemake reports from now on, and see to it that it loses no job.
+
+        executor: its scheduler's; of all but Slurm's nothing is changed.
+        """
         report = executor.report_job_error
 
         def heard(submitted: Any, msg: str | None = None, **more: Any) -> None:
@@ -125,6 +132,8 @@ class Failures:
             report(submitted, msg, **more)
 
         executor.report_job_error = heard
+        if type(executor).__module__.startswith(_EXECUTOR):
+            keep_all(executor)
 
     def of(self, job: Any) -> str:
         """Why a job or group of Snakemake's last failed; "" where it is for its program to say."""
@@ -135,6 +144,64 @@ class Failures:
         reason = _refusal(message) or _reason(message, logs)
         words = reason.format(rule="RULE" if job.is_group() else job.rule.name)
         self._reasons[id(job)] = job, (f"Slurm job {number}: " if number and reason else "") + words
+
+
+def keep_all(executor: Any) -> None:
+    """Let Snakemake's Slurm executor forget no job, which it then would wait for without end.
+
+    It drops all of them when Slurm does not answer, and asks for ever after one that Slurm no longer knows, as when
+    Snakemake has been stopped for a while. Such a job has ended: whether well, its files say, which it has begun with
+    removing.
+    """
+    check = executor.check_active_jobs
+    told: set[int] = set()
+    unknown: dict[int, int] = {}
+
+    def noted(report: Callable[..., None]) -> Callable[..., None]:
+        def reported(submitted: Any, *words: Any, **more: Any) -> None:
+            told.add(id(submitted))
+            report(submitted, *words, **more)
+
+        return reported
+
+    executor.report_job_success = noted(executor.report_job_success)
+    executor.report_job_error = noted(executor.report_job_error)
+
+    async def checked(active: list[Any]) -> AsyncIterator[Any]:
+        async for _ in check(active):
+            pass
+        left = [each for each in active if id(each) not in told]
+        told.clear()
+        known = known_numbers() if left else None
+        before = dict(unknown)
+        unknown.clear()
+        for each in left:
+            gone = known is not None and str(each.external_jobid).partition("_")[0] not in known
+            times = before.get(id(each), 0) + 1 if gone else 0
+            if times < _ASKED:
+                unknown[id(each)] = times
+                yield each
+            elif _all_made(each.job):
+                executor.report_job_success(each)
+            else:
+                executor.report_job_error(each, msg=_FORGOTTEN)
+
+    executor.check_active_jobs = checked
+
+
+def known_numbers() -> set[str] | None:
+    """The user's jobs that Slurm still knows, ended ones included, arrays as one; None where it does not answer."""
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", "--format=%F"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else set(done.stdout.split())
+
+
+def _all_made(job: Any) -> bool:
+    jobs = job.jobs if job.is_group() else [job]
+    return all(Path(str(file)).exists() for each in jobs for file in each.output)
 
 
 def _refusal(message: str) -> str:
