@@ -18,13 +18,12 @@ from runs import ROOT, environment
 
 from relu2snn.slurm import queued
 
+HOST = ROOT.parent / "shared" / "hosts" / "slurm"
+"""Starts a Slurm of one node, where it stands beside the checkout."""
 PROFILE = ROOT / "pipeline" / "profiles" / "slurm"
 # As the profile's comments tell a user to fill in; the node has 16 GB, and jobs would wait for each other's memory.
 HERE = ("slurm_account=none", "slurm_partition=main")
-QUICK = (
-    *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),
-    *("--group-components", "points=2"),
-)
+QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
 # Longer than anything here takes; a test that waits for it has failed.
 PATIENCE = 900
 
@@ -63,24 +62,12 @@ class Call:
     def said(self) -> str:
         return (self.folder / "calls.log").read_text(errors="replace")
 
-    def forget(self, beginning: str) -> None:
-        """Put lines that a test has asked for aside, so that `require_clean` does not meet them."""
-        said = self.said()
-        (self.folder / "forgotten.log").write_text(said)
-        kept = [line for line in said.splitlines(keepends=True) if not line.startswith(beginning)]
-        (self.folder / "calls.log").write_text("".join(kept))
-
-    def everything(self) -> str:
-        """What has been said, with what has been put aside."""
-        file = self.folder / "forgotten.log"
-        return (file.read_text() if file.exists() else "") + self.said()
-
 
 def require_slurm() -> None:
     """Skip the test where there is no Slurm; in CI, which starts one where it can, fail."""
     if shutil.which("sinfo") and _answer("sinfo", "-h", "-o", "%t").strip():
         return
-    if os.environ.get("CI") == "true" and (ROOT.parent / "shared" / "hosts" / "slurm").is_file():
+    if os.environ.get("CI") == "true" and HOST.is_file():
         pytest.fail("Slurm does not answer; .ci/run should have started it")
     pytest.skip("no Slurm answers here (sinfo)")
 

@@ -3,14 +3,16 @@
 A run of the same configuration without faults, and without Slurm, is what each is compared with.
 """
 
+import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kill_runs import require_clean, require_equal
-from slurm_runs import Call, finish, new_call, node_state, require_slurm, running_job, stages_in, wait_for
+from slurm_runs import HOST, Call, finish, new_call, node_state, require_slurm, running_job, stages_in, wait_for
 
 from relu2snn.slurm import queued
 
@@ -49,7 +51,6 @@ def trains(call: Call, run: subprocess.Popen[bytes]) -> str:
 def same_as_undisturbed(call: Call, expected: Path, words: list[str]) -> None:
     """The same call goes on to its end; the result is what it would have been, once."""
     finish(call.start(words), call)
-    call.forget("relu2snn: an earlier call has ended")
     require_clean(words, call.folder)
     assert not queued(call.folder)
     assert require_equal(call.folder, expected) > 50
@@ -77,10 +78,10 @@ def test_jobs_go_on_when_snakemake_is_killed_and_the_same_call_waits_for_them(ca
     ).stdout.strip()
     assert stages_in(call.folder)
     same_as_undisturbed(call, expected, words)
-    assert f"that have not begun are cancelled: {held}" in call.everything()
-    assert f"waiting for its Slurm jobs that run: {number};" in call.everything()
+    assert f"that have not begun are cancelled: {held}" in call.said()
+    assert f"waiting for its Slurm jobs that run: {number};" in call.said()
     # What has been waited for is not made again.
-    assert call.everything().count("rule train:") == 1
+    assert call.said().count("rule train:") == 1
 
 
 def test_jobs_are_cancelled_when_a_user_interrupts_snakemake(call: Call, expected: Path) -> None:
@@ -119,6 +120,23 @@ def test_a_job_goes_on_on_its_own_when_its_node_comes_back(call: Call, expected:
     same_as_undisturbed(call, expected, words)
 
 
+def test_jobs_run_on_while_slurm_does_not_answer(call: Call, expected: Path) -> None:
+    if not HOST.is_file():
+        pytest.skip("no way to start Slurm again stands beside this checkout")
+    words = call.on_slurm()
+    run = call.start(words)
+    trains(call, run)
+    os.kill(int(Path("/run/slurmctld.pid").read_text()), signal.SIGTERM)
+    try:
+        # Long enough for Snakemake to have asked in vain, as often as it does at a time.
+        time.sleep(60)
+        assert run.poll() is None, call.said()[-6000:]
+    finally:
+        subprocess.run(["bash", str(HOST), "start"], check=True)
+    finish(run, call)
+    same_as_undisturbed(call, expected, words)
+
+
 def test_a_job_over_its_time_is_submitted_again_and_training_goes_on(call: Call, expected: Path) -> None:
     """Where it is not, the line says what to do."""
     once = call.on_slurm("--retries", "0", "--set-resources", "train:runtime=1")
@@ -136,7 +154,7 @@ def test_a_job_over_its_time_is_submitted_again_and_training_goes_on(call: Call,
             run = call.start(call.on_slurm("--retries", "1", "--set-resources", "train:runtime=attempt*1"))
         else:
             finish(run, call)
-    assert "Trying to restart job" in call.everything()
+    assert "Trying to restart job" in call.said()
     same_as_undisturbed(call, expected, call.on_slurm())
 
 
