@@ -15,13 +15,14 @@ from relu2snn.config.workflow import (
     Needs,
     begin_workflow,
     leave_out_unfinished,
-    make_halves_again,
     only_reports,
     overrides_text,
     prepare_environment,
     print_missing,
+    quote_for_shells,
     select_or_exit,
     slice_text,
+    take_over,
     tracked_files,
 )
 from relu2snn.containers import require_engine
@@ -29,6 +30,7 @@ from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
 from relu2snn.report import if_compared
+from relu2snn.slurm import Failures
 
 # What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
 # files of weights for one network, a folder that can't be written, a container engine that does not answer.
@@ -64,8 +66,9 @@ SWEEP_RESULTS = SELECTION.finished(
 # Threads, memory and run time of each job follow from its network and images, not from what else runs.
 NEEDS = Needs(SELECTION)
 
-begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
+ALONE = begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
+quote_for_shells()
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
 
@@ -83,8 +86,15 @@ wildcard_constraints:
     value="[-+.e0-9]+",
 
 
+# These need the network, a container engine or MLflow's store, which other machines may not have, or take seconds.
 localrules:
     all,
+    data,
+    smoke_places365,
+    smoke_pass,
+    places365_image,
+    places365_weights,
+    places365_part,
     gather,
     track,
     results,
@@ -101,7 +111,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        lambda wildcards: make_halves_again(workflow),
+        lambda wildcards: take_over(workflow, ALONE),
         PATHS.results,
         PATHS.page("runtimes"),
         [each.tracked for each in RUNS],
@@ -123,10 +133,20 @@ include: "pipeline/sweep.smk"
 include: "pipeline/report.smk"
 
 
+FAILURES = Failures()
+
+
+onstart:
+    if workflow.is_main_process:
+        FAILURES.watch(workflow.scheduler._executor)
+
+
 # With a failed job, rules over all rows can't run.
 onerror:
     if workflow.is_main_process:
         # It draws figures: jobs, which read this file again, do without what it imports.
         from relu2snn.stages._unfinished import show_what_is_finished
 
-        show_what_is_finished(SELECTION, workflow.dag, workflow.scheduler.failed)
+        show_what_is_finished(
+            SELECTION, workflow.dag, workflow.scheduler.failed, FAILURES
+        )

@@ -37,6 +37,8 @@ rule weights:
         PATHS.log("weights"),
     benchmark:
         PATHS.benchmark("weights")
+    # Keras downloads those of ImageNet.
+    localrule: any(each.weights.source == "imagenet" for each in SELECTION.runs)
     conda:
         "../environment.yml"
     resources:

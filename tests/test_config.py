@@ -248,7 +248,7 @@ def test_a_stage_cannot_read_outside_its_slice() -> None:
 
 def test_paths_take_names_or_wildcards() -> None:
     config = experiment(overrides=("phase2.zeta=0.3", "dataset.parts=2"))
-    assert Paths.of(config).part(3) == "outputs/paper/mnist_fc/phase2/zeta=0.3,dataset.parts=2/parts/3"
+    assert Paths.of(config).part(3) == "outputs/paper/mnist_fc/phase2/zeta=0.3__dataset.parts=2/parts/3"
     assert Paths.of(config).phase1 == "outputs/paper/mnist_fc/phase1/base"
     assert Paths.of(config).dataset == "outputs/paper/datasets/mnist/base"
     assert Paths("outputs", "paper").part() == "outputs/paper/{experiment}/phase2/{variant}/parts/{part}"

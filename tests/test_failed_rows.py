@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from runs import OVERRIDES, command, drop_images, environment, make_report
 
+from relu2snn.slurm import Failures
 from relu2snn.stages._unfinished import Row, failed_lines
 
 ROWS = "fmnist_fc,fmnist_lenet,fmnist_vgg"
@@ -223,6 +224,28 @@ def test_jobs_of_a_group_are_named_one_by_one(graph: Any) -> None:
     group = SimpleNamespace(jobs=[graph.a, graph.b])
     _, *lines = failed_lines(graph.rows, graph.of(graph.data), [group])
     assert len(lines) == 2
+
+
+def test_of_a_group_that_has_failed_the_jobs_that_say_why_are_named(
+    graph: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.log").write_text("relu2snn train: no space left\n")
+    group = SimpleNamespace(jobs=[graph.point, graph.a])
+    _, *lines = failed_lines(graph.rows, graph.of(graph.data, graph.b), [group])
+    assert lines[0] == "  first: rule train failed, log a.log: relu2snn train: no space left"
+
+
+def test_what_a_cluster_has_ended_is_one_line_for_a_group(graph: Any) -> None:
+    """Whatever the logs of its jobs say: they were told to end."""
+    group = SimpleNamespace(jobs=[graph.a, graph.b], is_group=lambda: True)
+    reasons = Failures()
+    executor = SimpleNamespace(report_job_error=lambda *words, **more: None)
+    reasons.watch(executor)
+    executor.report_job_error(SimpleNamespace(job=group, external_jobid="7"), "SLURM status is: 'TIMEOUT'")
+    _, *lines = failed_lines(graph.rows, graph.of(graph.data), [group], reasons)
+    assert [line.partition(":")[0] for line in lines] == ["  first", "  second (zeta=0.3)"]
+    assert all(": rule train failed: Slurm job 7: over its time; give it more: " in line for line in lines)
 
 
 def test_what_the_log_says_last_is_said_again(graph: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def test_agreement_is_shown_as_one_only_when_it_is_one(tmp_path, agreement, show
 
 def test_table_is_whole_when_it_is_not_printed_to_a_terminal(tmp_path, monkeypatch):
     name = "an_experiment_with_quite_a_long_name"
-    variant = "noise=0.0005,alpha_noise=0.00001,train.epochs=16"
+    variant = "noise=0.0005__alpha_noise=0.00001__train.epochs=16"
     fake_experiment(tmp_path, name, variants=(variant,))
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)

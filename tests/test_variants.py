@@ -48,14 +48,14 @@ NAMES: list[tuple[list[str], dict[str, str]]] = [
             "dataset": "base",
             "train": "train.epochs=2",
             "weights": "train.epochs=2",
-            "phase2": "zeta=0.3,train.epochs=2",
+            "phase2": "zeta=0.3__train.epochs=2",
         },
     ),
-    (["phase2.zeta=0.3", "train.epochs=2"], {"phase2": "zeta=0.3,train.epochs=2"}),
+    (["phase2.zeta=0.3", "train.epochs=2"], {"phase2": "zeta=0.3__train.epochs=2"}),
     (["phase1.upper=0.5"], {"weights": "base", "phase1": "phase1.upper=0.5", "phase2": "phase1.upper=0.5"}),
     (["phase2.window=certified"], {"phase2": "window=certified", "points": "window=certified"}),
     (["figures.neurons=5"], {"phase2": "base", "figures": "figures.neurons=5"}),
-    (["phase2.zeta=0.3", "figures.neurons=5"], {"phase2": "zeta=0.3", "figures": "zeta=0.3,figures.neurons=5"}),
+    (["phase2.zeta=0.3", "figures.neurons=5"], {"phase2": "zeta=0.3", "figures": "zeta=0.3__figures.neurons=5"}),
     (["dataset.source.train_images=5"], {"dataset": "dataset.source.train_images=5"}),
     (["weights.source=imagenet", "train.epochs=2"], {"train": "", "phase2": "weights.source=imagenet"}),
     (["sweep.values=[0.1]"], {"points": "base", "phase2": "base"}),
@@ -91,7 +91,7 @@ def test_what_changes_no_result_names_no_folder(override: str, name: str, suite:
 def test_the_swept_value_of_a_call_names_its_sweep_but_not_the_points() -> None:
     noise = composed("phase2.noise=0.1", "phase2.zeta=0.3", "sweep.values=[1,2]", sweep="noise").run
     assert noise.points == "zeta=0.3"
-    assert re.fullmatch(r"zeta=0.3,noise=0.1,sweep.values~[0-9a-f]{8}", noise.sweep)
+    assert re.fullmatch(r"zeta=0.3__noise=0.1__sweep.values~[0-9a-f]{8}", noise.sweep)
     assert noise.sweep_overrides == ["phase2.zeta=0.3", "phase2.noise=0.1", "sweep.values=[1.0,2.0]"]
     assert composed("phase2.zeta=0.3", sweep="zeta").run.points == "base"
 
@@ -165,7 +165,7 @@ def kinds(changes: dict[str, Any]) -> dict[str, Any]:
 @given(CHANGES)
 def test_a_name_is_legal_short_and_does_not_depend_on_the_order(changes: dict[str, Any]) -> None:
     name = variant_name(changes, {})
-    assert re.fullmatch(r"[A-Za-z0-9.,=~+_-]+", name)
+    assert re.fullmatch(r"[A-Za-z0-9.=~+_-]+", name)
     assert len(name) <= LONGEST
     assert name == variant_name(dict(reversed(changes.items())), {})
     assert (name == "base") == (not changes)
@@ -223,7 +223,7 @@ def test_a_suite_can_hold_several_variants_of_an_experiment(monkeypatch: pytest.
     assert rows[:3] == [
         ("fmnist_fc", "base"),
         ("fmnist_fc", "zeta=0.3"),
-        ("fmnist_fc", "window=certified,train.epochs=1"),
+        ("fmnist_fc", "window=certified__train.epochs=1"),
     ]
     assert len(rows) == 5
     pattern = Paths("outputs", "quickstart").phase2
@@ -232,7 +232,7 @@ def test_a_suite_can_hold_several_variants_of_an_experiment(monkeypatch: pytest.
     # What the user overrides holds for each of them, and two that it makes alike are one.
     both = {"suite": "quickstart", "experiments": "fmnist_fc", "overrides": "phase2.zeta=0.3"}
     alike = [run.run.phase2 for run in select(both, SUPPORTED_FORMATS).runs]
-    assert alike == ["zeta=0.3", "window=certified,zeta=0.3,train.epochs=1"]
+    assert alike == ["zeta=0.3", "window=certified__zeta=0.3__train.epochs=1"]
 
 
 def test_wrong_variants_of_a_suite_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

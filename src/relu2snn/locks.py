@@ -13,7 +13,7 @@ import platform
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -143,13 +143,21 @@ def _is_ending(found: dict[str, Any]) -> bool:
     return any(process is not None and process.lives() is False for process in named)
 
 
-def enter_workflow(folder: str | Path = ".snakemake") -> bool:
+class Entered(NamedTuple):
+    """What a workflow finds in its folder: whether no other works there, and whether a killed one has left locks."""
+
+    alone: bool
+    stale: bool
+
+
+def enter_workflow(folder: str | Path = ".snakemake") -> Entered:
     """Say that Snakemake runs in this folder until this process ends, and remove the locks of runs that were killed.
 
     Snakemake's own locks are lists of files that a kill leaves behind. They are stale where no other process has
-    entered. Returns whether there were any.
+    entered.
     """
     folder = Path(folder)
+    alone = False
     stale: list[Path] = []
     # Where a folder cannot be written, or its file system has no flock, Snakemake's own advice is left: --unlock.
     with contextlib.suppress(OSError):
@@ -159,8 +167,9 @@ def enter_workflow(folder: str | Path = ".snakemake") -> bool:
         _workflow_locks.append(handle)
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
             stale = sorted(folder.glob("locks/*.lock"))
             for path in stale:
                 path.unlink(missing_ok=True)
         fcntl.flock(handle, fcntl.LOCK_SH)
-    return bool(stale)
+    return Entered(alone, bool(stale))

@@ -1,8 +1,8 @@
 """The folders of a configuration: each stage's is named by what differs, here or upstream, from what conf/ gives.
 
 A name is "base", or key=value of each value that differs, phase 2's own first and without "phase2.", as in
-"zeta=0.3,train.epochs=2". What is not plain, and a file, is told by a digest: "weights.file~1a2b3c4d". A file counts by
-its content, so it is the same one under another path and another one after a change.
+"zeta=0.3__train.epochs=2". What is not plain, and a file, is told by a digest: "weights.file~1a2b3c4d". A file counts
+by its content, so it is the same one under another path and another one after a change.
 """
 
 import hashlib
@@ -28,6 +28,8 @@ _FILES = ("dataset.file", "weights.file", "weights.caffemodel", "weights.prototx
 # Capitals are left out, since some file systems do not tell them apart.
 _PLAIN = re.compile(r"(?!null$|true$|false$)[a-z0-9._+-]{1,40}")
 _DIGITS = 8
+# No comma: Snakemake names a job to another machine by its wildcards, and parts them at commas.
+_BETWEEN = "__"
 _TOKEN = "sha256:"
 _ORDER = {key: number for number, key in enumerate(schema_keys(Experiment))}
 
@@ -90,15 +92,15 @@ def _matters(key: str, stages: Iterable[str]) -> bool:
 
 
 def variant_name(changes: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    """The folder of a stage for these values by their keys: of letters, digits and ".,=~+-_", LONGEST at most.
+    """The folder of a stage for these values by their keys: of letters, digits and ".=~+-_", LONGEST at most.
 
     files: by key, the SHA-256 of what stands for a file.
     """
     parts = [_part(key, changes[key], files.get(key)) for key in sorted(changes, key=_rank)]
-    whole = name = ",".join(parts) or BASE
+    whole = name = _BETWEEN.join(parts) or BASE
     while len(name) > LONGEST:
         parts.pop()
-        name = ",".join([*parts, f"~{_digest(whole)}"])
+        name = _BETWEEN.join([*parts, f"~{_digest(whole)}"])
     return name
 
 

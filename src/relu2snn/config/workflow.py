@@ -1,7 +1,9 @@
 """What the Snakefile needs beside the configs: a readable end for a mistake, tables, shell commands."""
 
+import importlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from relu2snn.errors import UserError, printable
 from relu2snn.locks import enter_workflow
 from relu2snn.processes import end_with_starter, publish
 from relu2snn.shipped import checkout
+from relu2snn.slurm import settle
 
 
 def select_or_exit(
@@ -58,28 +61,58 @@ def select_or_exit(
         os._exit(1)
 
 
-def begin_workflow(*, main: bool, below: bool) -> None:
+def begin_workflow(*, main: bool, below: bool) -> bool:
     """Let jobs end with this Snakemake, and Snakemake with what has started it; forget the locks of killed runs.
+
+    Jobs on other machines end with the Snakemake there, so they go on when this one ends.
 
     main: whether this is the process that the user has called. below: whether another Snakemake of this machine has
     started it to run one job; its jobs end with the first.
+
+    Returns whether this is the only call that works in this folder.
     """
+    alone = False
     if main:
         # Its jobs end with it, and what it leaves is what a kill leaves.
         end_with_starter()
-        if enter_workflow():
+        alone, stale = enter_workflow()
+        if stale:
             print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
     if not below:
         publish()
+    return alone
 
 
-def make_halves_again(workflow: Any) -> list[str]:
-    """Let Snakemake make again what a killed run left half-done, as --rerun-incomplete does; an input of no files.
+def quote_for_shells() -> None:
+    """Let Snakemake quote for a shell what it tells the jobs on other machines.
 
-    Jobs write under temporary names, so what they have left can always be made again. Snakemake has its settings ready
-    only after it has read the Snakefile, so this is called from there when the jobs are listed.
+    It quotes as Python does (`repr`), which a shell reads as another text where there are backslashes or both quotes.
+    """
+    words: Any = importlib.import_module("snakemake_interface_executor_plugins.utils")
+    plain = words.format_cli_value
+
+    def quoted(value: Any, quote: bool = False, base64_encode: bool = False) -> str:
+        if isinstance(value, str) and quote and not base64_encode:
+            return shlex.quote(value)
+        return str(plain(value, quote=quote, base64_encode=base64_encode))
+
+    words.format_cli_value = quoted
+
+
+def take_over(workflow: Any, alone: bool) -> list[str]:
+    """Go on where an ended call stands, before the jobs of this one are listed; an input of no files.
+
+    What it left half-done is made again, as with --rerun-incomplete: jobs write under temporary names, so that is
+    always right. Jobs of its that a cluster still runs are waited for, unless another call is there to do so (`alone`).
+    Snakemake has its settings ready only after it has read the Snakefile, so this is called when it lists the jobs.
     """
     workflow.dag_settings.force_incomplete = True
+    if alone and workflow.executor_plugin is not None and not (workflow.dryrun or workflow.touch):
+        try:
+            settle()
+        except KeyboardInterrupt:
+            # Snakemake would report it with a traceback of the Snakefile.
+            os._exit(130)
     return []
 
 

@@ -5,6 +5,7 @@ nothing of it is imported, and little of it used.
 """
 
 import atexit
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
 from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, result_files, write_csv
+from relu2snn.slurm import Failures
 from relu2snn.stages import report_results, report_runtimes, report_sweeps
 from relu2snn.stages.tradeoffs import write_tradeoffs
 
@@ -54,16 +56,16 @@ def rows_of(selection: Selection) -> list[Row]:
     ]
 
 
-def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[Job]) -> None:
+def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[Job], reasons: Failures) -> None:
     """Write tables and report pages over all that is finished; as this process ends, print the table and what failed.
 
-    graph, failed: `workflow.dag` and `workflow.scheduler.failed` in Snakemake's onerror.
+    graph, failed: `workflow.dag` and `workflow.scheduler.failed` in Snakemake's onerror; reasons: a cluster's.
 
     Snakemake still has lines to print, so the last words are said after it. Never raises: the workflow has failed
     already, and its own error must be seen.
     """
     config = selection.runs[0]
-    lines = [*_write(config), *failed_lines(rows_of(selection), graph, list(failed))]
+    lines = [*_write(config), *failed_lines(rows_of(selection), graph, list(failed), reasons)]
     atexit.register(_say, config, lines)
 
 
@@ -112,26 +114,46 @@ def _write(config: Experiment) -> Iterator[str]:
             yield f"relu2snn: {paths.suite_folder}: {machine_error(error) or one_line(error)}"
 
 
-def failed_lines(rows: Sequence[Row], graph: Graph, failed: Sequence[Job]) -> Iterator[str]:
-    """A line for each row and job that has failed, and one for the rows that were not reached."""
+def failed_lines(
+    rows: Sequence[Row], graph: Graph, failed: Sequence[Job], reasons: Failures | None = None
+) -> Iterator[str]:
+    """A line for each row and job that has failed, and one for the rows that were not reached.
+
+    Of a group that a cluster has ended all jobs stand in one line; of one that has failed itself, those that say why.
+    """
     makes = {str(file): job for job in graph.jobs for file in job.output}
     needs = {row: _upstream(graph, [makes[file] for file in row.targets if file in makes]) for row in rows}
-    singles: list[Job] = sorted((each for job in failed for each in getattr(job, "jobs", [job])), key=_job)
     lines: list[str] = []
     named: set[Row] = set()
-    for job in singles:
-        hit = [row for row in rows if job in needs[row]]
+    singles: set[Job] = set()
+    for words, jobs in sorted(_failures(failed, reasons or Failures()), key=lambda each: each[0]):
+        singles |= jobs
+        hit = [row for row in rows if jobs & needs[row]]
+        named |= set(hit)
         # A sweep needs all that its experiment needs.
         hit = [row for row in hit if not row.sweep] or hit
-        named |= {row for row in rows if job in needs[row]}
-        lines += [f"  {row}: {_job(job)}" for row in hit] or [f"  all rows: {_job(job)}"]
-    left = {job for job in graph.needrun_jobs() if job not in singles}
+        lines += [f"  {row}: {words}" for row in hit] or [f"  all rows: {words}"]
+    left = set(graph.needrun_jobs()) - singles
     others = [str(row) for row in rows if row not in named and needs[row] & left]
     if lines:
         yield "relu2snn: failed rows:"
         yield from lines
     if others:
         yield f"relu2snn: not finished: {'; '.join(others)}; the same call goes on with them"
+
+
+def _failures(failed: Iterable[Job], reasons: Failures) -> Iterator[tuple[str, set[Job]]]:
+    """What to say, and of which jobs."""
+    for each in failed:
+        jobs = list(getattr(each, "jobs", [each]))
+        why = reasons.of(each)
+        if why:
+            names = sorted({job.rule.name for job in jobs})
+            yield f"rule{'s' * (len(names) > 1)} {', '.join(names)} failed: {why}", set(jobs)
+            continue
+        said = [job for job in jobs if _log(job) and _reason(_log(job))] or jobs
+        for job in said:
+            yield _job(job), {job}
 
 
 def _upstream(graph: Graph, jobs: Sequence[Job]) -> set[Job]:
@@ -144,19 +166,23 @@ def _upstream(graph: Graph, jobs: Sequence[Job]) -> set[Job]:
     return found
 
 
+def _log(job: Job) -> str:
+    return next((str(file) for file in job.log), "")
+
+
 def _job(job: Job) -> str:
-    log = next((str(file) for file in job.log), None)
-    if log is None:
+    log = _log(job)
+    if not log:
         return f"rule {job.rule.name} failed"
-    reason = _reason(Path(log))
+    reason = _reason(log)
     return f"rule {job.rule.name} failed, log {log}" + (f": {reason}" if reason else "")
 
 
-def _reason(log: Path) -> str:
+def _reason(log: str) -> str:
     """The last line that a stage has said why it ends with, or nothing."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL))
+        with Path(log).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
