@@ -265,7 +265,8 @@ def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
         kept = {key: each for key, each in value.items() if not any(key.endswith(name) for name in _OF_THE_RUN)}
         # The digest of a JSON file's bytes, in which the seconds are.
-        kept.pop("digest", None) if "inputs" in kept and "content" in kept else None
+        if {"inputs", "content"} <= set(kept):
+            kept.pop("digest")
         return {key: _without_times(each) for key, each in kept.items()}
     return [_without_times(each) for each in value] if isinstance(value, list) else value
 

@@ -22,6 +22,7 @@ from relu2snn.saved.archives import member, stored
 from relu2snn.saved.hdf5 import Group, hdf5_items
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_SHARED = "shared_object_id"
 _CONFIG_BYTES = 1 << 26
 # What HDF5 adds to the numbers themselves: for each array, and in all.
 _ARRAY_BYTES, _FILE_BYTES = 1 << 13, 1 << 16
@@ -66,19 +67,36 @@ def save_model(
 ) -> None:
     """Save a model as `.keras`, atomically.
 
-    `model.save` would put the file together in memory: twice the weights more. describe: what its metadata.json is to
-    hold, of the folder of the other members and of what Keras has written there.
+    Equal models give equal members, metadata.json apart. `model.save` would put the file together in memory: twice the
+    weights more. describe: what its metadata.json is to hold, of the folder of the other members and of what Keras has
+    written there.
     """
     with atomic_path(path) as temporary, temporary_folder(path) as each:
         # HDF5 and the archive of it stand side by side for a moment.
         require_space(temporary, 2 * _bytes(model.variables))
         folder = each / "model"
         keras.saving.save_model(model, folder, zipped=False)
+        config = folder / _CONFIG
+        config.write_text(json.dumps(_renumbered(json.loads(config.read_text()), {})))
         metadata = folder / "metadata.json"
         metadata.write_text(json.dumps(describe(folder, json.loads(metadata.read_text()))))
         with zipfile.ZipFile(temporary, "w") as archive:
             for file in sorted(filter(Path.is_file, folder.rglob("*"))):
                 archive.write(file, file.relative_to(folder))
+
+
+def _renumbered(config: Any, numbers: dict[int, int]) -> Any:
+    """A description in which shared objects are numbered in their order: Keras takes their addresses in memory."""
+    if isinstance(config, list):
+        return [_renumbered(each, numbers) for each in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: numbers.setdefault(each, len(numbers) + 1)
+        if key == _SHARED and each is not None
+        else _renumbered(each, numbers)
+        for key, each in config.items()
+    }
 
 
 def save_state(model: keras.Model, path: str | Path) -> None:

@@ -86,7 +86,7 @@ def run(config: Experiment, part: int | None = None) -> None:
 
 
 def _run_trial(spiking: SpikingRun, dataset: Dataset, config: Experiment, title: str) -> Arrays:
-    """The predicted classes ("labels"), "exact", and sums of counts over parts, whose noise starts anew as in phase 2."""
+    """Predicted classes ("labels"), "exact", and sums of counts over parts, whose noise starts anew as in phase 2."""
     total = dataset.count("test")
     images = min(config.sweep.images or total, total)
     labels, counts, exact = [], dict.fromkeys(_COUNTS, 0), True
