@@ -13,6 +13,7 @@ from relu2snn.config.schema import OWN_FORMAT
 from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     begin_workflow,
+    heed_clock,
     leave_out_unfinished,
     make_halves_again,
     only_reports,
@@ -69,6 +70,19 @@ SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
 begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
+if workflow.is_main_process and not REPORTS:
+    heed_clock(
+        [PATHS.suite_folder, "data/smoke"],
+        given=[
+            file
+            for each in SELECTION.runs
+            for file in (
+                *source_files(each.dataset.source),
+                *given_files(each, find_weights),
+                *named(each, "dataset.file"),
+            )
+        ],
+    )
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
 

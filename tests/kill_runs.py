@@ -4,6 +4,7 @@ import contextlib
 import csv
 import itertools
 import json
+import os
 import random
 import re
 import signal
@@ -75,6 +76,13 @@ class Summary:
             f"{self.started.total()} jobs started, {self.again(undisturbed)} of them again; "
             f"{self.seconds:.0f} s instead of {seconds:.0f} s"
         )
+
+
+def seed_of_the_day() -> int:
+    """RELU2SNN_SEED, or another seed every time; it is printed, since it draws the same moments again."""
+    seed = int(os.environ.get("RELU2SNN_SEED", time.time()))
+    print(f"\nRELU2SNN_SEED={seed}", flush=True)
+    return seed
 
 
 def plan(draw: random.Random, kills: int) -> list[Injection]:

@@ -3,12 +3,10 @@
 RELU2SNN_SEED names the seed of another draw.
 """
 
-import os
-import time
 from pathlib import Path
 
 import pytest
-from kill_runs import disturbed, require_clean, require_equal, undisturbed
+from kill_runs import disturbed, require_clean, require_equal, seed_of_the_day, undisturbed
 from runs import ROOT, command
 
 pytestmark = [pytest.mark.long, pytest.mark.workflow]
@@ -25,8 +23,7 @@ def folder_of(place: Path) -> Path:
 
 
 def test_the_smoke_suite_survives_random_kills(tmp_path: Path) -> None:
-    seed = int(os.environ.get("RELU2SNN_SEED", time.time()))
-    print(f"\nseed {seed}: RELU2SNN_SEED={seed} draws the same moments", flush=True)
+    seed = seed_of_the_day()
     words = command("--keep-going", **OPTIONS)
     quiet, killed = folder_of(tmp_path / "quiet"), folder_of(tmp_path / "killed")
     expected, seconds = undisturbed(words, quiet)

@@ -9,12 +9,12 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from relu2snn.clock import now_in
 from relu2snn.errors import UserError, machine_fault, one_line, reading
 from relu2snn.processes import Process
 
@@ -118,7 +118,7 @@ def _is_left(path: Path) -> bool:
     if writer is None:
         return True
     lives = writer.lives()
-    return not lives if lives is not None else time.time() - path.stat().st_mtime > _SECONDS
+    return not lives if lives is not None else now_in(path.parent) - path.stat().st_mtime > _SECONDS
 
 
 def require_writable(folder: str | Path) -> None:

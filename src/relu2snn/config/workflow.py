@@ -5,12 +5,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
 import relu2snn
+from relu2snn.clock import date_back, now_in, require_past
 from relu2snn.config.compose import composing
 from relu2snn.config.missing import Missing
 from relu2snn.config.paths import FIGURES, Paths, model_files
@@ -44,9 +45,7 @@ def select_or_exit(
         with composing():
             return select(options, readable_formats, checks, typed)
     except UserError as error:
-        print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
-        # Snakemake would report SystemExit with a traceback of the Snakefile.
-        os._exit(1)
+        _exit(error)
 
 
 def begin_workflow(*, main: bool, below: bool) -> None:
@@ -62,6 +61,27 @@ def begin_workflow(*, main: bool, below: bool) -> None:
             print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
     if not below:
         publish()
+
+
+def heed_clock(folders: Sequence[str], given: Sequence[str]) -> None:
+    """Date files of a clock that was set back since; end the process with one line where that is a user's file.
+
+    folders: where the workflow has made all files. given: files of users that jobs depend on.
+    """
+    now = now_in(".")
+    count = sum(date_back(folder, now) for folder in folders)
+    if count:
+        print(f"relu2snn: {count} results were dated in the future, and are now dated today", file=sys.stderr)
+    try:
+        require_past(given, now)
+    except UserError as error:
+        _exit(error)
+
+
+def _exit(error: UserError) -> NoReturn:
+    print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
+    # Snakemake would report SystemExit with a traceback of the Snakefile.
+    os._exit(1)
 
 
 def make_halves_again(workflow: Any) -> list[str]:
