@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -167,6 +167,29 @@ def require_file(path: str | Path) -> None:
     """Raise UserError unless a file that an earlier stage makes is there."""
     if not Path(path).exists():
         raise UserError(f"{path}: no such file; run the stage that makes it first")
+
+
+def watched(files: Iterable[str | Path]) -> Callable[[], None]:
+    """Remember what files of the user's are like; call what is returned when they are read, before results are written.
+
+    It raises UserError, naming the file, when one has been changed since: what was read might be half of each.
+    """
+    before = {path: _state(path) for path in map(Path, files)}
+
+    def require_unchanged() -> None:
+        for path, state in before.items():
+            if _state(path) != state:
+                raise UserError(f"{path}: changed while it was read; run it again when the file is whole")
+
+    return require_unchanged
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def digest_of(path: str | Path) -> str:
