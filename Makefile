@@ -15,7 +15,7 @@ override COUNT := $(value COUNT)
 override SEED := $(value SEED)
 export PYTHON PORT SUITE COUNT SEED
 
-.PHONY: quickstart smoke test compiled fuzz mutants lint bench ui report clean
+.PHONY: quickstart smoke test test-long compiled fuzz mutants lint bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
@@ -27,6 +27,9 @@ smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow
 
 test: .venv/dev ## three files at a time, since one that runs the workflow waits for processes to start
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-long: .venv/dev ## what takes too long for every change: the suite smoke, killed 30 times at random, here and under Slurm
+	$(BIN)/python -m pytest -m long -s
 
 compiled: .venv/dev ## what the simulation compiles, so that tests side by side do not each do it first
 	PYTHONPATH=tests $(BIN)/python tests/compile_once.py

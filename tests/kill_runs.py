@@ -29,7 +29,8 @@ _OF_THE_RUN = ("seconds", "date_saved")
 # Lines with which stages and the workflow say that they were ended.
 _SAID = (
     r"relu2snn: an earlier run was killed in this folder; its lock is removed",
-    r"relu2snn: failed rows:",
+    r"relu2snn: an earlier call has ended.*",
+    r"relu2snn: (failed rows:|not finished: .*)",
     r"relu2snn \w+: (ended, since the workflow that started it \(process \d+\) is gone"
     r"|interrupted|ended by a signal \(SIGTERM\)); run it again to go on",
 )
@@ -37,7 +38,7 @@ _SAID = (
 
 @dataclass(frozen=True)
 class Injection:
-    """Whom a signal hits: "job", a stage; "part", its shell or tee; "Snakemake"; "all"."""
+    """Whom a signal hits: "job", a stage; "part", its shell, tee or own Snakemake; "Snakemake"; "all"."""
 
     victim: str
     number: signal.Signals = signal.SIGKILL
@@ -146,6 +147,13 @@ def disturbed(words: Sequence[str], folder: Path, *, seed: int, kills: int, betw
     return summary
 
 
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
 def _start(words: Sequence[str], folder: Path, log: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         words,
@@ -198,8 +206,10 @@ def _command(process: psutil.Process) -> str:
 _STAGE = re.compile(r"\S*python\S* (-m relu2snn\.stages\.|\S*make_smoke_data\.py)")
 _PROGRAMS: dict[str, Callable[[str], object]] = {
     "job": _STAGE.match,
-    # The shell that has started the stage, and tee.
-    "part": lambda command: ("relu2snn.stages." in command and not _STAGE.match(command)) or command.startswith("tee "),
+    # The shell that has started the stage, and tee; on a cluster the Snakemake that runs a job there.
+    "part": lambda command: (
+        not _STAGE.match(command) and re.search(r"relu2snn\.stages\.|^tee | --target-jobs ", command)
+    ),
 }
 
 

@@ -3,10 +3,10 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kill_runs import wait_for
 from runs import command, drop_images, environment, jobs, paths, snakemake
 
 from relu2snn.clock import date_back, now_in, require_past, shown_date
@@ -67,13 +67,6 @@ def dated_in_the_future(folder: Path) -> None:
         os.utime(path, (ahead, ahead))
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @pytest.mark.workflow
 def test_a_clock_that_is_set_back_costs_no_more_than_the_jobs_of_that_moment(tmp_path: Path) -> None:
     raw = tmp_path / "data" / "raw" / "fmnist"
@@ -97,7 +90,7 @@ def test_a_clock_that_is_set_back_costs_no_more_than_the_jobs_of_that_moment(tmp
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(lambda: run.poll() is not None or list(Path(made.train).rglob("state.weights.h5")))
+    wait_for(lambda: run.poll() is not None or list(Path(made.train).rglob("state.weights.h5")), "an epoch is done")
     assert run.poll() is None, run.communicate()[0][-3000:]
     dated_in_the_future(Path(made.dataset))
     said, _ = run.communicate()

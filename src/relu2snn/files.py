@@ -25,6 +25,8 @@ _LONGEST = 100
 # What a writer on another machine has not touched for so long is no writer's any more.
 _SECONDS = 7 * 24 * 3600
 _LONGEST_TEXT = 1 << 26
+# With less, Snakemake cannot keep its own lists of files.
+_ROOM = 16 << 20
 _MOST_DIGITS = 20
 
 
@@ -126,9 +128,7 @@ def require_writable(folder: str | Path) -> None:
 
     Raises UserError, which names the place that refuses.
     """
-    place = Path(folder)
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
+    place = _existing(folder)
     try:
         # It has no name in any folder, or none for long.
         with tempfile.TemporaryFile(dir=place):
@@ -138,6 +138,27 @@ def require_writable(folder: str | Path) -> None:
         raise UserError(
             f"{place}: no results can be written here ({reason}); choose another folder with outputs=…"
         ) from None
+
+
+def require_room(*folders: str | Path) -> None:
+    """Raise UserError where one of `folders`, or the folder in which it would be made, is all but full."""
+    for folder in folders:
+        place = _existing(folder)
+        found = os.statvfs(place)
+        free = found.f_bavail * found.f_frsize
+        if free < _ROOM:
+            raise UserError(
+                f"{place}: {free / 1e6:.1f} MB are free here, and a run needs {_ROOM / 1e6:.0f} MB to begin with; "
+                "make space there and give the same command again"
+            )
+
+
+def _existing(folder: str | Path) -> Path:
+    """`folder`, or the folder above it in which it would be made."""
+    place = Path(folder)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    return place
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """What the Snakefile needs beside the configs: a readable end for a mistake, tables, shell commands."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,8 @@ def begin_workflow(*, main: bool, below: bool) -> None:
     started it to run one job; its jobs end with the first.
     """
     if main:
+        # Its log goes to a disk that may be full, which is no reason for a traceback at every line.
+        logging.raiseExceptions = False
         # Its jobs end with it, and what it leaves is what a kill leaves.
         end_with_starter()
         if enter_workflow():
