@@ -1,6 +1,5 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
-import os
 import sys
 
 from relu2snn.config import (
@@ -15,6 +14,7 @@ from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     begin_workflow,
     heed_clock,
+    heed_disks,
     leave_out_unfinished,
     make_halves_again,
     only_reports,
@@ -27,20 +27,17 @@ from relu2snn.config.workflow import (
 )
 from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
-from relu2snn.files import require_room, require_writable
+from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
 from relu2snn.report import if_compared
 from relu2snn.stages._unfinished import show_what_is_finished
 
-# Where Snakemake solves what to run next.
-TEMPORARY = os.environ.get("TMP", os.environ.get("TMPDIR", "/tmp"))
 # What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
-# files of weights for one network, a folder that can't be written, a full disk, a container engine that does not answer.
+# files of weights for one network, a folder that can't be written, a container engine that does not answer.
 MACHINE = [
     lambda each: source_files(each.dataset.source),
     lambda each: find_weights(each.weights),
     lambda each: require_writable(Paths.of(each).suite_folder),
-    lambda each: require_room(Paths.of(each).suite_folder, ".", TEMPORARY),
     lambda each: require_writable(Paths.of(each).dataset),
     lambda each: require_writable(Paths.of(each).folder),
     lambda each: needs_container(each) and require_engine(each.container.engine),
@@ -75,6 +72,7 @@ SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
 if workflow.is_main_process and not REPORTS:
+    heed_disks(PATHS.suite_folder)
     heed_clock(
         [PATHS.suite_folder, "data/smoke"],
         given=[

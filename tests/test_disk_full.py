@@ -1,5 +1,6 @@
 """A full disk in any stage: one line with path and error number, no half-written file, and the next call goes on."""
 
+import contextlib
 import errno
 import importlib
 import json
@@ -133,10 +134,13 @@ class Disk:
 
     def leave(self, free: int) -> None:
         """Take all space but `free` bytes."""
-        self.clear()
-        with self._filler.open("wb") as file:
-            space = os.statvfs(self.folder)
-            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - free))
+        while True:
+            self.clear()
+            # Others may write here, too.
+            with contextlib.suppress(OSError), self._filler.open("wb") as file:
+                space = os.statvfs(self.folder)
+                os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - free))
+                return
 
     def clear(self) -> None:
         self._filler.unlink(missing_ok=True)

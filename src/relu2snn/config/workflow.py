@@ -22,6 +22,7 @@ from relu2snn.config.selection import Selection, select
 from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
+from relu2snn.files import require_room
 from relu2snn.locks import enter_workflow
 from relu2snn.processes import end_with_starter, publish
 from relu2snn.shipped import checkout
@@ -64,6 +65,16 @@ def begin_workflow(*, main: bool, below: bool) -> None:
             print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
     if not below:
         publish()
+
+
+def heed_disks(folder: str) -> None:
+    """End the process with one line where `folder`, or what Snakemake itself writes, has no room."""
+    # The last is where Snakemake's solver writes what could run next.
+    temporary = os.environ.get("TMP", os.environ.get("TMPDIR", "/tmp"))
+    try:
+        require_room(folder, ".", temporary)
+    except UserError as error:
+        _exit(error)
 
 
 def heed_clock(folders: Sequence[str], given: Sequence[str]) -> None:
