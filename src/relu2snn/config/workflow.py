@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,9 @@ def select_or_exit(
             return select(options, readable_formats, checks, typed)
     except UserError as error:
         _exit(error)
+    except KeyboardInterrupt:
+        # Snakemake would report it with a traceback, too.
+        _exit(UserError("interrupted; run it again to go on"), 128 + signal.SIGINT)
 
 
 def begin_workflow(*, main: bool, below: bool) -> None:
@@ -92,10 +96,10 @@ def heed_clock(folders: Sequence[str], given: Sequence[str]) -> None:
         _exit(error)
 
 
-def _exit(error: UserError) -> NoReturn:
+def _exit(error: UserError, status: int = 1) -> NoReturn:
     print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
     # Snakemake would report SystemExit with a traceback of the Snakefile.
-    os._exit(1)
+    os._exit(status)
 
 
 def make_halves_again(workflow: Any) -> list[str]:
