@@ -14,6 +14,8 @@ from relu2snn.config.selection import given_files, named, states, weights_input
 from relu2snn.config.workflow import (
     Needs,
     begin_workflow,
+    heed_clock,
+    heed_disks,
     leave_out_unfinished,
     only_reports,
     overrides_text,
@@ -69,6 +71,20 @@ NEEDS = Needs(SELECTION)
 ALONE = begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
 quote_for_shells()
+if workflow.is_main_process and not REPORTS:
+    heed_disks(PATHS.suite_folder)
+    heed_clock(
+        [PATHS.suite_folder, "data/smoke"],
+        given=[
+            file
+            for each in SELECTION.runs
+            for file in (
+                *source_files(each.dataset.source),
+                *given_files(each, find_weights),
+                *named(each, "dataset.file"),
+            )
+        ],
+    )
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
 

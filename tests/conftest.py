@@ -24,7 +24,7 @@ settings.register_profile("noticed", deadline=None, phases=[Phase.explicit, Phas
 # Files that look at one run of the workflow, which takes minutes, by the fixture that makes it.
 SHARED = {
     **{f"test_{name}.py": "finished" for name in ("mlflow_servers", "report", "report_page", "ui", "workflow")},
-    **{f"test_{name}.py": "swept" for name in ("report_sweeps", "side_by_side", "sweeps")},
+    **{f"test_{name}.py": "swept" for name in ("report_sweeps", "side_by_side", "sweeps", "trials", "kills_random")},
 }
 
 

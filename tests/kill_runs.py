@@ -31,7 +31,8 @@ _SAID = (
     r"relu2snn: an earlier run was killed in this folder; its lock is removed",
     r"relu2snn: an earlier call has ended.*",
     r"relu2snn: (failed rows:|not finished: .*)",
-    r"relu2snn \w+: (ended, since the workflow that started it \(process \d+\) is gone"
+    r"relu2snn: interrupted; run it again to go on",
+    r"relu2snn \w+: (ended, since the (?:workflow|shell) that started it \(process \d+\) is gone"
     r"|interrupted|ended by a signal \(SIGTERM\)); run it again to go on",
 )
 
@@ -107,12 +108,17 @@ def disturbed(words: Sequence[str], folder: Path, *, seed: int, kills: int, betw
 
     Job processes are found by their folder, so they may be children of Snakemake or of a scheduler's daemon.
     """
-    draw, summary, begun = random.Random(seed), Summary(), time.monotonic()
+    draw, summary, first, said = random.Random(seed), Summary(), time.monotonic(), 0
     with (folder / "calls.log").open("ab") as log:
 
         def start() -> subprocess.Popen[bytes]:
-            summary.calls += 1
+            nonlocal said
+            summary.calls, said = summary.calls + 1, os.fstat(log.fileno()).st_size
             return _start(words, folder, log)
+
+        def begun() -> bool:
+            """Until then an interrupt meets Python itself, in the middle of an import."""
+            return b"SNAKEMAKE" in (folder / "calls.log").read_bytes()[said:]
 
         call = start()
         try:
@@ -124,7 +130,8 @@ def disturbed(words: Sequence[str], folder: Path, *, seed: int, kills: int, betw
                         assert call.returncode != 0, f"all was done after {summary.injected.total()} of {kills} kills"
                         call = start()
                     time.sleep(0.05)
-                    victims = _victims(injection, call, folder, draw) if time.monotonic() > moment else []
+                    if time.monotonic() > moment:
+                        victims = _victims(injection, call, folder, draw, begun())
                 for victim in victims:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         victim.send_signal(injection.number)
@@ -142,7 +149,7 @@ def disturbed(words: Sequence[str], folder: Path, *, seed: int, kills: int, betw
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             call.wait()
-    summary.seconds = time.monotonic() - begun
+    summary.seconds = time.monotonic() - first
     summary.started = Counter(jobs((folder / "calls.log").read_text(errors="replace")))
     return summary
 
@@ -183,13 +190,18 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 
 def _victims(
-    injection: Injection, call: subprocess.Popen[bytes], folder: Path, draw: random.Random
+    injection: Injection, call: subprocess.Popen[bytes], folder: Path, draw: random.Random, begun: bool
 ) -> list[psutil.Process]:
-    """The processes that an injection hits; none where there is no such process now."""
+    """The processes that an injection hits; none where there is no such process now.
+
+    begun: whether Snakemake is ready to be interrupted.
+    """
     if call.poll() is not None:
         return []
     if injection.victim == "Snakemake":
-        return [psutil.Process(call.pid)]
+        return [psutil.Process(call.pid)] if begun or injection.number != signal.SIGINT else []
+    if injection.victim == "all" and injection.number == signal.SIGINT and not begun:
+        return []
     everything = processes_in(folder)
     if injection.victim == "all":
         return everything
@@ -249,16 +261,18 @@ def require_equal(folder: Path, expected: Path) -> int:
 
 
 def _files(outputs: Path) -> Iterator[tuple[str, Path]]:
-    for path in outputs.rglob("*"):
-        if path.is_file() and "by_hand" not in path.parts and not path.relative_to(outputs).parts[0].startswith("ml"):
-            yield str(path.relative_to(outputs)), path
+    for path in filter(Path.is_file, outputs.rglob("*")):
+        name = path.relative_to(outputs)
+        # What a job took and said is no result: a kill may have come before it was written down.
+        if not name.parts[0].startswith("ml") and path.suffix != ".log" and not _is_benchmark(path):
+            yield str(name), path
 
 
 def comparable(path: Path) -> Any:
     """What a result file says, without what differs between two runs of one computation."""
     if path.name == "mlflow.json":
         return _names(json.loads(path.read_text()))
-    if path.suffix == ".log" or path.name == "runtimes.html" or _is_benchmark(path):
+    if path.name == "runtimes.html":
         return None
     if path.suffix == ".json":
         return _without_times(json.loads(path.read_text()))

@@ -374,7 +374,7 @@ def test_whoever_is_killed_nothing_runs_on_and_the_same_call_goes_on(prepared: P
     for folder in (undisturbed, killed):
         folder.mkdir()
         copy_of(prepared, folder)
-    for victim in ("starter", "Snakemake", "job"):
+    for victim in ("starter", "Snakemake", "shell", "job"):
         before = stamp(killed)
         with program("input(print(1, flush=True) or '')", killed) as starter:
             run = start(killed, **({STARTER_VARIABLE: str(starter.pid)} if victim == "starter" else {}))
@@ -392,6 +392,12 @@ def test_whoever_is_killed_nothing_runs_on_and_the_same_call_goes_on(prepared: P
                 assert f"relu2snn train: {PATHS.train}: process {job.pid} on " in beside.stderr
                 run.kill()
                 job.resume()
+            elif victim == "shell":
+                (job,) = programs_of(run)
+                shell = job.parent()
+                assert shell
+                assert shell.pid != run.pid
+                shell.kill()
             else:
                 (job,) = programs_of(run)
                 job.kill()
@@ -442,6 +448,29 @@ def test_a_plain_call_goes_on_where_a_kill_left_locks_and_halves_but_unlocks_nob
     assert set(jobs(done.stdout + done.stderr)) == {"data"}
     assert "an earlier run was killed in this folder; its lock is removed" in done.stderr
     assert not marker.exists()
+
+
+COMPOSING = """
+from relu2snn.config.workflow import select_or_exit
+
+def check(experiment):
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        # As OmegaConf does when it is interrupted in the middle of a copy.
+        raise AttributeError("'NoneType' object has no attribute '_invalidate_flags_cache'")
+
+select_or_exit({"suite": "quickstart"}, ("idx",), [check])
+"""
+
+
+def test_an_interrupt_while_the_configuration_is_composed_is_no_mistake_in_it(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    run = subprocess.run(
+        [sys.executable, "-c", COMPOSING], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 128 + signal.SIGINT
+    assert run.stderr == "relu2snn: interrupted; run it again to go on\n"
 
 
 def test_two_workflows_in_one_folder_keep_each_others_locks(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,20 @@ def test_arrays_of_whole_numbers_come_back_in_their_places(several: Any, tmp_pat
     before, after = SpikeRecorder(spiking).leads(given), SpikeRecorder(found).leads(given)
     for name, lead in before.items():
         np.testing.assert_array_equal(after[name], lead)
+
+
+def test_equal_models_are_equal_files(tmp_path: Path) -> None:
+    """Keras tells objects by their addresses in memory, which no two models share."""
+    files = [tmp_path / "a.keras", tmp_path / "b.keras"]
+    models = []
+    for file in files:
+        # Names of layers are counted from the start, as in a process of its own.
+        keras.utils.clear_session()
+        models.append(conv_network(2, "after"))
+        save_model(models[-1], file)
+    found = [{name: archive.read(name) for name in archive.namelist()} for archive in map(zipfile.ZipFile, files)]
+    assert b"shared_object_id" in found[0]["config.json"]
+    for members in found:
+        del members["metadata.json"]
+    assert found[0] == found[1]
+    np.testing.assert_array_equal(load_model(files[0], "").predict(images()), models[0].predict(images()))

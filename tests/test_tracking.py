@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -307,6 +308,17 @@ def test_logging_that_was_interrupted_is_completed(tmp_path, tracking, client):
 
 def empty_record():
     return Record(name="fake", params={}, tags={}, metrics=[], files=[], time=1e9, seconds=1.0)
+
+
+@pytest.mark.parametrize("date", [0.0, -5e6])
+def test_a_result_dated_by_a_clock_that_was_never_set_is_logged_all_the_same(shared, client, date):
+    record = empty_record()
+    record = replace(record, name=f"early {date}", metrics=[("m", 1.0, 0)], time=date, seconds=10.0)
+    logged = log_experiment(Store(**shared), "dates", {}, record, {"stage": record})
+    for run_id in (logged["parent"], logged["children"]["stage"]):
+        info = client.get_run(run_id).info
+        assert (info.status, info.end_time - info.start_time) == ("FINISHED", 10_000)
+        assert info.start_time > 0
 
 
 def failure(store):

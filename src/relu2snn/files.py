@@ -9,12 +9,12 @@ import os
 import re
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from relu2snn.clock import now_in
 from relu2snn.errors import UserError, machine_fault, one_line, reading
 from relu2snn.processes import Process
 
@@ -25,6 +25,8 @@ _LONGEST = 100
 # What a writer on another machine has not touched for so long is no writer's any more.
 _SECONDS = 7 * 24 * 3600
 _LONGEST_TEXT = 1 << 26
+# With less, Snakemake cannot keep its own lists of files.
+_ROOM = 16 << 20
 _MOST_DIGITS = 20
 
 
@@ -118,7 +120,7 @@ def _is_left(path: Path) -> bool:
     if writer is None:
         return True
     lives = writer.lives()
-    return not lives if lives is not None else time.time() - path.stat().st_mtime > _SECONDS
+    return not lives if lives is not None else now_in(path.parent) - path.stat().st_mtime > _SECONDS
 
 
 def require_writable(folder: str | Path) -> None:
@@ -126,9 +128,7 @@ def require_writable(folder: str | Path) -> None:
 
     Raises UserError, which names the place that refuses.
     """
-    place = Path(folder)
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
+    place = _existing(folder)
     try:
         # It has no name in any folder, or none for long.
         with tempfile.TemporaryFile(dir=place):
@@ -138,6 +138,27 @@ def require_writable(folder: str | Path) -> None:
         raise UserError(
             f"{place}: no results can be written here ({reason}); choose another folder with outputs=…"
         ) from None
+
+
+def require_room(*folders: str | Path) -> None:
+    """Raise UserError where one of `folders`, or the folder in which it would be made, is all but full."""
+    for folder in folders:
+        place = _existing(folder)
+        found = os.statvfs(place)
+        free = found.f_bavail * found.f_frsize
+        if free < _ROOM:
+            raise UserError(
+                f"{place}: {free / 1e6:.1f} MB are free here, and a run needs {_ROOM / 1e6:.0f} MB to begin with; "
+                "make space there and give the same command again"
+            )
+
+
+def _existing(folder: str | Path) -> Path:
+    """`folder`, or the folder above it in which it would be made."""
+    place = Path(folder)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    return place
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -167,6 +188,29 @@ def require_file(path: str | Path) -> None:
     """Raise UserError unless a file that an earlier stage makes is there."""
     if not Path(path).exists():
         raise UserError(f"{path}: no such file; run the stage that makes it first")
+
+
+def watched(files: Iterable[str | Path]) -> Callable[[], None]:
+    """Remember what files of the user's are like; call what is returned when they are read, before results are written.
+
+    It raises UserError, naming the file, when one has been changed since: what was read might be half of each.
+    """
+    before = {path: _state(path) for path in map(Path, files)}
+
+    def require_unchanged() -> None:
+        for path, state in before.items():
+            if _state(path) != state:
+                raise UserError(f"{path}: changed while it was read; run it again when the file is whole")
+
+    return require_unchanged
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def digest_of(path: str | Path) -> str:

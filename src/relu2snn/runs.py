@@ -11,12 +11,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from relu2snn.clock import shown_date
 from relu2snn.config.variants import BASE
 from relu2snn.errors import UserError, one_line
 from relu2snn.locks import require_free
@@ -138,7 +138,7 @@ def show(outputs: str, suites: list[str]) -> None:
         for run in runs:
             paths = removable(run, runs)
             latest = max((path.stat().st_mtime for path in run.own if path.exists()), default=None)
-            date = "" if latest is None else datetime.fromtimestamp(latest).strftime("%Y-%m-%d %H:%M")
+            date = "" if latest is None else shown_date(latest)
             finished = "yes" if run.finished else "no"
             table.add_row(run.name, run.overrides, finished, f"{_size(paths) / 1e6:.1f}", date)
     Console(width=None if sys.stdout.isatty() else 300).print(table)

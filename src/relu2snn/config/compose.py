@@ -39,7 +39,16 @@ def composing(what: str = "configuration") -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        # OmegaConf makes an error of its own of Ctrl-C in the middle of a copy.
+        if _interrupted(error):
+            raise KeyboardInterrupt from None
         raise UserError(f"{what}: {one_line(error.__cause__ or error)}") from None
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def conf() -> Path:

@@ -132,6 +132,10 @@ class Paths:
         """The results of one value of a sweep; floats are written with every digit they have."""
         return f"{self.points}/{value}"
 
+    def trials(self, value: float) -> str:
+        """The folder of a point's finished trials, which is there until all of them are."""
+        return f"{self.points}/trials-{value}"
+
     def log(self, job: str, variant: str = "{variant}") -> str:
         return f"{self.folder}/logs/{variant}/{job}.log"
 

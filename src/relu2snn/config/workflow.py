@@ -2,17 +2,20 @@
 
 import importlib
 import json
+import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
 import relu2snn
+from relu2snn.clock import date_back, now_in, require_past
 from relu2snn.config.compose import composing
 from relu2snn.config.demand import Demand, demand
 from relu2snn.config.handed import hand_out, handed
@@ -24,6 +27,7 @@ from relu2snn.config.selection import Selection, select
 from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
+from relu2snn.files import require_room
 from relu2snn.locks import enter_workflow
 from relu2snn.processes import end_with_starter, publish
 from relu2snn.shipped import checkout
@@ -56,9 +60,10 @@ def select_or_exit(
             hand_out(selection, options, typed)
         return selection
     except UserError as error:
-        print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
-        # Snakemake would report SystemExit with a traceback of the Snakefile.
-        os._exit(1)
+        _exit(error)
+    except KeyboardInterrupt:
+        # Snakemake would report it with a traceback, too.
+        _exit(UserError("interrupted; run it again to go on"), 128 + signal.SIGINT)
 
 
 def begin_workflow(*, main: bool, below: bool) -> bool:
@@ -73,6 +78,8 @@ def begin_workflow(*, main: bool, below: bool) -> bool:
     """
     alone = False
     if main:
+        # Its log goes to a disk that may be full, which is no reason for a traceback at every line.
+        logging.raiseExceptions = False
         # Its jobs end with it, and what it leaves is what a kill leaves.
         end_with_starter()
         alone, stale = enter_workflow()
@@ -81,6 +88,37 @@ def begin_workflow(*, main: bool, below: bool) -> bool:
     if not below:
         publish()
     return alone
+
+
+def heed_disks(folder: str) -> None:
+    """End the process with one line where `folder`, or what Snakemake itself writes, has no room."""
+    # The last is where Snakemake's solver writes what could run next.
+    temporary = os.environ.get("TMP", os.environ.get("TMPDIR", "/tmp"))
+    try:
+        require_room(folder, ".", temporary)
+    except UserError as error:
+        _exit(error)
+
+
+def heed_clock(folders: Sequence[str], given: Sequence[str]) -> None:
+    """Date files of a clock that was set back since; end the process with one line where that is a user's file.
+
+    folders: where the workflow has made all files. given: files of users that jobs depend on.
+    """
+    now = now_in(".")
+    count = sum(date_back(folder, now) for folder in folders)
+    if count:
+        print(f"relu2snn: {count} results were dated in the future, and are now dated today", file=sys.stderr)
+    try:
+        require_past(given, now)
+    except UserError as error:
+        _exit(error)
+
+
+def _exit(error: UserError, status: int = 1) -> NoReturn:
+    print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
+    # Snakemake would report SystemExit with a traceback of the Snakefile.
+    os._exit(status)
 
 
 def quote_for_shells() -> None:

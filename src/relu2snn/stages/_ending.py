@@ -14,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from relu2snn.locks import remove_own
-from relu2snn.processes import starter, watch
+from relu2snn.processes import Process, starter, watch
 from relu2snn.progress import unfinished
 
 # How long a stage may take to tidy up, in seconds, before it is ended as it stands.
@@ -57,15 +57,21 @@ def begin(stage: str | None = None) -> None:
             signal.signal(number, _heed)
     process = starter()
     if process is not None:
-        pid = process.pid
-
-        def end() -> None:
-            _State.reason = f"ended, since the workflow that started it (process {pid}) is gone"
-            os.kill(os.getpid(), signal.SIGTERM)
-
         if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
             signal.signal(signal.SIGTERM, _heed)
-        watch(process, end)
+        _end_with(process, "the workflow")
+        # Snakemake takes the job for failed when its shell is gone, and would start it again beside this one.
+        shell = Process.parse(str(os.getppid()))
+        if shell is not None and shell.pid not in (1, process.pid):
+            _end_with(shell, "the shell")
+
+
+def _end_with(process: Process, what: str) -> None:
+    def end() -> None:
+        _State.reason = _State.reason or f"ended, since {what} that started it (process {process.pid}) is gone"
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watch(process, end)
 
 
 def running() -> None:

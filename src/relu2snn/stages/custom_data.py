@@ -7,6 +7,7 @@ from relu2snn.config.schema import known
 from relu2snn.datasets import part_range, prepare
 from relu2snn.datasets.own import Wanted, load_own
 from relu2snn.errors import UserError
+from relu2snn.files import watched
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
@@ -17,6 +18,8 @@ def run(config: Experiment, part: int | None) -> None:
     if dataset.file is None or not Path(dataset.file).is_file():
         named = "is not set" if dataset.file is None else f"{dataset.file}: no such file"
         raise UserError(f"dataset.file {named}; name your own images, as in dataset.file=my.npz")
+    network = [config.weights.file] if config.model.family == "custom" and config.weights.file else []
+    require_unchanged = watched([dataset.file, *network])
     wanted = _wanted(config)
     arrays = load_own(Path(dataset.file), wanted, dataset.preprocess)
     for key, expected in (("train", dataset.source.train_images), ("test", dataset.source.test_images)):
@@ -26,6 +29,7 @@ def run(config: Experiment, part: int | None) -> None:
                 f"{dataset.file}: {count} {key} images, but dataset.source.{key}_images is {expected}; leave it out"
             )
     _check_parts(config, len(arrays.test_images))
+    require_unchanged()
     folder = Paths.of(config).dataset
     prepare(folder, dataset.name, dataset.source.kind, arrays, classes=wanted.classes, job=job(config, "custom_data"))
     labelled = "with" if arrays.test_labels is not None else "without"

@@ -2,7 +2,8 @@
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.schema import known
-from relu2snn.datasets import load_arrays, prepare
+from relu2snn.datasets import load_arrays, prepare, source_files
+from relu2snn.files import watched
 from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
@@ -10,7 +11,9 @@ from relu2snn.stages._job import job
 def run(config: Experiment, part: int | None) -> None:
     """Write the prepared data set of `config` into outputs/<suite>/datasets/<name>/."""
     dataset = config.dataset
+    require_unchanged = watched(source_files(dataset.source))
     arrays = load_arrays(dataset.source, dataset.name, known(dataset.image_shape), known(dataset.classes))
+    require_unchanged()
     folder = Paths.of(config).dataset
     prepare(folder, dataset.name, dataset.source.kind, arrays, job=job(config, "data"))
     print(

@@ -6,7 +6,7 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.config.places import engine_of
 from relu2snn.config.schema import known
 from relu2snn.containers import run_script
-from relu2snn.files import temporary_folder
+from relu2snn.files import temporary_folder, watched
 from relu2snn.stages._app import stage_app
 
 
@@ -16,12 +16,14 @@ def run(config: Experiment, part: int | None) -> None:
     target = Path(paths.weights, f"{config.weights.stem}.npz")
     prototxt, caffemodel = Path(str(config.weights.prototxt)), Path(str(config.weights.caffemodel))
     height, width, _ = known(config.dataset.image_shape)
+    require_unchanged = watched([prototxt, caffemodel])
     with temporary_folder(target) as folder:
         output = folder / target.name
         files = [f"--prototxt={prototxt}", f"--caffemodel={caffemodel}", f"--output={output}"]
         arguments = ["weights", *files, "--size", str(height), str(width)]
         # Folders rather than files: an engine makes a folder of a file that it does not find.
         run_script(engine_of(paths.weights), arguments, {prototxt.parent, caffemodel.parent}, output.parent)
+        require_unchanged()
         output.replace(target)
 
 

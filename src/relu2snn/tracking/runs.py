@@ -121,12 +121,17 @@ def _content(record: Record, links: Mapping[str, str]) -> str:
     return _hash([*shown, files, record.config, note, data])
 
 
+def _ended(record: Record) -> float:
+    """When the result was made, by the date of its file; MLflow has no dates before 1970, and takes 0 for none."""
+    return max(record.time, record.seconds + 1)
+
+
 def _upsert(client: Any, experiment_id: str, record: Record, key: str, links: Mapping[str, str]) -> str:
     content = _content(record, links)
     found = client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     tags = {**record.tags, **links, KEY_TAG: key}
     if not found:
-        start = int((record.time - record.seconds) * 1000)
+        start = int((_ended(record) - record.seconds) * 1000)
         # Until it is finished, a run is not taken to show its content.
         run = client.create_run(experiment_id, start, {**tags, CONTENT_TAG: content}, record.name)
         _send(client, run, record, {}, record.metrics)
@@ -144,7 +149,7 @@ def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metric
     from mlflow.entities import Metric as Point
     from mlflow.entities import Param, RunTag
 
-    run_id, time = run.info.run_id, int(record.time * 1000)
+    run_id, time = run.info.run_id, int(_ended(record) * 1000)
     named = {**tags, **({_NOTE_TAG: record.note(run_id)} if record.note else {})}
     values = flatten(record.params)
     params = [Param(key, value if isinstance(value, str) else json.dumps(value)) for key, value in values]
@@ -167,7 +172,7 @@ def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metric
 def _log_models(
     client: Any, experiment_id: str, run_id: str, record: Record, prepared: Sequence[Prepared]
 ) -> dict[str, str]:
-    return {each.model.name: log_model(client, experiment_id, run_id, each, record.time) for each in prepared}
+    return {each.model.name: log_model(client, experiment_id, run_id, each, _ended(record)) for each in prepared}
 
 
 def _log_data(client: Any, run_id: str, data: Sequence[DataSet]) -> None:

@@ -1,0 +1,80 @@
+"""Files of the user's that others replace while a stage reads them: what was read may be half of each."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import drop_images
+from test_custom import composed, files, images
+
+from relu2snn.config import compose_experiment, compose_suite, from_slice
+from relu2snn.config.shaping import job_slice
+from relu2snn.errors import UserError
+from relu2snn.networks import own
+from relu2snn.networks.build import build
+from relu2snn.stages import custom_data, data, weights
+
+Given = tuple[Any, Path]
+
+
+def idx_files(folder: Path) -> Given:
+    drop_images(folder / "raw")
+    ours = [f"outputs={folder}/outputs", f"dataset.source.directory={folder}/raw"]
+    counts = ["dataset.source.train_images=300", "dataset.source.test_images=60"]
+    return compose_experiment("fmnist_fc", compose_suite("paper"), [*ours, *counts]), folder / "raw" / (
+        "t10k-labels-idx1-ubyte"
+    )
+
+
+def own_images(folder: Path) -> Given:
+    return composed(folder, files(folder, x_test=images())), folder / "my.npz"
+
+
+def own_network(folder: Path) -> Given:
+    return composed(folder, files(folder, x_test=images())), folder / "my.keras"
+
+
+def dropped_weights(folder: Path) -> Given:
+    config = compose_experiment(
+        "fmnist_fc", compose_suite("paper"), [f"outputs={folder}/outputs", f"weights.root={folder}/models"]
+    )
+    file = folder / "models" / "fMNIST" / "FC" / "fmnist_fc_relu_original.keras"
+    file.parent.mkdir(parents=True)
+    build(config.model, config.dataset.image_shape, 10).save(file)
+    return config, file
+
+
+CASES: list[tuple[Callable[[Path], Given], Any, Any, str]] = [
+    (idx_files, data, data, "load_arrays"),
+    (own_images, custom_data, custom_data, "load_own"),
+    (own_network, weights, own, "load_own"),
+    (dropped_weights, weights, weights, "digest_of"),
+]
+
+
+@pytest.mark.parametrize(("make", "stage", "where", "reader"), CASES, ids=[each[0].__name__ for each in CASES])
+def test_a_file_that_is_replaced_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Given], stage: Any, where: Any, reader: str
+) -> None:
+    whole, file = make(tmp_path)
+    name = stage.__name__.rpartition(".")[2]
+    config = from_slice(job_slice(whole, name))
+    read = getattr(where, reader)
+
+    def read_and_replaced(*arguments: Any) -> Any:
+        found = read(*arguments)
+        # By one of the same size and date.
+        shutil.copy2(file, tmp_path / "other")
+        (tmp_path / "other").replace(file)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, reader, read_and_replaced)
+        with pytest.raises(UserError) as caught:
+            stage.run(config, None)
+    assert str(caught.value) == f"{file}: changed while it was read; run it again when the file is whole"
+    assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
+    stage.run(config, None)
+    assert list((tmp_path / "outputs").rglob("source.json"))
