@@ -10,10 +10,18 @@ from relu2snn.config import (
 )
 from relu2snn.config.missing import needs_container
 from relu2snn.config.schema import OWN_FORMAT
-from relu2snn.config.selection import given_files, named, states, weights_input
+from relu2snn.config.selection import (
+    given_files,
+    named,
+    states,
+    training_files,
+    weights_input,
+)
+from relu2snn.config.storage import Storage
 from relu2snn.config.workflow import (
     begin_workflow,
     leave_out_unfinished,
+    link_or_exit,
     make_halves_again,
     only_reports,
     overrides_text,
@@ -30,6 +38,8 @@ from relu2snn.networks.weights import find_weights
 from relu2snn.report import if_compared
 from relu2snn.stages._unfinished import show_what_is_finished
 
+# Whether files are kept in a storage, such as S3, of which this machine has copies alone.
+STORAGE = Storage(workflow, local)
 # What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
 # files of weights for one network, a folder that can't be written, a container engine that does not answer.
 MACHINE = [
@@ -38,13 +48,14 @@ MACHINE = [
     lambda each: require_writable(Paths.of(each).suite_folder),
     lambda each: require_writable(Paths.of(each).dataset),
     lambda each: require_writable(Paths.of(each).folder),
+    STORAGE.require_within,
     lambda each: needs_container(each) and require_engine(each.container.engine),
 ]
 REPORTS = only_reports(sys.argv)
 SELECTION = select_or_exit(
     config,
     SUPPORTED_FORMATS,
-    checks=MACHINE if workflow.is_main_process and not REPORTS else [],
+    checks=([] if REPORTS else MACHINE) if workflow.is_main_process else None,
     typed=workflow.config_settings.config_args,
 )
 if REPORTS:
@@ -69,6 +80,7 @@ SWEEP_THREADS = max(1, CORES // max(1, POINTS))
 
 begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
+link_or_exit(STORAGE, SELECTION.outputs)
 if workflow.is_main_process:
     print_missing(SELECTION.missing)
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,7 @@ from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Selection, select
 from relu2snn.config.shaping import job_slice
+from relu2snn.config.storage import Storage
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
 from relu2snn.locks import enter_workflow
@@ -28,7 +29,7 @@ from relu2snn.shipped import checkout
 def select_or_exit(
     options: Mapping[str, Any],
     readable_formats: tuple[str, ...],
-    checks: Sequence[Callable[[Experiment], object]] = (),
+    checks: Sequence[Callable[[Experiment], object]] | None = (),
     typed: Sequence[str] = (),
 ) -> Selection:
     """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
@@ -44,9 +45,21 @@ def select_or_exit(
         with composing():
             return select(options, readable_formats, checks, typed)
     except UserError as error:
-        print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
-        # Snakemake would report SystemExit with a traceback of the Snakefile.
-        os._exit(1)
+        _exit(error)
+
+
+def link_or_exit(storage: Storage, outputs: str) -> None:
+    """Let stages find the copies of a storage, if there is one; a mistake ends the process as in `select_or_exit`."""
+    try:
+        storage.link(outputs)
+    except UserError as error:
+        _exit(error)
+
+
+def _exit(error: UserError) -> NoReturn:
+    print(f"relu2snn: {printable(str(error))}", file=sys.stderr, flush=True)
+    # Snakemake would report SystemExit with a traceback of the Snakefile.
+    os._exit(1)
 
 
 def begin_workflow(*, main: bool, below: bool) -> None:
