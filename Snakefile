@@ -57,6 +57,7 @@ SELECTION = select_or_exit(
     SUPPORTED_FORMATS,
     checks=([] if REPORTS else MACHINE) if workflow.is_main_process else None,
     typed=workflow.config_settings.config_args,
+    beside=str(workflow.basedir),
 )
 if REPORTS:
     SELECTION = leave_out_unfinished(SELECTION)

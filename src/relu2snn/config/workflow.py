@@ -31,16 +31,23 @@ def select_or_exit(
     readable_formats: tuple[str, ...],
     checks: Sequence[Callable[[Experiment], object]] | None = (),
     typed: Sequence[str] = (),
+    beside: str = "",
 ) -> Selection:
     """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
 
-    A mistake is also a package that is not the one beside the Snakefile, whose conf/ users edit in vain.
+    beside: the folder of the Snakefile. A mistake is also a package that is not the one there, whose conf/ users edit
+    in vain.
     """
     try:
         if checkout() is None:
             raise UserError(
                 f"{Path(relu2snn.__file__).parent}: this package is a wheel's and has a conf/ of its own; "
                 "for the workflow, pip install -e . in the folder of the Snakefile"
+            )
+        if beside and checkout() != Path(beside).resolve():
+            raise UserError(
+                f"{Path(relu2snn.__file__).parent}: this package is not the one beside the Snakefile, in {beside}; "
+                "pip install -e . there, or put its src first in PYTHONPATH"
             )
         with composing():
             return select(options, readable_formats, checks, typed)
