@@ -95,7 +95,7 @@ def serving(cluster: FakeKubernetes, kubeconfig: Path) -> Iterator[None]:
             length = int(self.headers.get("Content-Length") or 0)
             return json.loads(self.rfile.read(length) or "{}")
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             posted = self.content()
             kind = self.path.partition("?")[0].rpartition("/")[2]
             if kind == "secrets":
@@ -105,7 +105,7 @@ def serving(cluster: FakeKubernetes, kubeconfig: Path) -> Iterator[None]:
                 cluster.take_job(posted)
             self.answer(posted, 201)
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             words = path.strip("/").split("/")
             if words[-1] == "pods":
@@ -116,7 +116,7 @@ def serving(cluster: FakeKubernetes, kubeconfig: Path) -> Iterator[None]:
                 assert words[-1] == "status", self.path
                 self.answer({"metadata": {"name": words[-2]}, "status": cluster.status_of(words[-2])})
 
-        def do_DELETE(self) -> None:  # noqa: N802
+        def do_DELETE(self) -> None:
             self.content()
             cluster.deleted.add(self.path.partition("?")[0].rpartition("/")[2])
             self.answer({})
