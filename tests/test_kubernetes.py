@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,9 @@ import yaml
 from fake_kubernetes import FakeKubernetes, serving
 from moto.server import ThreadedMotoServer
 from runs import ROOT, environment, jobs
+
+from relu2snn.config import Paths, compose_experiment, compose_suite
+from relu2snn.config.storage import image_files
 
 BUCKET, FOLDER = "bucket", "some/where"
 PREFIX = f"s3://{BUCKET}/{FOLDER}"
@@ -189,3 +194,29 @@ def test_what_a_storage_has_no_place_for_is_one_line(checkout: Path, storage: di
     assert "dataset.name=pass_smoke: its photographs are read by all jobs and are not in the storage" in line
     line = refusal(tmp_path, *given, *OPTIONS, **storage, PYTHONPATH=str(ROOT / "src"))
     assert f"{ROOT / 'src' / 'relu2snn'}: this package is not the one beside the Snakefile, in {checkout}; " in line
+
+
+def test_a_part_of_photographs_brings_its_own_images_alone() -> None:
+    config = compose_experiment("places365_vgg", compose_suite("smoke"))
+    folder = Paths.of(config).dataset
+    labels = f"{folder}/test_labels.npy"
+    assert image_files(config, 2) == [labels, f"{folder}/parts/2.npy"]
+    # After those of the test images the calibration images.
+    assert image_files(config) == [labels, *(f"{folder}/parts/{part}.npy" for part in range(4))]
+
+
+def test_the_image_has_the_storage_plugin_of_the_lock_in_its_folder_and_no_file_of_the_user() -> None:
+    """What every pod installs again is cut out of the lock by the Dockerfile's own line."""
+    text = (ROOT / "pipeline" / "container" / "Dockerfile").read_text()
+    (cut,) = re.findall(r"(sed .*) cluster.txt > plugin.txt", text)
+    lock = ROOT / "requirements" / "cluster.txt"
+    found = subprocess.run([*shlex.split(cut), str(lock)], check=True, capture_output=True, text=True).stdout
+    first, *hashes = found.splitlines()
+    assert first.startswith("snakemake-storage-plugin-s3==")
+    assert hashes
+    assert all(line.strip().startswith("--hash=") for line in hashes)
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    sent = {line[1:] for line in ignored if line.startswith("!")}
+    assert "*" in ignored
+    assert all((ROOT / name).exists() for name in sent)
+    assert not {"data", "outputs", ".git"} & sent
