@@ -156,7 +156,7 @@ def made_weights(config: Experiment) -> str | list[str]:
 
 
 def weights_input(
-    config: Experiment, find: Callable[[Weights], Path | None], given: Callable[[list[str]], list[str]]
+    config: Experiment, find: Callable[[Weights], Path | None], given: Callable[[list[str]], list[str]] = list
 ) -> str | list[str]:
     """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes.
 
