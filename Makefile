@@ -63,7 +63,7 @@ report: .venv/runtime ## tables, figures, configs in one file to send: outputs/q
 	$(BIN)/snakemake --report "outputs/$$SUITE/report.html" --report-stylesheet pipeline/report/style.css --config "suite=$$SUITE"
 
 clean:
-	rm -rf outputs .snakemake data/smoke
+	rm -rf outputs stored .snakemake data/smoke
 
 .venv/%: requirements/%.txt requirements/uv.txt pyproject.toml
 	scripts/install.sh $*

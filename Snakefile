@@ -10,13 +10,21 @@ from relu2snn.config import (
 )
 from relu2snn.config.missing import needs_container
 from relu2snn.config.schema import OWN_FORMAT
-from relu2snn.config.selection import given_files, named, states, weights_input
+from relu2snn.config.selection import (
+    given_files,
+    named,
+    states,
+    training_files,
+    weights_input,
+)
+from relu2snn.config.storage import Storage
 from relu2snn.config.workflow import (
     Needs,
     begin_workflow,
     heed_clock,
     heed_disks,
     leave_out_unfinished,
+    link_or_exit,
     only_reports,
     overrides_text,
     prepare_environment,
@@ -34,6 +42,8 @@ from relu2snn.networks.weights import find_weights
 from relu2snn.report import if_compared
 from relu2snn.slurm import Failures
 
+# Whether files are kept in a storage, such as S3, of which this machine has copies alone.
+STORAGE = Storage(workflow, local)
 # What a run needs of this machine is looked at before any job starts, and once: folders with half of their files, two
 # files of weights for one network, a folder that can't be written, a container engine that does not answer.
 MACHINE = [
@@ -42,15 +52,16 @@ MACHINE = [
     lambda each: require_writable(Paths.of(each).suite_folder),
     lambda each: require_writable(Paths.of(each).dataset),
     lambda each: require_writable(Paths.of(each).folder),
+    STORAGE.require_within,
     lambda each: needs_container(each) and require_engine(each.container.engine),
 ]
 REPORTS = only_reports(sys.argv)
 SELECTION = select_or_exit(
     config,
     SUPPORTED_FORMATS,
-    checks=MACHINE if workflow.is_main_process and not REPORTS else [],
+    checks=([] if REPORTS else MACHINE) if workflow.is_main_process else None,
     typed=workflow.config_settings.config_args,
-    main=workflow.is_main_process,
+    beside=str(workflow.basedir),
 )
 if REPORTS:
     SELECTION = leave_out_unfinished(SELECTION)
@@ -71,6 +82,7 @@ NEEDS = Needs(SELECTION)
 ALONE = begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
 quote_for_shells()
+link_or_exit(STORAGE, SELECTION.outputs)
 if workflow.is_main_process and not REPORTS:
     heed_disks(PATHS.suite_folder)
     heed_clock(

@@ -3,11 +3,11 @@
 
 rule custom_data:
     input:
-        lambda wildcards: [
+        lambda wildcards: STORAGE.given(
             file
             for key in ("dataset.file", "weights.file")
             for file in named(SELECTION.at(PATHS.dataset, wildcards), key)
-        ],
+        ),
     output:
         [f"{PATHS.dataset}/{split}_images.npy" for split in ("train", "test")],
         source=f"{PATHS.dataset}/source.json",

@@ -3,8 +3,8 @@
 
 rule data:
     input:
-        lambda wildcards: source_files(
-            SELECTION.at(PATHS.dataset, wildcards).dataset.source
+        lambda wildcards: STORAGE.given(
+            source_files(SELECTION.at(PATHS.dataset, wildcards).dataset.source)
         ),
     output:
         [

@@ -3,10 +3,10 @@
 
 rule pass_order:
     input:
-        lambda wildcards: [
+        lambda wildcards: STORAGE.given(
             f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/{folder}"
             for folder in range(20)
-        ],
+        ),
     output:
         f"{PATHS.dataset}/order.tsv",
     log:

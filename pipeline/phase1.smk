@@ -4,6 +4,7 @@
 rule phase1:
     input:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
+        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.phase1, wildcards)),
         model=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).weights}/original.keras",
     output:
         model=f"{PATHS.phase1}/scaled.keras",
@@ -32,6 +33,7 @@ rule phase1:
 rule bounds:
     input:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
+        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.phase1, wildcards)),
         model=f"{PATHS.phase1}/scaled.keras",
     output:
         f"{PATHS.phase1}/bounds.json",

@@ -27,6 +27,9 @@ rule convert:
 rule phase2:
     input:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).dataset}/source.json",
+        lambda wildcards: STORAGE.images(
+            SELECTION.at(PATHS.phase2, wildcards), int(wildcards.part)
+        ),
         predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/predictions.npz",
         model=f"{PATHS.phase2}/spiking.keras",
     output:

@@ -1,12 +1,17 @@
 # Places365: Caffe's weights to a dictionary, photographs to preprocessed parts; what reads them runs in a container.
 
 
-PLACES365 = f"{workflow.basedir}/pipeline/places365"
+PLACES365 = STORAGE.given(
+    f"{workflow.basedir}/pipeline/places365/{name}"
+    for name in ("Dockerfile", "requirements.txt", "caffe.py")
+)
 
 
 rule places365_sample:
     input:
-        lambda wildcards: f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/train",
+        lambda wildcards: STORAGE.given(
+            f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/train"
+        ),
     output:
         f"{PATHS.dataset}/train.tsv",
     log:
@@ -30,8 +35,10 @@ rule places365_sample:
 
 rule places365_labels:
     input:
-        lambda wildcards: f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/val_256",
-        lambda wildcards: f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/places365_val.txt",
+        lambda wildcards: STORAGE.given(
+            f"{SELECTION.at(PATHS.dataset, wildcards).dataset.source.directory}/{name}"
+            for name in ("val_256", "places365_val.txt")
+        ),
     output:
         f"{PATHS.dataset}/test.tsv",
     log:
@@ -56,7 +63,7 @@ rule places365_labels:
 # Which engine runs it is no part of the slice: the result is the same, so another engine makes nothing again.
 rule places365_image:
     input:
-        multiext(f"{PLACES365}/", "Dockerfile", "requirements.txt", "caffe.py"),
+        PLACES365,
     output:
         PATHS.container,
     log:
@@ -79,12 +86,11 @@ rule places365_image:
 rule places365_weights:
     input:
         # Not the image's own job, which belongs to a data set: weights may be those of several.
-        multiext(f"{PLACES365}/", "Dockerfile", "requirements.txt", "caffe.py"),
-        lambda wildcards: named(
-            SELECTION.at(PATHS.weights, wildcards), "weights.caffemodel"
-        ),
-        lambda wildcards: named(
-            SELECTION.at(PATHS.weights, wildcards), "weights.prototxt"
+        PLACES365,
+        lambda wildcards: STORAGE.given(
+            file
+            for key in ("weights.caffemodel", "weights.prototxt")
+            for file in named(SELECTION.at(PATHS.weights, wildcards), key)
         ),
     output:
         f"{PATHS.weights}/{{stem}}.npz",

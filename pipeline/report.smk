@@ -39,6 +39,8 @@ rule report_results:
             f"{PATHS.provenance}/config.yaml",
             [f"{each.provenance}/config.yaml" for each in RUNS],
         ),
+        RESULTS if STORAGE.used else [],
+        STORAGE.behind(SELECTION.runs),
     output:
         f"{PATHS.suite_folder}/report/summary.csv",
         report(
@@ -77,6 +79,8 @@ rule report_results:
 rule report_sweeps:
     input:
         PATHS.sweeps,
+        SWEEP_RESULTS if STORAGE.used else [],
+        STORAGE.behind(SELECTION.sweeps),
     output:
         report(
             PATHS.page("sweeps"),

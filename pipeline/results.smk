@@ -9,6 +9,7 @@ FORMATS = {"png": "picture (PNG)", "svg": "drawing (SVG)"}
 rule figures:
     input:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.figures, wildcards).dataset}/source.json",
+        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.figures, wildcards)),
         phase1=lambda wildcards: [
             f"{SELECTION.paths_at(PATHS.figures, wildcards).phase1}/{name}"
             for name in ("result.json", "predictions.npz")
@@ -65,6 +66,10 @@ rule figures:
 rule track:
     input:
         lambda wildcards: tracked_files(SELECTION.paths_at(PATHS.phase2, wildcards)),
+        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.phase2, wildcards)),
+        lambda wildcards: STORAGE.read(
+            training_files(SELECTION.at(PATHS.phase2, wildcards), find_weights)
+        ),
     output:
         PATHS.tracked,
     log:
@@ -87,6 +92,7 @@ rule track:
 rule results:
     input:
         RESULTS,
+        STORAGE.behind(SELECTION.runs),
     output:
         PATHS.results,
     log:

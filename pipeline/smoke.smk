@@ -3,14 +3,14 @@
 
 rule smoke_places365:
     input:
-        script=f"{workflow.basedir}/scripts/make_smoke_data.py",
-        photographs=f"{workflow.basedir}/data/sample/photographs",
+        script=local(f"{workflow.basedir}/scripts/make_smoke_data.py"),
+        photographs=local(f"{workflow.basedir}/data/sample/photographs"),
     output:
-        directory("data/smoke/places365/train"),
-        directory("data/smoke/places365/val_256"),
-        "data/smoke/places365/places365_val.txt",
-        "data/smoke/places365/vgg16_places365.caffemodel",
-        "data/smoke/places365/deploy_vgg16_places365.prototxt",
+        local(directory("data/smoke/places365/train")),
+        local(directory("data/smoke/places365/val_256")),
+        local("data/smoke/places365/places365_val.txt"),
+        local("data/smoke/places365/vgg16_places365.caffemodel"),
+        local("data/smoke/places365/deploy_vgg16_places365.prototxt"),
     log:
         "data/smoke/places365.log",
     benchmark:
@@ -26,11 +26,11 @@ rule smoke_places365:
 
 rule smoke_pass:
     input:
-        script=f"{workflow.basedir}/scripts/make_smoke_data.py",
-        photographs=f"{workflow.basedir}/data/sample/photographs",
+        script=local(f"{workflow.basedir}/scripts/make_smoke_data.py"),
+        photographs=local(f"{workflow.basedir}/data/sample/photographs"),
     output:
-        [directory(f"data/smoke/pass/{folder}") for folder in range(20)],
-        "data/smoke/pass/vgg16_weights.h5",
+        [local(directory(f"data/smoke/pass/{folder}")) for folder in range(20)],
+        local("data/smoke/pass/vgg16_weights.h5"),
     log:
         "data/smoke/pass.log",
     benchmark:

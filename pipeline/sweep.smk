@@ -4,6 +4,7 @@
 rule sweep_point:
     input:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).dataset}/source.json",
+        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.points, wildcards)),
         predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/predictions.npz",
         model=lambda wildcards: SELECTION.paths_at(PATHS.points, wildcards).scaled,
         maxima=lambda wildcards: SELECTION.paths_at(PATHS.points, wildcards).maxima,
@@ -70,6 +71,7 @@ rule sweep_gather:
 rule track_sweep:
     input:
         rules.sweep_gather.output,
+        lambda wildcards: STORAGE.behind([SELECTION.at(PATHS.sweep, wildcards)]),
         parent=lambda wildcards: SELECTION.paths_at(PATHS.sweep, wildcards).tracked,
     output:
         PATHS.tracked_sweep,
@@ -93,6 +95,7 @@ rule track_sweep:
 rule tradeoffs:
     input:
         lambda wildcards: SELECTION.sweeps_of(wildcards.experiment),
+        STORAGE.behind(SELECTION.sweeps),
     output:
         [
             report(
@@ -127,6 +130,7 @@ rule tradeoffs:
 rule sweep_results:
     input:
         SWEEP_RESULTS,
+        STORAGE.behind(SELECTION.sweeps),
     output:
         PATHS.sweeps,
     log:

@@ -4,6 +4,7 @@
 rule train:
     input:
         lambda wildcards: f"{SELECTION.paths_at(PATHS.train, wildcards).dataset}/source.json",
+        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.train, wildcards)),
     output:
         model=f"{PATHS.train}/trained.keras",
         history=f"{PATHS.train}/history.json",
@@ -28,7 +29,7 @@ rule train:
 rule weights:
     input:
         lambda wildcards: weights_input(
-            SELECTION.at(PATHS.weights, wildcards), find_weights
+            SELECTION.at(PATHS.weights, wildcards), find_weights, STORAGE.given
         ),
     output:
         model=f"{PATHS.weights}/original.keras",

@@ -77,7 +77,7 @@ def without_engines(folder: Path) -> dict[str, str]:
     for place in reversed(os.environ["PATH"].split(os.pathsep)):
         for program in Path(place).glob("*"):
             link = folder / program.name
-            if program.name not in ("docker", "podman"):
+            if program.name not in ("docker", "podman", "apptainer"):
                 link.unlink(missing_ok=True)
                 link.symlink_to(program)
     return environment() | {"PATH": str(folder)}

@@ -109,7 +109,7 @@ MISTAKES = [
     ),
     ("figures.image=-1", r"figures.image=-1: must be at least 0"),
     ("dataset.source.check=maybe", r"dataset.source.check=maybe: must be one of published, none"),
-    ("container.engine=lxc", r"container.engine=lxc: must be one of docker, podman, none"),
+    ("container.engine=lxc", r"container.engine=lxc: must be one of docker, podman, apptainer, none"),
     ("dataset.part_images=4000", r"dataset.parts=1: dataset.source.test_images=10000 in parts of .*=4000 are 3"),
     ("weights.source=caffe", r"weights.source=caffe: name the files with weights.caffemodel=… and weights.prototxt=…"),
 ]

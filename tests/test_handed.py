@@ -47,7 +47,7 @@ def test_a_job_has_the_selection_of_its_call(monkeypatch: pytest.MonkeyPatch) ->
     known_files = os.environ["RELU2SNN_FILES"]
     forbid(monkeypatch)
     monkeypatch.setenv("RELU2SNN_FILES", "{}")
-    again = select_or_exit(options, SUPPORTED_FORMATS, main=False)
+    again = select_or_exit(options, SUPPORTED_FORMATS, checks=None)
     assert os.environ["RELU2SNN_FILES"] == known_files
     assert [plain(each) for each in again.runs] == [plain(each) for each in first.runs]
     for stage in ("weights", "phase1", "phase2", "track"):
@@ -74,11 +74,11 @@ def test_a_job_composes_what_is_not_of_its_call(monkeypatch: pytest.MonkeyPatch,
     if changed == "gone":
         left.unlink()
     try:
-        found = select_or_exit(options, SUPPORTED_FORMATS, main=False)
+        found = select_or_exit(options, SUPPORTED_FORMATS, checks=None)
         assert found.runs[0].phase2.zeta == (0.4 if changed == "options" else 0.3)
         forbid(monkeypatch)
         with pytest.raises(ComposedError):
-            select_or_exit(options, SUPPORTED_FORMATS, main=False)
+            select_or_exit(options, SUPPORTED_FORMATS, checks=None)
     finally:
         if changed == "conf":
             os.utime(stamp, (status.st_atime, status.st_mtime))

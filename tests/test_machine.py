@@ -30,7 +30,10 @@ ENGINES = [
     ("#!/bin/sh\nexit 0\n", None),
     ("#!/bin/sh\necho cannot connect >&2\nexit 125\n", r"podman: no engine answers \(cannot connect\); start it"),
     ("#!/bin/sh\nexec /bin/sleep 60\n", r"podman: no answer after 0.5 s; start it, or choose"),
-    ("#!/nowhere/sh\n", r"podman: can't be run \(.*\); start it, or choose container.engine=podman, docker or none"),
+    (
+        "#!/nowhere/sh\n",
+        r"podman: can't be run \(.*\); start it, or choose container.engine=podman, docker, apptainer or none",
+    ),
 ]
 
 
@@ -54,7 +57,9 @@ def test_an_engine_must_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_without_a_container_this_environment_must_have_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     require_engine("none")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"container.engine=none: this environment has no OpenCV .*podman or docker"):
+    with pytest.raises(
+        UserError, match=r"container.engine=none: this environment has no OpenCV .*podman, docker or apptainer"
+    ):
         require_engine("none")
 
 

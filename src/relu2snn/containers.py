@@ -1,4 +1,4 @@
-"""Running pipeline/places365/caffe.py: inside its container by docker or podman, or in this environment."""
+"""Running pipeline/places365/caffe.py: inside its container by docker, podman or apptainer, or in this environment."""
 
 import hashlib
 import importlib.util
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from relu2snn.apptainer import definition, run_command, write_arguments
 from relu2snn.errors import UserError, one_line
+from relu2snn.files import temporary_folder
 from relu2snn.shipped import shipped_folder
 
 # Seconds; an engine whose service hangs never answers.
@@ -33,8 +35,10 @@ def image_name() -> str:
     return f"relu2snn-places365:{digest.hexdigest()[:12]}"
 
 
-def build(engine: str) -> str | None:
+def build(engine: str, folder: str | Path) -> str | None:
     """Build the image, unless it is there, and return its name; None for the engine "none".
+
+    folder: where apptainer's image stands, whose name is its file; the others have a place of their own for images.
 
     Raises UserError when no engine answers, or the build fails.
     """
@@ -42,45 +46,83 @@ def build(engine: str) -> str | None:
         return None
     require_engine(engine)
     name = image_name()
+    place, file = Path(tempfile.gettempdir()), name.replace(":", "-")
+    if engine == "apptainer":
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
     # Jobs that need it side by side build it once.
-    with FileLock(Path(tempfile.gettempdir(), f"{name.replace(':', '-')}-{os.getuid()}.lock")):
-        return _build(engine, name)
+    with FileLock(place / f"{file}-{os.getuid()}.lock"):
+        return _build_file(place / f"{file}.sif") if engine == "apptainer" else _build(engine, name)
 
 
 def _build(engine: str, name: str) -> str:
     if subprocess.run([engine, "image", "inspect", name], capture_output=True, check=False).returncode == 0:
         return name
     with tempfile.TemporaryDirectory() as context:
-        for file in _CONTEXT:
-            shutil.copy(_folder() / file, context)
-        certificates = os.environ.get("PIP_CERT")
-        if certificates and Path(certificates).is_file():
-            shutil.copy(certificates, Path(context, "certificates.pem"))
+        _fill(Path(context))
         # Build arguments without a value take it from the environment, so that no password shows among the processes.
         settings = _pip_settings()
         arguments = [f"--build-arg={key}" for key in settings]
         command = [engine, "build", "--network=host", f"--tag={name}", *arguments, context]
         # Everything on stderr, where the log of a stage is.
         done = subprocess.run(command, stdout=sys.stderr, check=False, env={**os.environ, **settings})
-    if done.returncode:
-        raise UserError(
-            f"{_folder() / 'Dockerfile'}: {engine} build ended with status {done.returncode}, see the lines above; "
-            "mend what they say, or convert in this environment with container.engine=none"
-        )
+    _require_built(engine, done.returncode)
     return name
 
 
-def run_script(engine: str, arguments: Sequence[str], inputs: Collection[Path], output: Path) -> None:
+def _build_file(image: Path) -> str:
+    if image.is_file():
+        return str(image)
+    with tempfile.TemporaryDirectory() as folder, temporary_folder(image) as made:
+        context = Path(folder)
+        _fill(context)
+        write_arguments(context, _pip_settings())
+        (context / "image.def").write_text(definition(_folder() / "Dockerfile", context), encoding="utf-8")
+        target = made.absolute() / image.name
+        done = subprocess.run(
+            ["apptainer", "build", str(target), "image.def"], cwd=context, stdout=sys.stderr, check=False
+        )
+        _require_built("apptainer", done.returncode)
+        target.replace(image)
+    return str(image)
+
+
+def _fill(context: Path) -> None:
+    """Copy what an image is made of, and the certificates of this machine, if pip needs any."""
+    for file in _CONTEXT:
+        shutil.copy(_folder() / file, context)
+    certificates = os.environ.get("PIP_CERT")
+    if certificates and Path(certificates).is_file():
+        shutil.copy(certificates, context / "certificates.pem")
+
+
+def _require_built(engine: str, status: int) -> None:
+    if status:
+        raise UserError(
+            f"{_folder() / 'Dockerfile'}: {engine} build ended with status {status}, see the lines above; "
+            "mend what they say, or convert in this environment with container.engine=none"
+        )
+
+
+def run_script(
+    engine: str, arguments: Sequence[str], inputs: Collection[Path], output: Path, *, images: str | Path
+) -> None:
     """Run the script with `arguments`; inside a container it can read `inputs` and write into the folder `output`.
+
+    images: the folder of `build`.
 
     Files and folders have the same paths inside as outside, so arguments and messages need no translation.
 
     Raises UserError when no engine answers or the container cannot run, SystemExit(1) when the script has already
     said on stderr what is wrong.
     """
-    name = build(engine)
+    name = build(engine, images)
     if name is None:
         command = [sys.executable, str(_folder() / "caffe.py")]
+    elif engine == "apptainer":
+        binds = [(source, target, False) for source, target in _mounts(inputs)]
+        binds.append((output.resolve(), output.absolute(), True))
+        command = run_command(Path(name), Path.cwd(), binds)
     else:
         mounts = [_volume(engine, source, target, ":ro") for source, target in _mounts(inputs)]
         mounts.append(_volume(engine, output.resolve(), output.absolute()))
@@ -140,12 +182,14 @@ def require_engine(engine: str) -> None:
         if importlib.util.find_spec("cv2") is None:
             raise UserError(
                 "container.engine=none: this environment has no OpenCV (cv2); install opencv-python-headless 4.14 or "
-                "a later 4.x, or choose container.engine=podman or docker"
+                "a later 4.x, or choose container.engine=podman, docker or apptainer"
             )
         return
-    way_out = "start it, or choose container.engine=podman, docker or none (the same conversion in this environment)"
+    others = "container.engine=podman, docker, apptainer or none (the same conversion in this environment)"
+    # Nothing of Apptainer's runs before it is called.
+    way_out = f"{'mend' if engine == 'apptainer' else 'start'} it, or choose {others}"
     if shutil.which(engine) is None:
-        raise UserError(f"container.engine={engine}: no such program on the path; install it, or {way_out}")
+        raise UserError(f"container.engine={engine}: no such program on the path; install it, or choose {others}")
     try:
         answer = subprocess.run([engine, "version"], capture_output=True, text=True, check=False, timeout=_PATIENCE)
     except subprocess.TimeoutExpired:

@@ -70,6 +70,11 @@ class Paths:
         return f"{self.dataset}/container.json"
 
     @property
+    def images(self) -> str:
+        """The folder of images of containers that are files."""
+        return f"{self.outputs}/containers"
+
+    @property
     def train(self) -> str:
         return self._stage("train")
 

@@ -261,7 +261,7 @@ class Published:
 class Container:
     """What runs the conversion from Caffe: a container engine, or (none) this environment. Results are the same."""
 
-    engine: str = _value(choices=("docker", "podman", "none"))
+    engine: str = _value(choices=("docker", "podman", "apptainer", "none"))
 
 
 @dataclass

@@ -154,11 +154,23 @@ def made_weights(config: Experiment) -> str | list[str]:
     return made[weights.source]
 
 
-def weights_input(config: Experiment, find: Callable[[Weights], Path | None]) -> Path | str | list[str]:
-    """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes."""
+def weights_input(
+    config: Experiment, find: Callable[[Weights], Path | None], given: Callable[[list[str]], list[str]] = list
+) -> str | list[str]:
+    """What weights are made of: the user's file, which `find` looks for, or a file that the workflow makes.
+
+    given: Snakemake's mark of the user's files.
+    """
     if config.weights.file is not None:
-        return named(config, "weights.file")
-    return find(config.weights) or made_weights(config)
+        return given(named(config, "weights.file"))
+    found = find(config.weights)
+    return made_weights(config) if found is None else given([str(found)])
+
+
+def training_files(config: Experiment, find: Callable[[Weights], Path | None]) -> list[str]:
+    """What training leaves beside the weights of a network that is trained here."""
+    trained = config.weights.source == "train" and config.weights.file is None and find(config.weights) is None
+    return [f"{Paths.of(config).train}/history.json"] if trained else []
 
 
 def given_files(config: Experiment, find: Callable[[Weights], Path | None]) -> list[str]:
@@ -187,7 +199,7 @@ def named(config: Experiment, key: str) -> list[str]:
 def select(
     options: Mapping[str, Any],
     readable_formats: tuple[str, ...],
-    checks: Sequence[Callable[[Experiment], object]] = (),
+    checks: Sequence[Callable[[Experiment], object]] | None = (),
     typed: Sequence[str] = (),
     whole: bool = False,
 ) -> Selection:
@@ -197,6 +209,7 @@ def select(
         (names of sweeps, or "none"; default: the suite's, if no experiments are named) and overrides.
     readable_formats: the data set formats that can be read.
     checks: called with every run whose files are there; a UserError of theirs says what else keeps it from running.
+        None in a job's process: the one that has started it has looked, perhaps on a machine with other files.
     typed: the options as they were typed, KEY=VALUE each (`read_options`).
     whole: with the experiments that wait for files of the user, which can be planned though not run.
 
@@ -213,7 +226,9 @@ def select(
             chosen = _together(variant, overrides)
             experiment = compose_experiment(name, suite, chosen)
             require_place(experiment.outputs)
-            missing = missing_inputs(experiment, readable_formats) or refused(experiment, checks)
+            missing = []
+            if checks is not None:
+                missing = missing_inputs(experiment, readable_formats) or refused(experiment, checks)
             planned = whole and all(each.path for each in missing)
             if missing and names and not planned:
                 raise UserError(f"experiments={name}: {missing[0].in_words}")

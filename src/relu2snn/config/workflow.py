@@ -25,6 +25,7 @@ from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Selection, select
 from relu2snn.config.shaping import job_slice
+from relu2snn.config.storage import Storage
 from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
 from relu2snn.files import require_room
@@ -37,14 +38,15 @@ from relu2snn.slurm import settle
 def select_or_exit(
     options: Mapping[str, Any],
     readable_formats: tuple[str, ...],
-    checks: Sequence[Callable[[Experiment], object]] = (),
+    checks: Sequence[Callable[[Experiment], object]] | None = (),
     typed: Sequence[str] = (),
-    main: bool = True,
+    beside: str = "",
 ) -> Selection:
     """`select`, ending the process with one line and status 1 for a mistake, before any job starts.
 
-    main: whether this is the process that the user has called; a job has its selection, if it finds that, from there.
-    A mistake is also a package that is not the one beside the Snakefile, whose conf/ users edit in vain.
+    checks: as in `select`; a job, which has none, takes the selection of the call that has started it, if it finds it.
+    beside: the folder of the Snakefile. A mistake is also a package that is not the one there, whose conf/ users edit
+    in vain.
     """
     try:
         if checkout() is None:
@@ -52,11 +54,16 @@ def select_or_exit(
                 f"{Path(relu2snn.__file__).parent}: this package is a wheel's and has a conf/ of its own; "
                 "for the workflow, pip install -e . in the folder of the Snakefile"
             )
-        if not main and (found := handed(options, typed)) is not None:
+        if beside and checkout() != Path(beside).resolve():
+            raise UserError(
+                f"{Path(relu2snn.__file__).parent}: this package is not the one beside the Snakefile, in {beside}; "
+                "pip install -e . there, or put its src first in PYTHONPATH"
+            )
+        if checks is None and (found := handed(options, typed)) is not None:
             return found
         with composing():
             selection = select(options, readable_formats, checks, typed)
-        if main:
+        if checks is not None:
             hand_out(selection, options, typed)
         return selection
     except UserError as error:
@@ -64,6 +71,14 @@ def select_or_exit(
     except KeyboardInterrupt:
         # Snakemake would report it with a traceback, too.
         _exit(UserError("interrupted; run it again to go on"), 128 + signal.SIGINT)
+
+
+def link_or_exit(storage: Storage, outputs: str) -> None:
+    """Let stages find the copies of a storage, if there is one; a mistake ends the process as in `select_or_exit`."""
+    try:
+        storage.link(outputs)
+    except UserError as error:
+        _exit(error)
 
 
 def begin_workflow(*, main: bool, below: bool) -> bool:

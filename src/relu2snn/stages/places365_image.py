@@ -11,7 +11,7 @@ def run(config: Experiment, part: int | None) -> None:
     """Write container.json, which names the engine and the image (null without an engine); `part` is not used."""
     paths = Paths.of(config)
     engine = engine_of(paths.dataset)
-    write_json(paths.container, {"engine": engine, "image": build(engine)})
+    write_json(paths.container, {"engine": engine, "image": build(engine, paths.images)})
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def preprocess(config: Experiment, part: int) -> None:
         write_manifest(work / "list.tsv", Manifest(chosen))
         arguments = ["images", f"--root={root}", f"--list={work / 'list.tsv'}", f"--output={work / 'images.npy'}"]
         numbers = ["--size", str(height), str(width), "--mean", *map(str, dataset.source.mean_bgr)]
-        run_script(engine_of(Paths.of(config).dataset), [*arguments, *numbers], [root], work)
+        run_script(
+            engine_of(Paths.of(config).dataset), [*arguments, *numbers], [root], work, images=Paths.of(config).images
+        )
         digest = digest_of(work / "images.npy")
         (work / "images.npy").replace(target)
     found = {"images": len(chosen), "sha256": digest}

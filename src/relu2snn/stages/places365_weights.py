@@ -22,7 +22,13 @@ def run(config: Experiment, part: int | None) -> None:
         files = [f"--prototxt={prototxt}", f"--caffemodel={caffemodel}", f"--output={output}"]
         arguments = ["weights", *files, "--size", str(height), str(width)]
         # Folders rather than files: an engine makes a folder of a file that it does not find.
-        run_script(engine_of(paths.weights), arguments, {prototxt.parent, caffemodel.parent}, output.parent)
+        run_script(
+            engine_of(paths.weights),
+            arguments,
+            {prototxt.parent, caffemodel.parent},
+            output.parent,
+            images=paths.images,
+        )
         require_unchanged()
         output.replace(target)
 
