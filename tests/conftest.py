@@ -66,7 +66,7 @@ def eager() -> Iterator[None]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One store for all, since creating its schema takes seconds; tests keep apart by their suites."""
     folder = tmp_path_factory.mktemp("store")
-    return {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": f"{folder}/mlartifacts", "lock_timeout": 60.0}
+    return {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": None, "lock_timeout": 60.0, "wait": 0.0}
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from relu2snn.secrecy import hidden
+
 _LONGEST = 300
 _SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MACHINE = _SPACE | {errno.EFBIG, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO}
@@ -25,8 +27,12 @@ _PARSERS = (ValueError, LookupError, TypeError, AssertionError, SyntaxError)
 class UserError(Exception):
     """A mistake in what the user gave: one line that names what, where and the way out.
 
-    Command-line entry points print its text without a traceback and exit with status 1.
+    Command-line entry points print its text without a traceback and exit with status 1. Passwords and tokens in it
+    are stars.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(hidden(text))
 
 
 @contextmanager
