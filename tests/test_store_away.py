@@ -1,9 +1,11 @@
 """A server that goes away while results are logged: nothing is lost, nothing is there twice, and a line says so."""
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,8 +76,6 @@ def test_a_server_that_is_started_again_in_time_gets_all(tmp_path: Path, server:
         time.sleep(2)
         server.start()
 
-    from dataclasses import replace
-
     child = replace(record("child", tmp_path / "file.json"), note=note)
     helper = threading.Thread(target=start_again)
     helper.start()
@@ -95,8 +95,6 @@ def test_a_server_that_stays_away_is_waited_for_once_and_later_gets_all(
 ) -> None:
     values = [config_slice(tmp_path, "away_for_long", experiment=name) for name in ("fmnist_fc", "fmnist_lenet")]
     store = {"uri": server.address, "artifacts": None, "lock_timeout": 60, "wait": 3}
-    import json
-
     monkeypatch.setenv("RELU2SNN_TRACKING", json.dumps({"": store}))
     for each in values:
         fake_results(each)

@@ -10,6 +10,7 @@ from pathlib import Path
 from relu2snn.secrecy import hidden
 
 _LONGEST = 300
+_MOST = 100_000
 _SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MACHINE = _SPACE | {errno.EFBIG, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO}
 """The system's errors that are no fault of a file that is read: no space, no memory, no descriptors."""
@@ -127,5 +128,7 @@ def shown(value: object, longest: int = 80) -> str:
     if isinstance(value, int) and abs(value).bit_length() > 10_000:
         # Python refuses to write out integers of thousands of digits.
         return f"an integer of {abs(value).bit_length()} bits"
-    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(value)[: longest + 1])
+    # Before it is cut: half a password is one, too.
+    whole = hidden(str(value)[:_MOST])
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in whole[: longest + 1])
     return text if len(text) <= longest else text[: longest - 1] + "…"
