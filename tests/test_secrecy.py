@@ -18,7 +18,7 @@ ADDRESSES = [
 PLAIN = [
     "sqlite:///outputs/mlflow.db",
     "http://127.0.0.1:5000",
-    "postgresql://mlflow@host/db?sslmode=require&sslkey=/home/me/key.pem",
+    "postgresql://mlflow@host/db?sslmode=require&sslkey=keys/me.pem",
     "s3://bucket/relu2snn",
     "overrides=phase2.zeta=0.3 train.epochs=2",
     "mail me@example.org: see http://host/a:b",

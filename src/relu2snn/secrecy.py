@@ -16,9 +16,8 @@ _STARS = "***"
 _USER = re.compile(r"(?i)(?<=://)([^\s:/@'\"]*)(:[^\s'\"]*)@")
 # Where a web server asks for a name alone, it is a token.
 _BARE = re.compile(r"(?i)(https?://)[^\s:/@'\"]+@")
-_QUERY = re.compile(
-    r"(?i)([?&;](?!sslkey=)[\w.-]*(?:passw|pwd|secret|token|key|sign|sig|credential)[\w.-]*=)[^\s&#'\"]+"
-)
+_NAMES = r"(?!sslkey=)[\w.-]*(?:passw|pwd|secret|token|key|sig|credential)[\w.-]*"
+_QUERY = re.compile(rf"(?i)([?&;]{_NAMES}=)[^\s&#'\"]*[^\s&#'\":;,)]")
 
 
 def hidden(text: str) -> str:
