@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
-from mlflow_servers import postgresql, tracking_server
+from mlflow_servers import new_database, postgresql, s3, tracking_server
 from runs import EXPERIMENTS, OVERRIDES, ROOT, drop_images, make_report, snakemake, sweep
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -66,7 +66,7 @@ def eager() -> Iterator[None]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One store for all, since creating its schema takes seconds; tests keep apart by their suites."""
     folder = tmp_path_factory.mktemp("store")
-    return {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": f"{folder}/mlartifacts", "lock_timeout": 60.0}
+    return {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": None, "lock_timeout": 60.0, "wait": 0.0}
 
 
 @pytest.fixture
@@ -93,10 +93,24 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an MLflow server that keeps its runs in PostgreSQL."""
-    with postgresql() as database, tracking_server(tmp_path_factory.mktemp("postgresql_server"), database) as address:
+def database() -> Iterator[str]:
+    """The address of a PostgreSQL database, to make others beside it."""
+    with postgresql() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[str]:
+    """The address of an MLflow server that keeps its runs in PostgreSQL."""
+    with tracking_server(tmp_path_factory.mktemp("postgresql_server"), new_database(database, "server")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of users of a storage of the S3 protocol."""
+    with s3(tmp_path_factory.mktemp("s3")) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def mlflow(folder: Path, *arguments: str, ready: str = "/health", **environment: str) -> Iterator[str]:
+def mlflow(
+    folder: Path, *arguments: str, ready: str = "/health", port: int | None = None, **environment: str
+) -> Iterator[str]:
     """Run `mlflow <arguments>` in `folder`; yields its address when it answers."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
     log = folder / f"server-{port}.log"
     with log.open("w") as output, _process(command, output, folder, **environment) as process:
@@ -38,17 +40,43 @@ def mlflow(folder: Path, *arguments: str, ready: str = "/health", **environment:
 
 
 @contextlib.contextmanager
-def tracking_server(folder: Path, backend: str) -> Iterator[str]:
-    """`mlflow server` that keeps artifacts in `folder`."""
+def tracking_server(
+    folder: Path, backend: str, *places: str, port: int | None = None, **environment: str
+) -> Iterator[str]:
+    """`mlflow server` that keeps artifacts in `folder`, or where `places`, options of it, say."""
     folder.mkdir(exist_ok=True)
-    places = ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")]
-    with mlflow(folder, "server", *places, "--workers", "1") as address:
+    places = places or ("--artifacts-destination", str(folder / "artifacts"))
+    # In the environment, where a list of processes shows no password.
+    environment["MLFLOW_BACKEND_STORE_URI"] = backend
+    with mlflow(folder, "server", *places, "--workers", "1", port=port, **environment) as address:
         yield address
 
 
 @contextlib.contextmanager
+def s3(folder: Path) -> Iterator[dict[str, str]]:
+    """A storage of the S3 protocol with a bucket "runs"; yields the environment of its users."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    log = folder / f"s3-{port}.log"
+    address = f"http://127.0.0.1:{port}"
+    with log.open("w") as output, _process(command, output, folder) as process:
+        _wait(process, log, lambda: urllib.request.urlopen(f"{address}/moto-api/", timeout=5).status == 200)
+        bucket = urllib.request.Request(f"{address}/runs", method="PUT", headers={"Host": f"127.0.0.1:{port}"})
+        urllib.request.urlopen(bucket, timeout=60).close()
+        yield {
+            "MLFLOW_S3_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "relu2snn",
+            "AWS_SECRET_ACCESS_KEY": "the-secret-of-the-bucket",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+
+@contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """A throw-away cluster; yields the address of its database. Skips where PostgreSQL is not installed."""
+    """A throw-away cluster; yields the address of its database. Skips where PostgreSQL is not installed.
+
+    It trusts everybody, whatever the password.
+    """
     programs = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if programs is None:
         pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
@@ -71,6 +99,17 @@ def postgresql() -> Iterator[str]:
             yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_database(address: str, name: str) -> str:
+    """The address of an empty database beside another one."""
+    import psycopg2
+
+    connection = psycopg2.connect(address)
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute(f"create database {name}")
+    return f"{address.rpartition('/')[0]}/{name}"
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The workflow against real MLflow servers, and its networks as models that are loaded, served and registered."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow_servers import mlflow
+from mlflow_servers import mlflow, new_database, tracking_server
 from runs import OVERRIDES, ROOT, SAMPLE, jobs, paths
 
 from relu2snn.datasets import read_idx
@@ -23,9 +24,15 @@ REGISTERED = "relu2snn-paper-fmnist_lenet"
 
 
 def snakemake(folder: Path, server: str, *arguments: str, overrides: str = "") -> subprocess.CompletedProcess[str]:
+    run = attempt(folder, server, *arguments, overrides=overrides)
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
+    return run
+
+
+def attempt(folder: Path, server: str, *arguments: str, overrides: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--nocolor"]
     options = ["experiments=fmnist_lenet", f"overrides={OVERRIDES} {overrides}"]
-    run = subprocess.run(
+    return subprocess.run(
         [*command, *arguments, "--config", *options],
         cwd=folder,
         env=os.environ | {"MLFLOW_TRACKING_URI": server},
@@ -33,8 +40,6 @@ def snakemake(folder: Path, server: str, *arguments: str, overrides: str = "") -
         text=True,
         check=False,
     )
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +125,30 @@ def test_the_workflow_logs_to_a_server_and_registers_on_request(
     assert not (logged / "outputs" / "mlartifacts").exists()
 
 
+@pytest.mark.parametrize("proxied", [True, False], ids=["through the server", "past the server"])
+def test_files_and_models_in_a_storage_of_the_s3_protocol(
+    logged: Path, database: str, storage: dict[str, str], proxied: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the server does not pass files on, its clients bring them to the storage, and know its address and keys."""
+    from mlflow import pyfunc
+    from mlflow.tracking import MlflowClient
+
+    places = ("--artifacts-destination",) if proxied else ("--no-serve-artifacts", "--default-artifact-root")
+    place = f"s3://runs/{'proxied' if proxied else 'direct'}"
+    with tracking_server(tmp_path, new_database(database, place[10:]), *places, place, **storage) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+        for name, value in storage.items():
+            # Through the server, the client knows nothing of the storage.
+            monkeypatch.delenv(name, raising=False) if proxied else monkeypatch.setenv(name, value)
+        snakemake(logged, server, "--forcerun", "track")
+        check(server, logged)
+        ids = tracked(logged)
+        found = MlflowClient(server).get_run(ids["parent"]).info.artifact_uri
+        assert found.startswith("mlflow-artifacts:/" if proxied else f"{place}/")
+        model = pyfunc.load_model(f"models:/{ids['models']['fmnist_lenet-spiking']}")
+        np.testing.assert_array_equal(model.predict(images())["label"], labels(logged))
+
+
 def test_a_model_is_loaded_and_predicts_what_phase_2_predicts(
     logged: Path, sqlite_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,3 +184,59 @@ def test_a_model_is_served_and_predicts_what_phase_2_predicts(logged: Path, sqli
             found = json.load(answer)["predictions"]
     assert found["label"] == labels(logged).tolist()
     assert np.argmax(found["logits"], axis=-1).tolist() == found["label"]
+
+
+SECRETS = {"password": "grauer-Esel-77", "token": "tok-5f0c81bd", "key": "aws+Schluessel/42"}
+
+
+def leaks(folder: Path, said: str) -> list[str]:
+    """Where one of the secrets stands: in what was said, in a file, in a file's name."""
+    found = [f"{name} in the output" for name, secret in SECRETS.items() if secret in said]
+    for path in filter(Path.is_file, folder.rglob("*")):
+        content = path.read_bytes()
+        found += [f"{name} in {path}" for name, secret in SECRETS.items() if secret.encode() in content]
+        found += [f"{name} in the name {path}" for name, secret in SECRETS.items() if secret in str(path)]
+    return found
+
+
+def test_no_secret_of_a_store_is_shown_or_written(
+    logged: Path, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg2
+
+    folder = tmp_path / "clone"
+    shutil.copytree(logged, folder)
+    for name, secret in (("MLFLOW_TRACKING_TOKEN", "token"), ("AWS_SECRET_ACCESS_KEY", "key")):
+        monkeypatch.setenv(name, SECRETS[secret])
+    bare = new_database(database, "secrets")
+    address = bare.replace("://mlflow@", f"://mlflow:{SECRETS['password']}@")
+    run = snakemake(folder, address, "--forcerun", "phase1", overrides=f"tracking.artifacts={tmp_path}/files")
+    assert {"phase1", "phase2", "figures", "track", "provenance", "report_results"} <= set(
+        jobs(run.stdout + run.stderr)
+    )
+    assert not leaks(tmp_path, run.stdout + run.stderr)
+    with contextlib.closing(psycopg2.connect(bare)) as connection, connection.cursor() as cursor:
+        cursor.execute("select table_name from information_schema.tables where table_schema = 'public'")
+        tables = [name for (name,) in cursor.fetchall()]
+        assert {"runs", "tags", "params", "experiments", "logged_models"} <= set(tables)
+        for name in tables:
+            cursor.execute(f'select t::text from "{name}" t')
+            rows = cursor.fetchall()
+            assert not [row for row in rows for secret in SECRETS.values() if secret in row[0]], name
+        cursor.execute("select count(*) from runs where status = 'FINISHED'")
+        assert cursor.fetchall() == [(4,)]
+    # A server that is away, and one that turns the password down, are lines of a log.
+    away = f"http://me:{SECRETS['password']}@127.0.0.1:9"
+    run = attempt(folder, away, "--forcerun", "track", overrides="tracking.wait=0")
+    assert run.returncode == 1
+    assert "http://me:***@127.0.0.1:9: no answer from this MLflow store" in run.stderr
+    assert not leaks(tmp_path, run.stdout + run.stderr)
+    # In an override a password has been typed already; but no log and no script of a job repeats it.
+    for value in (f"postgresql://me:{SECRETS['password']}@db/x", f"https://me.org/mlflow?token={SECRETS['token']}"):
+        run = attempt(folder, "", overrides=f"tracking.uri={value}")
+        assert run.returncode == 1
+        (line,) = run.stderr.splitlines()
+        assert line.startswith("relu2snn: tracking.uri=")
+        assert ": holds a password or token" in line
+        assert "MLFLOW_TRACKING_PASSWORD" in line
+        assert not leaks(tmp_path, run.stdout + run.stderr)

@@ -227,6 +227,9 @@ SENSELESS = [
     ("phase2.noise=inf", "must be a finite number"),
     ("figures.neurons=1000000000000", "must be at most"),
     ("tracking.uri=", "tracking.uri=: must not be empty"),
+    ("tracking.uri=postgresql://me:pw@db/x", r"tracking.uri=postgresql://me:\*\*\*@db/x: holds a password or token"),
+    ("tracking.uri=https://db/x?token=pw", r"tracking.uri=https://db/x\?token=\*\*\*: holds a password or token"),
+    ("tracking.artifacts=s3://key:pw@bucket", r"tracking.artifacts=s3://key:\*\*\*@bucket: holds a password or token"),
     ("tracking.models=[scaled,scaled,scaled]", "has 3 entries"),
     ("name=x", "an experiment's name is its file's"),
 ]

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from relu2snn.secrecy import hidden
+
 _LONGEST = 300
+_MOST = 100_000
 _SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MACHINE = _SPACE | {errno.EFBIG, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO}
 """The system's errors that are no fault of a file that is read: no space, no memory, no descriptors."""
@@ -25,8 +28,12 @@ _PARSERS = (ValueError, LookupError, TypeError, AssertionError, SyntaxError)
 class UserError(Exception):
     """A mistake in what the user gave: one line that names what, where and the way out.
 
-    Command-line entry points print its text without a traceback and exit with status 1.
+    Command-line entry points print its text without a traceback and exit with status 1. Passwords and tokens in it
+    are stars.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(hidden(text))
 
 
 @contextmanager
@@ -121,5 +128,7 @@ def shown(value: object, longest: int = 80) -> str:
     if isinstance(value, int) and abs(value).bit_length() > 10_000:
         # Python refuses to write out integers of thousands of digits.
         return f"an integer of {abs(value).bit_length()} bits"
-    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(value)[: longest + 1])
+    # Before it is cut: half a password is one, too.
+    whole = hidden(str(value)[:_MOST])
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in whole[: longest + 1])
     return text if len(text) <= longest else text[: longest - 1] + "…"

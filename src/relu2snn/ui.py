@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from relu2snn.arguments import Arguments
 from relu2snn.config import compose_tracking
 from relu2snn.errors import UserError, printable, shown
-from relu2snn.tracking import RESULTS_VIEW, VIEW_TAG, Store, explained, require_database
+from relu2snn.tracking import RESULTS_VIEW, VIEW_TAG, Store, explained, follow_folder, require_database
 
 HOST = "127.0.0.1"
 # Where MLflow's pages keep choices in the browser. Unless these are made, they open on generative AI, with a panel of
@@ -43,12 +43,13 @@ def main() -> None:
         given = parser.parse_args()
         tracking = compose_tracking()
         store = Store(tracking.uri, tracking.artifacts, tracking.lock_timeout)
-        if store.address.startswith(("http://", "https://")):
+        if store.served:
             print(f"These runs are on a server, which shows them: {store.shown_address}")
             return
         if store.database is not None and not store.database.is_file():
             raise UserError(f"{store.database}: nothing logged yet; run make quickstart first")
         require_database(store)
+        follow_folder(store)
         port = _free_port(given.port)
         with explained(store):
             app = _application(store)
@@ -99,7 +100,8 @@ def _application(store: Store) -> Any:
         BACKEND_STORE_URI_ENV_VAR: store.address,
         REGISTRY_STORE_URI_ENV_VAR: store.address,
         ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-        ARTIFACTS_DESTINATION_ENV_VAR: store.artifacts,
+        # For what a server has logged to the same store.
+        ARTIFACTS_DESTINATION_ENV_VAR: store.artifacts or str(store.folder or "mlartifacts"),
         SERVE_ARTIFACTS_ENV_VAR: "true",
         # For the evaluation of language models.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -300,15 +300,18 @@ class Sweep:
 
 @dataclass
 class Tracking:
-    """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for its lock.
+    """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for it.
 
+    artifacts: the place of files, of a database without a server (null: mlartifacts beside a SQLite file); seconds to
+    wait for the lock of a SQLite file (lock_timeout), and for a server that does not answer (wait).
     models: the networks that are logged as models, up to model_megabytes each; register: whether the spiking one
     becomes a version of the registered model relu2snn-<suite>-<experiment>.
     """
 
     uri: str = _value(text="address")
-    artifacts: str = _value(text="address")
+    artifacts: str | None = _value(text="address")
     lock_timeout: float = _value(gt=0, le=1e6)
+    wait: float = _value(ge=0, le=1e6)
     models: list[str] = _value(each={"choices": ("scaled", "spiking")}, longest=2)
     model_megabytes: float = _value(gt=0, le=1e9)
     register: bool = MISSING

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
+from relu2snn.secrecy import holds_secret
+
 # File systems take 255 bytes; results are first written under a longer, temporary name.
 _LONGEST_PART = 200
 _LONGEST_PATH = 1000
@@ -76,6 +78,11 @@ def _path(text: str) -> str | None:
 def _address(text: str) -> str | None:
     if not text.strip():
         return "must not be empty"
+    if holds_secret(text):
+        return (
+            "holds a password or token, which would show in lists of processes and scripts of jobs; set it in the "
+            "environment: MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
     return "must not begin or end with a blank" if text != text.strip() else _words(text)
 
 

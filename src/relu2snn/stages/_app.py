@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -23,6 +24,7 @@ from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import unmasked
 from relu2snn.errors import UserError, machine_error, one_line, printable, shown
 from relu2snn.locks import locked
+from relu2snn.secrecy import hidden
 from relu2snn.stages import _ending
 
 Run = Callable[[Experiment, int | None], None]
@@ -50,7 +52,9 @@ def stage_app(stage: str, run: Run) -> None:
     except Exception as error:
         line = machine_error(error)
         if line is None and not isinstance(error, OSError):
-            raise
+            # What a library says may hold an address of the environment, password and all.
+            sys.stderr.write(hidden(traceback.format_exc()))
+            sys.exit(1)
         _say(stage, line or one_line(error))
         with contextlib.suppress(OSError):
             sys.stdout.flush()

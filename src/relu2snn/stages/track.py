@@ -74,7 +74,7 @@ def _command(config: Experiment) -> list[str]:
 def store(config: Experiment) -> Store:
     """The store that this run names; it is no part of the slice, as it changes no result."""
     tracking = tracking_of(config)
-    return Store(tracking.uri, tracking.artifacts, tracking.lock_timeout)
+    return Store(tracking.uri, tracking.artifacts, tracking.lock_timeout, tracking.wait, config.outputs)
 
 
 if __name__ == "__main__":

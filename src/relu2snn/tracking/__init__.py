@@ -3,9 +3,10 @@
 Only this part and `ui` import mlflow; this one does so late, since that takes seconds.
 """
 
+from relu2snn.tracking.failures import explained
 from relu2snn.tracking.record import DataSet, Metric, Model, Record
 from relu2snn.tracking.runs import log_experiment, log_sweep
-from relu2snn.tracking.store import Store, explained, require_database
+from relu2snn.tracking.store import Store, follow_folder, require_database
 from relu2snn.tracking.views import RESULTS_VIEW, VIEW_TAG
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Record",
     "Store",
     "explained",
+    "follow_folder",
     "log_experiment",
     "log_sweep",
     "require_database",

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from typing import Any
 import relu2snn
 from relu2snn.errors import reading
 from relu2snn.files import temporary_folder, writing
+from relu2snn.processes import Process
+from relu2snn.tracking.claims import CONTENT_TAG, WRITER_TAG
 from relu2snn.tracking.record import Model
 
-CONTENT_TAG = "relu2snn.content"
 # What a model needs beside this package, which no index offers: an index may hold something else by its name.
 _REQUIREMENTS = ("tensorflow", "keras", "numpy", "numba", "h5py")
 _CHUNK = 1 << 20
 _VERSIONS_TAG = "mlflow.modelVersions"
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,18 @@ def prepare(model: Model) -> Prepared:
 def log_model(client: Any, experiment_id: str, run_id: str, prepared: Prepared, time: float) -> str:
     """Log a run's model unless the run has it already; returns its id.
 
-    A model of the same name and other content is superseded: it is deleted, unless it is a registered version.
+    A model of the same name and other content is superseded: it is deleted, unless it is a registered version, or
+    another process may still be logging it.
     """
     model = prepared.model
     query = f"name = '{model.name}' AND source_run_id = '{run_id}'"
     kept = None
-    for each in client.search_logged_models([experiment_id], filter_string=query):
-        if each.tags.get(CONTENT_TAG) == prepared.content and str(each.status) == "READY" and kept is None:
+    # In one order, so that of equal ones all keep the same.
+    for each in sorted(client.search_logged_models([experiment_id], filter_string=query), key=_age):
+        ready = str(each.status) == "READY"
+        if each.tags.get(CONTENT_TAG) == prepared.content and ready and kept is None:
             kept = str(each.model_id)
-        elif _VERSIONS_TAG not in each.tags:
+        elif _VERSIONS_TAG not in each.tags and (ready or _abandoned(each)):
             client.delete_logged_model(each.model_id)
     model_id = kept or _create(client, experiment_id, run_id, prepared)
     _log_metrics(client, run_id, model_id, model, time)
@@ -66,13 +72,24 @@ def log_model(client: Any, experiment_id: str, run_id: str, prepared: Prepared, 
     return model_id
 
 
+def _age(logged: Any) -> tuple[int, str]:
+    return logged.creation_timestamp, str(logged.model_id)
+
+
+def _abandoned(logged: Any) -> bool:
+    """Whether nobody completes a model: its process is gone or, of another machine, has had an hour."""
+    writer = Process.parse(logged.tags.get(WRITER_TAG, "none"))
+    lives = writer is not None and writer != Process.this() and writer.lives()
+    return not lives if lives is not None else time.time() - logged.creation_timestamp / 1000 > _HOUR
+
+
 def _create(client: Any, experiment_id: str, run_id: str, prepared: Prepared) -> str:
     import mlflow.pyfunc
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model as Description
 
     model = prepared.model
-    tags = {**model.tags, CONTENT_TAG: prepared.content}
+    tags = {**model.tags, CONTENT_TAG: prepared.content, WRITER_TAG: str(Process.this())}
     logged = client.create_logged_model(experiment_id, model.name, run_id, tags, _params(model))
     with temporary_folder(model.file) as temporary:
         folder = temporary / "model"
@@ -131,13 +148,22 @@ def _register(client: Any, run_id: str, model_id: str, prepared: Prepared) -> No
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    versions = client.search_model_versions(f"name = '{name}'")
-    if not any(version.tags.get(CONTENT_TAG) == prepared.content for version in versions):
+    if not _versions(client, prepared):
         tags = {**prepared.model.tags, CONTENT_TAG: prepared.content}
         # MLflow looks an address models:/<id> up in the process's own store instead of this one.
         source = client.get_logged_model(model_id).artifact_location
         version = client.create_model_version(name, source, run_id, tags, model_id=model_id)
-        _link(client, model_id, {"name": name, "version": version.version})
+        # The store numbers versions, so of two processes that did not see each other one sees the other now.
+        if _versions(client, prepared)[0] == int(version.version):
+            _link(client, model_id, {"name": name, "version": version.version})
+        else:
+            client.delete_model_version(name, version.version)
+
+
+def _versions(client: Any, prepared: Prepared) -> list[int]:
+    """The versions of a registered model that are this network."""
+    found = client.search_model_versions(f"name = '{prepared.model.registered}'")
+    return sorted(int(each.version) for each in found if each.tags.get(CONTENT_TAG) == prepared.content)
 
 
 def _link(client: Any, model_id: str, version: Mapping[str, Any]) -> None:

@@ -2,19 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from relu2snn.config.changes import flatten
 from relu2snn.errors import UserError
+from relu2snn.processes import Process
+from relu2snn.secrecy import hidden
+from relu2snn.tracking.claims import CONTENT_TAG, KEY_TAG, WRITER_TAG, Claims, Draft
 from relu2snn.tracking.models import Prepared, log_model, prepare
 from relu2snn.tracking.record import DataSet, Metric, Record
-from relu2snn.tracking.store import Store, open_client
+from relu2snn.tracking.store import Store
 from relu2snn.tracking.views import VIEW_TAG, results_view
+from relu2snn.tracking.waiting import patiently
 
-KEY_TAG = "relu2snn.key"
-CONTENT_TAG = "relu2snn.content"
 _PARENT_TAG = "mlflow.parentRunId"
 _NOTE_TAG = "mlflow.note.content"
 # MLflow shows it in a column, and takes no more than 36 characters.
@@ -37,22 +38,24 @@ def log_experiment(
     """Log one experiment as a parent run with child runs in the MLflow experiment `relu2snn/<suite>`.
 
     A run is found again by a tag, the hash of `identity`, its name and its params: equal ones update the run, other
-    ones make a new run. What a run shows already is not sent again. `about` is the description of the MLflow
+    ones make a new run, and any number of processes and machines that log the same make one. What a run shows already
+    is not sent again; what another process has left half-done is completed. `about` is the description of the MLflow
     experiment, in Markdown.
     Returns {"experiment_id", "parent": run id, "children": {name: run id}, "models": {name: model id}}.
-    Raises UserError when the store cannot be reached or used, or stays locked for `store.lock_timeout` seconds.
+    Raises UserError when the store cannot be used, stays locked for `store.lock_timeout` seconds, or does not answer
+    for `store.wait` seconds.
     """
     prepared = [prepare(model) for model in parent.models]
-    with open_client(store) as client:
+
+    def log(client: Any) -> dict[str, Any]:
         experiment_id = _experiment(client, store, suite, about)
-        parent_id = _upsert(client, experiment_id, parent, _key(identity, suite, parent), {})
-        links = {_PARENT_TAG: parent_id}
-        ids = {
-            name: _upsert(client, experiment_id, child, _key(identity, suite, child), links)
-            for name, child in children.items()
-        }
-        models = _log_models(client, experiment_id, parent_id, parent, prepared)
+        family = _hash([identity, suite])
+        parent_id, ids, models = _log_group(
+            client, store, experiment_id, family, (identity, suite), parent, children, {}, prepared
+        )
         return {"experiment_id": experiment_id, "parent": parent_id, "children": ids, "models": models}
+
+    return patiently(store, log)
 
 
 def log_sweep(
@@ -65,17 +68,18 @@ def log_sweep(
     Raises UserError as `log_experiment` does, and when the store does not have the experiment's run.
     """
     experiment_id, parent = experiment["experiment_id"], experiment["parent"]
-    with open_client(store) as client:
+
+    def log(client: Any) -> dict[str, Any]:
         if not client.search_runs([experiment_id], f"attributes.run_id = '{parent}'"):
             raise UserError(f"run {parent} of {suite} is not in this MLflow store; log the experiment first")
         identity = {"parent": parent}
-        run_id = _upsert(client, experiment_id, sweep, _key(identity, suite, sweep), {_PARENT_TAG: parent})
-        links = {_PARENT_TAG: run_id}
-        ids = {
-            name: _upsert(client, experiment_id, point, _key(identity, suite, point), links)
-            for name, point in points.items()
-        }
+        family = _hash([identity, suite, sweep.tags.get("sweep")])
+        run_id, ids, _ = _log_group(
+            client, store, experiment_id, family, (identity, suite), sweep, points, {_PARENT_TAG: parent}, []
+        )
         return {"run": run_id, "points": ids}
+
+    return patiently(store, log)
 
 
 def _experiment(client: Any, store: Store, suite: str, about: str) -> str:
@@ -86,8 +90,8 @@ def _experiment(client: Any, store: Store, suite: str, about: str) -> str:
     tags = {"mlflow.experimentKind": "custom_model_development", VIEW_TAG: results_view()}
     tags |= {_NOTE_TAG: about} if about else {}
     experiment = client.get_experiment_by_name(name)
+    location = store.location(suite)
     if experiment is None:
-        location = (Path(store.artifacts).absolute() / suite).as_uri() if store.database else None
         try:
             return str(client.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException as error:
@@ -95,12 +99,23 @@ def _experiment(client: Any, store: Store, suite: str, about: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             experiment = client.get_experiment_by_name(name)
+    if location not in (None, experiment.artifact_location):
+        raise UserError(_misplaced(store, experiment, location))
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     for tag, value in tags.items():
         if experiment.tags.get(tag) != value:
             client.set_experiment_tag(experiment.experiment_id, tag, value)
     return str(experiment.experiment_id)
+
+
+def _misplaced(store: Store, experiment: Any, location: str | None) -> str:
+    found = experiment.artifact_location
+    return hidden(
+        f"{store.shown_address}: the files of its experiment {experiment.name} are in {found}, not in {location}, and "
+        "MLflow can't change that; move a database together with its folder mlartifacts, or name the folder, "
+        f"tracking.artifacts={found.rpartition('/')[0].removeprefix('file://')}, or another store in tracking.uri"
+    )
 
 
 def _key(identity: Mapping[str, Any], suite: str, record: Record) -> str:
@@ -126,26 +141,70 @@ def _ended(record: Record) -> float:
     return max(record.time, record.seconds + 1)
 
 
-def _upsert(client: Any, experiment_id: str, record: Record, key: str, links: Mapping[str, str]) -> str:
+def _log_group(
+    client: Any,
+    store: Store,
+    experiment_id: str,
+    family: str,
+    identity: tuple[Mapping[str, Any], str],
+    parent: Record,
+    children: Mapping[str, Record],
+    links: Mapping[str, str],
+    prepared: Sequence[Prepared],
+) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Log a parent, which is finished last, the children below it, and the parent's models; returns their ids."""
+    claims = Claims(client, experiment_id, family, alone=store.database is not None)
+    first = _draft(*identity, parent)
+    parent_id = claims.settle(first)
+    drafts = {name: _draft(*identity, child) for name, child in children.items()}
+    records = {drafts[name].key: child for name, child in children.items()}
+    ids = {}
+    for key, run in claims.each(list(drafts.values())):
+        ids[key] = _fill(client, run, records[key], key, {_PARENT_TAG: parent_id}, run.info.run_id in claims.made)
+    models: dict[str, str] = {}
+
+    def log_models() -> None:
+        models.update(_log_models(client, experiment_id, parent_id, parent, prepared))
+
+    for key, run in claims.each([first]):
+        _fill(client, run, parent, key, links, run.info.run_id in claims.made, log_models)
+    return parent_id, {name: ids[draft.key] for name, draft in drafts.items()}, models
+
+
+def _draft(identity: Mapping[str, Any], suite: str, record: Record) -> Draft:
+    return Draft(_key(identity, suite, record), record.name, int((_ended(record) - record.seconds) * 1000))
+
+
+def _fill(
+    client: Any,
+    run: Any,
+    record: Record,
+    key: str,
+    links: Mapping[str, str],
+    new: bool,
+    before_end: Callable[[], None] = lambda: None,
+) -> str:
+    """Let a run show its record, unless it does; `before_end` is called in any case, and before it is finished."""
     content = _content(record, links)
-    found = client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    tags = {**record.tags, **links, KEY_TAG: key}
-    if not found:
-        start = int((_ended(record) - record.seconds) * 1000)
+    run_id = str(run.info.run_id)
+    if run.info.status == "FINISHED" and run.data.tags.get(CONTENT_TAG) == content:
+        before_end()
+        return run_id
+    tags = {**record.tags, **links, KEY_TAG: key, WRITER_TAG: str(Process.this())}
+    points = record.metrics if new else _unlogged(client, run_id, record.metrics)
+    if new or run.info.status != "FINISHED":
         # Until it is finished, a run is not taken to show its content.
-        run = client.create_run(experiment_id, start, {**tags, CONTENT_TAG: content}, record.name)
-        _send(client, run, record, {}, record.metrics)
-    elif found[0].info.status != "FINISHED" or found[0].data.tags.get(CONTENT_TAG) != content:
-        run = found[0]
-        _send(client, run, record, tags, _unlogged(client, run.info.run_id, record.metrics))
-        client.set_tag(run.info.run_id, CONTENT_TAG, content)
-    else:
-        run = found[0]
-    return str(run.info.run_id)
+        tags[CONTENT_TAG] = content
+    _send(client, run, record, tags, points)
+    before_end()
+    client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time + int(record.seconds * 1000))
+    if run.data.tags.get(CONTENT_TAG) != content and CONTENT_TAG not in tags:
+        client.set_tag(run_id, CONTENT_TAG, content)
+    return run_id
 
 
 def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metrics: Sequence[Metric]) -> None:
-    """Log all that a run shows, and finish it."""
+    """Log all that a run shows."""
     from mlflow.entities import Metric as Point
     from mlflow.entities import Param, RunTag
 
@@ -166,7 +225,6 @@ def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metric
         client.log_dict(run_id, dict(record.config), "config.yaml")
     for path, folder in record.files:
         client.log_artifact(run_id, str(path), folder)
-    client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time + int(record.seconds * 1000))
 
 
 def _log_models(
