@@ -35,11 +35,12 @@ dependencies:
 
 
 def main() -> None:
-    """Write requirements/{uv,runtime,cluster,dev}.txt, pipeline/places365/requirements.txt and environment.yml."""
+    """Write requirements/{uv,runtime,cluster,kubernetes,dev}.txt, pipeline/places365/requirements.txt and environment.yml."""
     runtime = ROOT / "requirements" / "runtime.txt"
     compile_pins("-", ROOT / "requirements" / "uv.txt", given="uv\n")
     compile_pins("pyproject.toml", runtime, *RUNTIME)
-    compile_pins("pyproject.toml", ROOT / "requirements" / "cluster.txt", *RUNTIME, "--extra=cluster")
+    for extra in ("cluster", "kubernetes"):
+        compile_pins("pyproject.toml", ROOT / "requirements" / f"{extra}.txt", *RUNTIME, f"--extra={extra}")
     compile_pins("pyproject.toml", ROOT / "requirements" / "dev.txt", "--extra=dev")
     container = ROOT / "pipeline" / "places365" / "requirements.txt"
     compile_pins("-", container, "--constraint", str(runtime), given=CONTAINER)

@@ -282,7 +282,8 @@ def test_conda_and_pip_users_get_the_same_versions() -> None:
     [
         ("runtime", ("workflow", "onnx", "nir")),
         ("cluster", ("workflow", "onnx", "nir", "cluster")),
-        ("dev", ("workflow", "onnx", "nir", "cluster", "dev")),
+        ("kubernetes", ("workflow", "onnx", "nir", "cluster", "kubernetes")),
+        ("dev", ("workflow", "onnx", "nir", "cluster", "kubernetes", "dev")),
     ],
 )
 def test_locks_pin_what_the_project_requires(lock: str, extras: tuple[str, ...]) -> None:

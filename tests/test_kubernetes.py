@@ -208,8 +208,8 @@ def test_a_part_of_photographs_brings_its_own_images_alone() -> None:
 def test_the_image_has_the_storage_plugin_of_the_lock_in_its_folder_and_no_file_of_the_user() -> None:
     """What every pod installs again is cut out of the lock by the Dockerfile's own line."""
     text = (ROOT / "pipeline" / "container" / "Dockerfile").read_text()
-    (cut,) = re.findall(r"(sed .*) cluster.txt > plugin.txt", text)
-    lock = ROOT / "requirements" / "cluster.txt"
+    (cut,) = re.findall(r"(sed .*) kubernetes.txt > plugin.txt", text)
+    lock = ROOT / "requirements" / "kubernetes.txt"
     found = subprocess.run([*shlex.split(cut), str(lock)], check=True, capture_output=True, text=True).stdout
     first, *hashes = found.splitlines()
     assert first.startswith("snakemake-storage-plugin-s3==")
