@@ -136,7 +136,7 @@ def fill(work: Workload, times: Times, runs: int, sweep: Callable[[int], None]) 
 
 
 def show(times: Times, begun: int, ended: int, output: str | None) -> None:
-    """Print the medians as a table of Markdown: of the clock, and of the processor, which a busy machine changes less."""
+    """Print the medians as a table of Markdown: of the clock, and of the processor, which others disturb less."""
     rows = {name: [times.middle(name, 0), times.middle(name, 1)] for name in times.found}
     print(f"| milliseconds | with up to {begun} runs | with {ended} | ratio | processor | with {ended} | ratio |")
     print("|---|" + "---:|" * 6)
