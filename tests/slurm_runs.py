@@ -45,13 +45,13 @@ class Call:
     def on_slurm(self, *arguments: str, resources: Sequence[str] = HERE) -> list[str]:
         return self.words("--profile", str(PROFILE), *QUICK, "--default-resources", *resources, *arguments)
 
-    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+    def start(self, words: Sequence[str], **variables: str) -> subprocess.Popen[bytes]:
         """A call whose words go to calls.log, as those of `kill_runs` do."""
         with (self.folder / "calls.log").open("ab") as log:
             return subprocess.Popen(
                 words,
                 cwd=self.folder,
-                env=environment(),
+                env=environment() | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -123,6 +123,16 @@ def running_job(call: Call, run: subprocess.Popen[bytes], stage: str = "") -> st
         return jobs if any(name.endswith(f".{stage}") or not stage for name in names) else []
 
     return str(wait_for(at_work, f"a job of Slurm runs {stage or 'a stage'}")[0])
+
+
+def steps_of(number: str) -> list[psutil.Process]:
+    """What Slurm's daemon on this machine runs of a job."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if f"slurmstepd: [{number}." in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def node() -> str:
