@@ -102,27 +102,26 @@ def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE
     return found
 
 
-def stages_in(folder: Path) -> list[psutil.Process]:
-    """The stages that work in a folder, whoever has started them."""
-    found = []
+def stages_in(folder: Path) -> dict[str, psutil.Process]:
+    """By name, the stages that work in a folder, whoever has started them."""
+    found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if words[1:2] == ["-m"] and words[2].startswith("relu2snn.stages.") and process.cwd() == str(folder):
-                found.append(process)
+                found[words[2].rpartition(".")[2]] = process
     return found
 
 
-def running_job(call: Call, run: subprocess.Popen[bytes], stage: str = "") -> str:
-    """The number of the first job of Slurm whose stage is at work."""
+def running_job(call: Call, run: subprocess.Popen[bytes], stage: str) -> str:
+    """The number of the first job of Slurm that runs, once `stage` is at work."""
 
     def at_work() -> list[str]:
         assert run.poll() is None, call.said()[-6000:]
-        names = [process.cmdline()[2] for process in stages_in(call.folder)]
         jobs = [job.number for job in queued(call.folder) if not job.waiting]
-        return jobs if any(name.endswith(f".{stage}") or not stage for name in names) else []
+        return jobs if stage in stages_in(call.folder) else []
 
-    return str(wait_for(at_work, f"a job of Slurm runs {stage or 'a stage'}")[0])
+    return str(wait_for(at_work, f"a job of Slurm runs {stage}")[0])
 
 
 def steps_of(number: str) -> list[psutil.Process]:
