@@ -25,7 +25,7 @@ PROFILE = ROOT / "pipeline" / "profiles" / "slurm"
 HERE = ("slurm_account=none", "slurm_partition=main")
 QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
 # Longer than anything here takes; a test that waits for it has failed.
-PATIENCE = 900
+PATIENCE = 3600
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,14 @@ def node() -> str:
     return _answer("sinfo", "-h", "-N", "-o", "%N").split()[0]
 
 
-def node_state(state: str) -> None:
-    reason = ["reason=test"] if state == "down" else []
-    subprocess.run(["scontrol", "update", f"nodename={node()}", f"state={state}", *reason], check=True)
+def node_down() -> None:
+    subprocess.run(["scontrol", "update", f"nodename={node()}", "state=down", "reason=test"], check=True)
+
+
+def node_up() -> None:
+    """Bring the node back, unless it has come by itself, as Slurm lets it where ReturnToService is 2."""
+    subprocess.run(["scontrol", "update", f"nodename={node()}", "state=resume"], check=False, capture_output=True)
+    wait_for(lambda: _answer("sinfo", "-h", "-o", "%t").strip().startswith(("idle", "mix", "alloc")), "the node is up")
 
 
 def _answer(*words: str) -> str:

@@ -14,7 +14,18 @@ from pathlib import Path
 
 import pytest
 from kill_runs import require_clean, require_equal
-from slurm_runs import Call, finish, new_call, node_state, require_slurm, running_job, stages_in, steps_of, wait_for
+from slurm_runs import (
+    Call,
+    finish,
+    new_call,
+    node_down,
+    node_up,
+    require_slurm,
+    running_job,
+    stages_in,
+    steps_of,
+    wait_for,
+)
 
 from relu2snn.slurm import queued
 
@@ -112,12 +123,12 @@ def test_a_job_goes_on_on_its_own_when_its_node_comes_back(call: Call, expected:
     run = call.start(words)
     number = trains(call, run)
     try:
-        node_state("down")
+        node_down()
         wait_for(lambda: [job for job in queued(call.folder) if job.waiting], "the job waits again")
         # A node that gets a job which it has not ended yet takes no more jobs.
         wait_for(lambda: not steps_of(number), "the node has ended the job")
     finally:
-        node_state("resume")
+        node_up()
     # Slurm would let it wait for two minutes.
     subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], check=True)
     finish(run, call)
