@@ -25,7 +25,7 @@ PROFILE = ROOT / "pipeline" / "profiles" / "slurm"
 HERE = ("slurm_account=none", "slurm_partition=main")
 QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
 # Longer than anything here takes; a test that waits for it has failed.
-PATIENCE = 900
+PATIENCE = 3600
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Call:
     def on_slurm(self, *arguments: str, resources: Sequence[str] = HERE) -> list[str]:
         return self.words("--profile", str(PROFILE), *QUICK, "--default-resources", *resources, *arguments)
 
-    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+    def start(self, words: Sequence[str], **variables: str) -> subprocess.Popen[bytes]:
         """A call whose words go to calls.log, as those of `kill_runs` do."""
         with (self.folder / "calls.log").open("ab") as log:
             return subprocess.Popen(
                 words,
                 cwd=self.folder,
-                env=environment(),
+                env=environment() | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -102,36 +102,50 @@ def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE
     return found
 
 
-def stages_in(folder: Path) -> list[psutil.Process]:
-    """The stages that work in a folder, whoever has started them."""
-    found = []
+def stages_in(folder: Path) -> dict[str, psutil.Process]:
+    """By name, the stages that work in a folder, whoever has started them."""
+    found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if words[1:2] == ["-m"] and words[2].startswith("relu2snn.stages.") and process.cwd() == str(folder):
-                found.append(process)
+                found[words[2].rpartition(".")[2]] = process
     return found
 
 
-def running_job(call: Call, run: subprocess.Popen[bytes], stage: str = "") -> str:
-    """The number of the first job of Slurm whose stage is at work."""
+def running_job(call: Call, run: subprocess.Popen[bytes], stage: str) -> str:
+    """The number of the first job of Slurm that runs, once `stage` is at work."""
 
     def at_work() -> list[str]:
         assert run.poll() is None, call.said()[-6000:]
-        names = [process.cmdline()[2] for process in stages_in(call.folder)]
         jobs = [job.number for job in queued(call.folder) if not job.waiting]
-        return jobs if any(name.endswith(f".{stage}") or not stage for name in names) else []
+        return jobs if stage in stages_in(call.folder) else []
 
-    return str(wait_for(at_work, f"a job of Slurm runs {stage or 'a stage'}")[0])
+    return str(wait_for(at_work, f"a job of Slurm runs {stage}")[0])
+
+
+def steps_of(number: str) -> list[psutil.Process]:
+    """What Slurm's daemon on this machine runs of a job."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if f"slurmstepd: [{number}." in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def node() -> str:
     return _answer("sinfo", "-h", "-N", "-o", "%N").split()[0]
 
 
-def node_state(state: str) -> None:
-    reason = ["reason=test"] if state == "down" else []
-    subprocess.run(["scontrol", "update", f"nodename={node()}", f"state={state}", *reason], check=True)
+def node_down() -> None:
+    subprocess.run(["scontrol", "update", f"nodename={node()}", "state=down", "reason=test"], check=True)
+
+
+def node_up() -> None:
+    """Bring the node back, unless it has come by itself, as Slurm lets it where ReturnToService is 2."""
+    subprocess.run(["scontrol", "update", f"nodename={node()}", "state=resume"], check=False, capture_output=True)
+    wait_for(lambda: _answer("sinfo", "-h", "-o", "%t").strip().startswith(("idle", "mix", "alloc")), "the node is up")
 
 
 def _answer(*words: str) -> str:
