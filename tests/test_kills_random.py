@@ -29,4 +29,4 @@ def test_a_sweep_survives_random_kills(swept: Path, tmp_path: Path) -> None:
     summary = disturbed(words, folder, seed=seed_of_the_day(), kills=6, between=5)
     assert summary.injected.total() == 8
     require_clean(words, folder)
-    assert require_equal(folder, swept) > 70
+    assert require_equal(folder, swept) > 60
