@@ -24,8 +24,8 @@ from runs import environment, jobs
 
 # Longer than anything here takes once nothing is killed any more.
 PATIENCE = 3600
-# What of a file may differ between two runs: how long they took, when they ran, what MLflow calls their runs.
-_OF_THE_RUN = ("seconds", "date_saved")
+# What of a file may differ between two runs: how long they took, when they ran, what was committed meanwhile.
+_OF_THE_RUN = ("seconds", "date_saved", "commit")
 # Lines with which stages and the workflow say that they were ended.
 _SAID = (
     r"relu2snn: an earlier run was killed in this folder; its lock is removed",
@@ -272,7 +272,7 @@ def comparable(path: Path) -> Any:
     """What a result file says, without what differs between two runs of one computation."""
     if path.name == "mlflow.json":
         return _names(json.loads(path.read_text()))
-    if path.name == "runtimes.html":
+    if path.name in ("runtimes.html", "software.html"):
         return None
     if path.suffix == ".json":
         return _without_times(json.loads(path.read_text()))
