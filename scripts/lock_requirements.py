@@ -35,7 +35,7 @@ dependencies:
 
 
 def main() -> None:
-    """Write requirements/{uv,runtime,cluster,kubernetes,dev}.txt, pipeline/places365/requirements.txt and environment.yml."""
+    """Write requirements/*.txt, pipeline/places365/requirements.txt and environment.yml."""
     runtime = ROOT / "requirements" / "runtime.txt"
     compile_pins("-", ROOT / "requirements" / "uv.txt", given="uv\n")
     compile_pins("pyproject.toml", runtime, *RUNTIME)
