@@ -118,7 +118,7 @@ def disturbed(words: Sequence[str], folder: Path, *, seed: int, kills: int, betw
 
         def begun() -> bool:
             """Until then an interrupt meets Python itself, in the middle of an import."""
-            return b"SNAKEMAKE" in (folder / "calls.log").read_bytes()[said:]
+            return b"Job stats" in (folder / "calls.log").read_bytes()[said:]
 
         call = start()
         try:
@@ -252,7 +252,7 @@ def require_clean(words: Sequence[str], folder: Path) -> None:
 
 def require_equal(folder: Path, expected: Path) -> int:
     """The outputs of two folders are the same but for what they took; returns the number of files compared."""
-    found, wanted = (dict(_files(each / "outputs")) for each in (folder, expected))
+    found, wanted = (dict(result_files(each / "outputs")) for each in (folder, expected))
     assert sorted(found) == sorted(wanted)
     different = [name for name in found if comparable(found[name]) != comparable(wanted[name])]
     assert not different
@@ -260,7 +260,8 @@ def require_equal(folder: Path, expected: Path) -> int:
     return len(found)
 
 
-def _files(outputs: Path) -> Iterator[tuple[str, Path]]:
+def result_files(outputs: Path) -> Iterator[tuple[str, Path]]:
+    """The results below a folder, by their names there."""
     for path in filter(Path.is_file, outputs.rglob("*")):
         name = path.relative_to(outputs)
         # What a job took and said is no result: a kill may have come before it was written down.
@@ -310,7 +311,14 @@ def _names(value: Any) -> Any:
 # MLflow, read from its database
 
 
-_OWN_TAGS = ("relu2snn.key", "relu2snn.content", "mlflow.parentRunId", "mlflow.note.content")
+_OWN_TAGS = (
+    "relu2snn.key",
+    "relu2snn.content",
+    "relu2snn.writer",
+    "relu2snn.family",
+    "mlflow.parentRunId",
+    "mlflow.note.content",
+)
 
 
 def logged(folder: Path) -> dict[str, Any]:

@@ -494,7 +494,7 @@ def test_a_script_in_its_own_process_ends_with_the_stage_that_started_it(tmp_pat
     arguments = ["images", "--root=.", "--list=list.tsv", "--output=images.npy", "--size", "4", "4"]
     code = (
         "import threading, time; from relu2snn.containers import run_script; from pathlib import Path\n"
-        f"run = lambda: run_script('none', {[*arguments, '--mean', '0', '0', '0']!r}, [], Path('.'))\n"
+        f"run = lambda: run_script('none', {[*arguments, '--mean', '0', '0', '0']!r}, [], Path('.'), images='.')\n"
         "threading.Thread(target=run, daemon=True).start(); print(1, flush=True); time.sleep(1000)"
     )
     with program(code, tmp_path) as process:

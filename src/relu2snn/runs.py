@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relu2snn.clock import shown_date
-from relu2snn.config.variants import BASE
+from relu2snn.config.variants import BASE, BETWEEN
 from relu2snn.errors import UserError, one_line
 from relu2snn.locks import require_free
 from relu2snn.made import load_json
@@ -92,7 +92,7 @@ def _folders(outputs: str, suite: str) -> list[Path]:
 
 def _drawn_of(folder: Path, experiment: str, runs: list[Run], otherwise: Run) -> Run:
     """The run whose figures stand in `folder`, which is named by the run and then by what is drawn otherwise."""
-    head = folder.name.partition("figures.")[0].rstrip(",") or BASE
+    head = folder.name.partition("figures.")[0].removesuffix(BETWEEN) or BASE
     return next((run for run in runs if (run.experiment, run.variant) == (experiment, head)), otherwise)
 
 

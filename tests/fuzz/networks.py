@@ -204,7 +204,13 @@ def _read_caffe(folder: Path) -> str:
     arguments = [f"--prototxt={folder / 'net.prototxt'}", f"--caffemodel={folder / 'net.caffemodel'}"]
     try:
         with _stderr(folder / "said.txt"):
-            run_script("none", ["weights", *arguments, f"--output={output}", "--size", "8", "8"], [folder], folder)
+            run_script(
+                "none",
+                ["weights", *arguments, f"--output={output}", "--size", "8", "8"],
+                [folder],
+                folder,
+                images=folder,
+            )
     except SystemExit:
         raise UserError((folder / "said.txt").read_text().removesuffix("\n")) from None
     except UserError as error:

@@ -29,7 +29,7 @@ _FILES = ("dataset.file", "weights.file", "weights.caffemodel", "weights.prototx
 _PLAIN = re.compile(r"(?!null$|true$|false$)[a-z0-9._+-]{1,40}")
 _DIGITS = 8
 # No comma: Snakemake names a job to another machine by its wildcards, and parts them at commas.
-_BETWEEN = "__"
+BETWEEN = "__"
 _TOKEN = "sha256:"
 _ORDER = {key: number for number, key in enumerate(schema_keys(Experiment))}
 
@@ -97,10 +97,10 @@ def variant_name(changes: Mapping[str, Any], files: Mapping[str, str]) -> str:
     files: by key, the SHA-256 of what stands for a file.
     """
     parts = [_part(key, changes[key], files.get(key)) for key in sorted(changes, key=_rank)]
-    whole = name = _BETWEEN.join(parts) or BASE
+    whole = name = BETWEEN.join(parts) or BASE
     while len(name) > LONGEST:
         parts.pop()
-        name = _BETWEEN.join([*parts, f"~{_digest(whole)}"])
+        name = BETWEEN.join([*parts, f"~{_digest(whole)}"])
     return name
 
 

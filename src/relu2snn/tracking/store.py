@@ -194,6 +194,9 @@ def follow_folder(store: Store) -> None:
     if store.database is None or store.artifacts is not None or not store.database.is_file():
         return
     assert store.folder is not None
+    # MLflow makes what an empty file lacks.
+    if not store.database.stat().st_size:
+        return
     with contextlib.closing(sqlite3.connect(store.database, timeout=20)) as connection, connection:
         suites = connection.execute(
             "SELECT name, artifact_location FROM experiments WHERE name LIKE 'relu2snn/%' AND artifact_location != ''"
