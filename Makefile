@@ -19,7 +19,7 @@ export PYTHON PORT SUITE COUNT SEED
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
-	@$(BIN)/python -m relu2snn.stages.results suite=quickstart experiment=fmnist_fc
+	@$(BIN)/python -m relu2snn.stages results suite=quickstart experiment=fmnist_fc
 	@echo "The table is outputs/quickstart/results.csv. To browse the runs and figures:  make ui    One file to send:  make report"
 
 smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files

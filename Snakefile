@@ -20,6 +20,7 @@ from relu2snn.config.selection import (
 from relu2snn.config.storage import Storage
 from relu2snn.config.workflow import (
     Needs,
+    Slices,
     begin_workflow,
     heed_clock,
     heed_disks,
@@ -32,6 +33,7 @@ from relu2snn.config.workflow import (
     quote_for_shells,
     select_or_exit,
     slice_text,
+    stage_command,
     take_over,
     tracked_files,
 )
@@ -41,6 +43,7 @@ from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
 from relu2snn.report import if_compared
 from relu2snn.slurm import Failures
+from relu2snn.stages._warm import offer as offer_warm
 
 # Whether files are kept in a storage, such as S3, of which this machine has copies alone.
 STORAGE = Storage(workflow, local)
@@ -78,6 +81,9 @@ SWEEP_RESULTS = SELECTION.finished(
 )
 # Threads, memory and run time of each job follow from its network and images, not from what else runs.
 NEEDS = Needs(SELECTION)
+# The slice of the config that a stage may read, whose change runs its job again; and the command of a rule.
+SLICE = Slices(SELECTION)
+STAGE = stage_command
 
 ALONE = begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
 prepare_environment(SELECTION)
@@ -167,6 +173,9 @@ FAILURES = Failures()
 onstart:
     if workflow.is_main_process:
         FAILURES.watch(workflow.scheduler._executor)
+        # On other machines it is of no use.
+        if workflow.local_exec:
+            offer_warm(job.rule.name for job in workflow.dag.needrun_jobs())
 
 
 # With a failed job, rules over all rows can't run.

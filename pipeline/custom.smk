@@ -13,18 +13,14 @@ rule custom_data:
         source=f"{PATHS.dataset}/source.json",
     log:
         f"{PATHS.dataset}.log",
-    benchmark:
-        f"{PATHS.dataset}.tsv"
+        benchmark=f"{PATHS.dataset}.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets(OWN_FORMAT),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "custom_data"
-        ),
+        slice=SLICE("custom_data", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.custom_data --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("custom_data")

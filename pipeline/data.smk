@@ -15,21 +15,17 @@ rule data:
         source=f"{PATHS.dataset}/source.json",
     log:
         f"{PATHS.dataset}.log",
-    benchmark:
-        f"{PATHS.dataset}.tsv"
+        benchmark=f"{PATHS.dataset}.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets(*ARRAY_FORMATS),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "data"
-        ),
+        slice=SLICE("data", PATHS.dataset),
         given=lambda wildcards: states(
             source_files(SELECTION.at(PATHS.dataset, wildcards).dataset.source)
         ),
     shell:
-        "python -m relu2snn.stages.data --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("data")

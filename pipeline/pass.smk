@@ -11,21 +11,17 @@ rule pass_order:
         f"{PATHS.dataset}/order.tsv",
     log:
         f"{PATHS.dataset}_order.log",
-    benchmark:
-        f"{PATHS.dataset}_order.tsv"
+        benchmark=f"{PATHS.dataset}_order.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets("pass"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "pass_order"
-        ),
+        slice=SLICE("pass_order", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.pass_order --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("pass_order")
 
 
 # Parts of the test images, and after the last of them the calibration images.
@@ -36,21 +32,17 @@ rule pass_part:
         multiext(f"{PATHS.dataset}/parts/{{part}}", ".tsv", ".json"),
     log:
         f"{PATHS.dataset}_part{{part}}.log",
-    benchmark:
-        f"{PATHS.dataset}_part{{part}}.tsv"
+        benchmark=f"{PATHS.dataset}_part{{part}}.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets("pass"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "pass_part"
-        ),
+        slice=SLICE("pass_part", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.pass_part --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("pass_part", part=True)
 
 
 rule pass_images:
@@ -64,18 +56,14 @@ rule pass_images:
         source=f"{PATHS.dataset}/source.json",
     log:
         f"{PATHS.dataset}.log",
-    benchmark:
-        f"{PATHS.dataset}.tsv"
+        benchmark=f"{PATHS.dataset}.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets("pass"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "photographs"
-        ),
+        slice=SLICE("photographs", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("photographs")

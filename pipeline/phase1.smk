@@ -13,20 +13,16 @@ rule phase1:
         result=f"{PATHS.phase1}/result.json",
     log:
         PATHS.log("phase1"),
-    benchmark:
-        PATHS.benchmark("phase1")
+        benchmark=PATHS.benchmark("phase1"),
     conda:
         "../environment.yml"
     threads: NEEDS.threads(PATHS.phase1)
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase1),
-        runtime=NEEDS.runtime(PATHS.phase1),
+        **NEEDS.resources(PATHS.phase1),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase1, wildcards), "phase1"
-        ),
+        slice=SLICE("phase1", PATHS.phase1),
     shell:
-        "python -m relu2snn.stages.phase1 --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("phase1")
 
 
 # Only windows that certify need it: one more pass over the calibration images.
@@ -39,20 +35,16 @@ rule bounds:
         f"{PATHS.phase1}/bounds.json",
     log:
         PATHS.log("bounds"),
-    benchmark:
-        PATHS.benchmark("bounds")
+        benchmark=PATHS.benchmark("bounds"),
     conda:
         "../environment.yml"
     threads: NEEDS.threads(PATHS.phase1)
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase1),
-        runtime=NEEDS.runtime(PATHS.phase1),
+        **NEEDS.resources(PATHS.phase1),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase1, wildcards), "bounds"
-        ),
+        slice=SLICE("bounds", PATHS.phase1),
     shell:
-        "python -m relu2snn.stages.bounds --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("bounds")
 
 
 # Only the mapping with a reference needs it: the same network with other scales.
@@ -66,16 +58,12 @@ rule reference:
         maxima=f"{PATHS.phase1}/reference.json",
     log:
         PATHS.log("reference"),
-    benchmark:
-        PATHS.benchmark("reference")
+        benchmark=PATHS.benchmark("reference"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase1),
-        runtime=NEEDS.runtime(PATHS.phase1),
+        **NEEDS.resources(PATHS.phase1),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase1, wildcards), "reference"
-        ),
+        slice=SLICE("reference", PATHS.phase1),
     shell:
-        "python -m relu2snn.stages.reference --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("reference")

@@ -9,19 +9,15 @@ rule convert:
         f"{PATHS.phase2}/spiking.keras",
     log:
         PATHS.log("phase2_convert"),
-    benchmark:
-        PATHS.benchmark("phase2_convert")
+        benchmark=PATHS.benchmark("phase2_convert"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase2),
-        runtime=NEEDS.runtime(PATHS.phase2),
+        **NEEDS.resources(PATHS.phase2),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase2, wildcards), "convert"
-        ),
+        slice=SLICE("convert", PATHS.phase2),
     shell:
-        "python -m relu2snn.stages.convert --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("convert")
 
 
 rule phase2:
@@ -37,20 +33,16 @@ rule phase2:
         result=f"{PATHS.part()}.json",
     log:
         PATHS.log("phase2_part{part}"),
-    benchmark:
-        PATHS.benchmark("phase2_part{part}")
+        benchmark=PATHS.benchmark("phase2_part{part}"),
     conda:
         "../environment.yml"
     threads: NEEDS.threads(PATHS.phase2)
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase2),
-        runtime=NEEDS.runtime(PATHS.phase2),
+        **NEEDS.resources(PATHS.phase2),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase2, wildcards), "phase2"
-        ),
+        slice=SLICE("phase2", PATHS.phase2),
     shell:
-        "python -m relu2snn.stages.phase2 --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("phase2", part=True)
 
 
 rule gather:
@@ -66,18 +58,14 @@ rule gather:
         predictions=f"{PATHS.phase2}/predictions.npz",
     log:
         PATHS.log("phase2_gather"),
-    benchmark:
-        PATHS.benchmark("phase2_gather")
+        benchmark=PATHS.benchmark("phase2_gather"),
     wildcard_constraints:
         experiment=SELECTION.own(PATHS.phase2),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase2),
-        runtime=NEEDS.runtime(PATHS.phase2),
+        **NEEDS.resources(PATHS.phase2),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase2, wildcards), "gather"
-        ),
+        slice=SLICE("gather", PATHS.phase2),
     shell:
-        "python -m relu2snn.stages.gather --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("gather")

@@ -16,21 +16,17 @@ rule places365_sample:
         f"{PATHS.dataset}/train.tsv",
     log:
         f"{PATHS.dataset}_sample.log",
-    benchmark:
-        f"{PATHS.dataset}_sample.tsv"
+        benchmark=f"{PATHS.dataset}_sample.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "places365_sample"
-        ),
+        slice=SLICE("places365_sample", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.places365_sample --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("places365_sample")
 
 
 rule places365_labels:
@@ -43,21 +39,17 @@ rule places365_labels:
         f"{PATHS.dataset}/test.tsv",
     log:
         f"{PATHS.dataset}_labels.log",
-    benchmark:
-        f"{PATHS.dataset}_labels.tsv"
+        benchmark=f"{PATHS.dataset}_labels.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "places365_labels"
-        ),
+        slice=SLICE("places365_labels", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.places365_labels --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("places365_labels")
 
 
 # Which engine runs it is no part of the slice: the result is the same, so another engine makes nothing again.
@@ -68,19 +60,15 @@ rule places365_image:
         PATHS.container,
     log:
         f"{PATHS.dataset}_container.log",
-    benchmark:
-        f"{PATHS.dataset}_container.tsv"
+        benchmark=f"{PATHS.dataset}_container.tsv",
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "places365_image"
-        ),
+        slice=SLICE("places365_image", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.places365_image --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("places365_image")
 
 
 rule places365_weights:
@@ -96,19 +84,15 @@ rule places365_weights:
         f"{PATHS.weights}/{{stem}}.npz",
     log:
         PATHS.log("{stem}"),
-    benchmark:
-        PATHS.benchmark("{stem}")
+        benchmark=PATHS.benchmark("{stem}"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.weights),
-        runtime=NEEDS.runtime(PATHS.weights),
+        **NEEDS.resources(PATHS.weights),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.weights, wildcards), "places365_weights"
-        ),
+        slice=SLICE("places365_weights", PATHS.weights),
     shell:
-        "python -m relu2snn.stages.places365_weights --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("places365_weights")
 
 
 # Parts of the validation images, and after the last of them the training sample.
@@ -128,21 +112,17 @@ rule places365_part:
         multiext(f"{PATHS.dataset}/parts/{{part}}", ".npy", ".json"),
     log:
         f"{PATHS.dataset}_part{{part}}.log",
-    benchmark:
-        f"{PATHS.dataset}_part{{part}}.tsv"
+        benchmark=f"{PATHS.dataset}_part{{part}}.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "places365_part"
-        ),
+        slice=SLICE("places365_part", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.places365_part --part {wildcards.part:q} --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("places365_part", part=True)
 
 
 rule places365:
@@ -158,18 +138,14 @@ rule places365:
         source=f"{PATHS.dataset}/source.json",
     log:
         f"{PATHS.dataset}.log",
-    benchmark:
-        f"{PATHS.dataset}.tsv"
+        benchmark=f"{PATHS.dataset}.tsv",
     wildcard_constraints:
         dataset=SELECTION.datasets("places365"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.dataset),
-        runtime=NEEDS.runtime(PATHS.dataset),
+        **NEEDS.resources(PATHS.dataset),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.dataset, wildcards), "photographs"
-        ),
+        slice=SLICE("photographs", PATHS.dataset),
     shell:
-        "python -m relu2snn.stages.photographs --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("photographs")

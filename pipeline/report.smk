@@ -15,21 +15,17 @@ rule provenance:
         ),
     log:
         PATHS.log("provenance"),
-    benchmark:
-        PATHS.benchmark("provenance")
+        benchmark=PATHS.benchmark("provenance"),
     wildcard_constraints:
         experiment=SELECTION.own(PATHS.provenance),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase2),
-        runtime=NEEDS.runtime(PATHS.phase2),
+        **NEEDS.resources(PATHS.phase2),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase2, wildcards), "provenance"
-        ),
+        slice=SLICE("provenance", PATHS.phase2),
     shell:
-        "python -m relu2snn.stages.provenance --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("provenance")
 
 
 rule report_results:
@@ -63,17 +59,15 @@ rule report_results:
         ),
     log:
         f"{PATHS.suite_folder}/report_results.log",
-    benchmark:
-        f"{PATHS.suite_folder}/report_results.tsv"
+        benchmark=f"{PATHS.suite_folder}/report_results.tsv",
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(),
-        runtime=NEEDS.runtime(),
+        **NEEDS.resources(),
     params:
-        slice=slice_text(SELECTION.runs[0], "report_results"),
+        slice=SLICE("report_results"),
     shell:
-        "python -m relu2snn.stages.report_results --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("report_results")
 
 
 rule report_sweeps:
@@ -91,17 +85,15 @@ rule report_sweeps:
         ),
     log:
         f"{PATHS.suite_folder}/report_sweeps.log",
-    benchmark:
-        f"{PATHS.suite_folder}/report_sweeps.tsv"
+        benchmark=f"{PATHS.suite_folder}/report_sweeps.tsv",
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(),
-        runtime=NEEDS.runtime(),
+        **NEEDS.resources(),
     params:
-        slice=slice_text(SELECTION.runs[0], "report_sweeps"),
+        slice=SLICE("report_sweeps"),
     shell:
-        "python -m relu2snn.stages.report_sweeps --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("report_sweeps")
 
 
 # After every job that computes, so that all of them are listed.
@@ -121,14 +113,12 @@ rule report_runtimes:
         ),
     log:
         f"{PATHS.suite_folder}/report_runtimes.log",
-    benchmark:
-        f"{PATHS.suite_folder}/report_runtimes.tsv"
+        benchmark=f"{PATHS.suite_folder}/report_runtimes.tsv",
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(),
-        runtime=NEEDS.runtime(),
+        **NEEDS.resources(),
     params:
-        slice=slice_text(SELECTION.runs[0], "report_runtimes"),
+        slice=SLICE("report_runtimes"),
     shell:
-        "python -m relu2snn.stages.report_runtimes --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("report_runtimes")

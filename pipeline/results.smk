@@ -37,20 +37,16 @@ rule figures:
         data=f"{PATHS.figures}/data.npz",
     log:
         PATHS.log("figures"),
-    benchmark:
-        PATHS.benchmark("figures")
+        benchmark=PATHS.benchmark("figures"),
     wildcard_constraints:
         experiment=SELECTION.own(PATHS.figures),
     conda:
         "../environment.yml"
     threads: NEEDS.threads(PATHS.figures)
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.figures),
-        runtime=NEEDS.runtime(PATHS.figures),
+        **NEEDS.resources(PATHS.figures),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.figures, wildcards), "figures"
-        ),
+        slice=SLICE("figures", PATHS.figures),
         # For the captions; what they say changes the figures, too.
         dataset=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).dataset.name,
         window=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.window,
@@ -60,7 +56,7 @@ rule figures:
         ),
         zeta=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.zeta,
     shell:
-        "python -m relu2snn.stages.figures --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("figures")
 
 
 rule track:
@@ -74,19 +70,15 @@ rule track:
         PATHS.tracked,
     log:
         PATHS.log("track"),
-    benchmark:
-        PATHS.benchmark("track")
+        benchmark=PATHS.benchmark("track"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.phase2),
-        runtime=NEEDS.runtime(PATHS.phase2),
+        **NEEDS.resources(PATHS.phase2),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.phase2, wildcards), "track"
-        ),
+        slice=SLICE("track", PATHS.phase2),
     shell:
-        "python -m relu2snn.stages.track --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("track")
 
 
 rule results:
@@ -97,14 +89,12 @@ rule results:
         PATHS.results,
     log:
         f"{PATHS.suite_folder}/results.log",
-    benchmark:
-        f"{PATHS.suite_folder}/results.tsv"
+        benchmark=f"{PATHS.suite_folder}/results.tsv",
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(),
-        runtime=NEEDS.runtime(),
+        **NEEDS.resources(),
     params:
-        slice=slice_text(SELECTION.runs[0], "results"),
+        slice=SLICE("results"),
     shell:
-        "python -m relu2snn.stages.results --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("results")

@@ -18,8 +18,7 @@ rule smoke_places365:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(),
-        runtime=NEEDS.runtime(),
+        **NEEDS.resources(),
     shell:
         "python {input.script:q} places365 data/smoke/places365 2>&1 | tee {log:q}"
 
@@ -38,7 +37,6 @@ rule smoke_pass:
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(),
-        runtime=NEEDS.runtime(),
+        **NEEDS.resources(),
     shell:
         "python {input.script:q} pass data/smoke/pass 2>&1 | tee {log:q}"

@@ -13,21 +13,19 @@ rule sweep_point:
         result=f"{PATHS.point()}.json",
     log:
         PATHS.log("sweep_{sweep}_{value}"),
-    benchmark:
-        PATHS.benchmark("sweep_{sweep}_{value}")
+        benchmark=PATHS.benchmark("sweep_{sweep}_{value}"),
     conda:
         "../environment.yml"
     threads: NEEDS.threads(PATHS.points)
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.points),
-        runtime=NEEDS.runtime(PATHS.points),
+        **NEEDS.resources(PATHS.points),
     params:
         slice=lambda wildcards: slice_text(
             sweep_point(SELECTION.at(PATHS.points, wildcards), float(wildcards.value)),
             "sweep_point",
         ),
     shell:
-        "python -m relu2snn.stages.sweep_point --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("sweep_point")
 
 
 rule sweep_gather:
@@ -51,21 +49,17 @@ rule sweep_gather:
         result=f"{PATHS.sweep}/result.json",
     log:
         PATHS.log("sweep_{sweep}_gather"),
-    benchmark:
-        PATHS.benchmark("sweep_{sweep}_gather")
+        benchmark=PATHS.benchmark("sweep_{sweep}_gather"),
     wildcard_constraints:
         experiment=SELECTION.own(PATHS.sweep),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.sweep),
-        runtime=NEEDS.runtime(PATHS.sweep),
+        **NEEDS.resources(PATHS.sweep),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.sweep, wildcards), "sweep_gather"
-        ),
+        slice=SLICE("sweep_gather", PATHS.sweep),
     shell:
-        "python -m relu2snn.stages.sweep_gather --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("sweep_gather")
 
 
 rule track_sweep:
@@ -77,19 +71,15 @@ rule track_sweep:
         PATHS.tracked_sweep,
     log:
         PATHS.log("sweep_{sweep}_track"),
-    benchmark:
-        PATHS.benchmark("sweep_{sweep}_track")
+        benchmark=PATHS.benchmark("sweep_{sweep}_track"),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.sweep),
-        runtime=NEEDS.runtime(PATHS.sweep),
+        **NEEDS.resources(PATHS.sweep),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.sweep, wildcards), "track_sweep"
-        ),
+        slice=SLICE("track_sweep", PATHS.sweep),
     shell:
-        "python -m relu2snn.stages.track_sweep --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("track_sweep")
 
 
 rule tradeoffs:
@@ -110,21 +100,17 @@ rule tradeoffs:
         table=f"{PATHS.tradeoffs}.csv",
     log:
         f"{PATHS.tradeoffs}.log",
-    benchmark:
-        f"{PATHS.tradeoffs}.tsv"
+        benchmark=f"{PATHS.tradeoffs}.tsv",
     wildcard_constraints:
         experiment=SELECTION.swept(),
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.tradeoffs),
-        runtime=NEEDS.runtime(PATHS.tradeoffs),
+        **NEEDS.resources(PATHS.tradeoffs),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.tradeoffs, wildcards), "tradeoffs"
-        ),
+        slice=SLICE("tradeoffs", PATHS.tradeoffs),
     shell:
-        "python -m relu2snn.stages.tradeoffs --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("tradeoffs")
 
 
 rule sweep_results:
@@ -135,14 +121,12 @@ rule sweep_results:
         PATHS.sweeps,
     log:
         f"{PATHS.suite_folder}/sweeps.log",
-    benchmark:
-        f"{PATHS.suite_folder}/sweeps.tsv"
+        benchmark=f"{PATHS.suite_folder}/sweeps.tsv",
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(),
-        runtime=NEEDS.runtime(),
+        **NEEDS.resources(),
     params:
-        slice=slice_text(SELECTION.runs[0], "sweep_results"),
+        slice=SLICE("sweep_results"),
     shell:
-        "python -m relu2snn.stages.sweep_results --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("sweep_results")

@@ -10,20 +10,16 @@ rule train:
         history=f"{PATHS.train}/history.json",
     log:
         PATHS.log("train"),
-    benchmark:
-        PATHS.benchmark("train")
+        benchmark=PATHS.benchmark("train"),
     conda:
         "../environment.yml"
     threads: NEEDS.threads(PATHS.train)
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.train),
-        runtime=NEEDS.runtime(PATHS.train),
+        **NEEDS.resources(PATHS.train),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.train, wildcards), "train"
-        ),
+        slice=SLICE("train", PATHS.train),
     shell:
-        "python -m relu2snn.stages.train --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("train")
 
 
 rule weights:
@@ -36,21 +32,17 @@ rule weights:
         source=f"{PATHS.weights}/source.json",
     log:
         PATHS.log("weights"),
-    benchmark:
-        PATHS.benchmark("weights")
+        benchmark=PATHS.benchmark("weights"),
     # Keras downloads those of ImageNet.
     localrule: any(each.weights.source == "imagenet" for each in SELECTION.runs)
     conda:
         "../environment.yml"
     resources:
-        mem_mb=NEEDS.mem_mb(PATHS.weights),
-        runtime=NEEDS.runtime(PATHS.weights),
+        **NEEDS.resources(PATHS.weights),
     params:
-        slice=lambda wildcards: slice_text(
-            SELECTION.at(PATHS.weights, wildcards), "weights"
-        ),
+        slice=SLICE("weights", PATHS.weights),
         given=lambda wildcards: states(
             given_files(SELECTION.at(PATHS.weights, wildcards), find_weights)
         ),
     shell:
-        "python -m relu2snn.stages.weights --slice {params.slice:q} 2>&1 | tee {log:q}"
+        STAGE("weights")

@@ -116,7 +116,7 @@ def fake_results(values, trained=True, labelled=True, **changes):
 
 
 def track(values):
-    run(from_slice(values), None)
+    run(from_slice(values))
     return {key: value for key, value in read_json(paths_of(values).tracked).items() if key != "made"}
 
 

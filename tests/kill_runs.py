@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from runs import environment, jobs
+from runs import environment, jobs, stage_of
 
 # Longer than anything here takes once nothing is killed any more.
 PATIENCE = 3600
@@ -33,7 +33,7 @@ _SAID = (
     r"relu2snn: (failed rows:|not finished: .*)",
     r"relu2snn: interrupted; run it again to go on",
     r"relu2snn \w+: (ended, since the (?:workflow|shell) that started it \(process \d+\) is gone"
-    r"|interrupted|ended by a signal \(SIGTERM\)); run it again to go on",
+    r"|interrupted|ended by a signal \(SIGTERM\)|its warm process was killed); run it again to go on",
 )
 
 
@@ -205,7 +205,7 @@ def _victims(
     everything = processes_in(folder)
     if injection.victim == "all":
         return everything
-    chosen = [each for each in everything if each.pid != call.pid and _PROGRAMS[injection.victim](_command(each))]
+    chosen = [each for each in everything if each.pid != call.pid and _PROGRAMS[injection.victim](each)]
     return [draw.choice(chosen)] if chosen else []
 
 
@@ -215,13 +215,18 @@ def _command(process: psutil.Process) -> str:
     return ""
 
 
-_STAGE = re.compile(r"\S*python\S* (-m relu2snn\.stages\.|\S*make_smoke_data\.py)")
-_PROGRAMS: dict[str, Callable[[str], object]] = {
-    "job": _STAGE.match,
-    # The shell that has started the stage, and tee; on a cluster the Snakemake that runs a job there.
-    "part": lambda command: (
-        not _STAGE.match(command) and re.search(r"relu2snn\.stages\.|^tee | --target-jobs ", command)
-    ),
+_SCRIPT = re.compile(r"\S*python\S* \S*make_smoke_data\.py")
+
+
+def _is_job(process: psutil.Process) -> bool:
+    return bool(stage_of(process) or _SCRIPT.match(_command(process)))
+
+
+_PROGRAMS: dict[str, Callable[[psutil.Process], object]] = {
+    "job": _is_job,
+    # The shell that has started the stage, who waits for it, and the warm process; on a cluster the Snakemake that runs
+    # a job there.
+    "part": lambda each: not _is_job(each) and re.search(r"relu2snn\.stages|^tee | --target-jobs ", _command(each)),
 }
 
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from relu2snn.config import Paths, compose_experiment, compose_suite, split_overrides
+import psutil
+
+from relu2snn.config import STAGES, Paths, compose_experiment, compose_suite, split_overrides
 from relu2snn.datasets import read_idx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +23,15 @@ SWEEP_OVERRIDES = (
     "dataset.source.train_images=100 dataset.source.test_images=30 train.epochs=1 phase2.batch=10 dataset.parts=2 "
     "model.width=0.05 model.blocks=[[64],[64],[64,64]] sweep.trials=2 sweep.values="
 )
+
+
+def stage_of(process: psutil.Process) -> str:
+    """The stage that a process runs, warm or not; empty for those that wait for one, and others."""
+    if "relu2snn.stages" not in " ".join(process.cmdline()):
+        return ""
+    # Linux keeps fifteen letters.
+    named = [stage for stage in STAGES if stage[:15] == process.name()[:15]]
+    return named[0] if named else ""
 
 
 def drop_images(folder: Path) -> None:

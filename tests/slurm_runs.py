@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from runs import ROOT, environment
+from runs import ROOT, environment, stage_of
 
 from relu2snn.slurm import queued
 
@@ -107,9 +107,9 @@ def stages_in(folder: Path) -> dict[str, psutil.Process]:
     found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            if words[1:2] == ["-m"] and words[2].startswith("relu2snn.stages.") and process.cwd() == str(folder):
-                found[words[2].rpartition(".")[2]] = process
+            stage = stage_of(process)
+            if stage and process.cwd() == str(folder):
+                found[stage] = process
     return found
 
 

@@ -47,7 +47,7 @@ def caffe_rule(path: Path, size: tuple[int, int], mean: Any) -> Any:
 
 def stage(name: str, experiment: str, folder: Path, *overrides: str, **environment: str) -> Any:
     """Run a stage of suite=smoke by hand in `folder`."""
-    command = [sys.executable, "-m", f"relu2snn.stages.{name}", f"experiment={experiment}", "suite=smoke", *overrides]
+    command = [sys.executable, "-m", "relu2snn.stages", name, f"experiment={experiment}", "suite=smoke", *overrides]
     settings = {**os.environ, **environment}
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=settings)
 

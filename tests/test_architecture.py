@@ -243,7 +243,7 @@ def test_the_workflow_reads_configs_and_data_sources_without_tensorflow() -> Non
 
 def test_a_stage_starts_without_the_plots_of_keras_and_can_still_draw() -> None:
     code = """
-import sys, relu2snn.stages.phase1
+import sys, relu2snn.stages._tensorflow, relu2snn.stages.phase1
 assert not {"sklearn", "matplotlib", "cv2", "pandas", "pyarrow", "PIL", "IPython"} & set(sys.modules)
 import matplotlib.figure, PIL.Image, cv2
 """

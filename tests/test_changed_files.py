@@ -73,8 +73,8 @@ def test_a_file_that_is_replaced_while_it_is_read_is_refused(
     with monkeypatch.context() as patch:
         patch.setattr(where, reader, read_and_replaced)
         with pytest.raises(UserError) as caught:
-            stage.run(config, None)
+            stage.run(config)
     assert str(caught.value) == f"{file}: changed while it was read; run it again when the file is whole"
     assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
-    stage.run(config, None)
+    stage.run(config)
     assert list((tmp_path / "outputs").rglob("source.json"))

@@ -57,7 +57,7 @@ def composed(folder: Path, given: dict[str, str], *more: str, name: str = "custo
 
 def prepared(folder: Path, given: dict[str, str], *more: str) -> tuple[ArrayDataset, Experiment]:
     config = composed(folder, given, *more)
-    custom_data.run(from_slice(job_slice(config, "custom_data")), None)
+    custom_data.run(from_slice(job_slice(config, "custom_data")))
     return ArrayDataset(Paths.of(config).dataset), config
 
 
@@ -76,7 +76,7 @@ def test_arrays_and_network_become_the_files_of_every_experiment(tmp_path: Path)
     assert (source["classes"], source["image_shape"]) == (CLASSES, list(SHAPE))
     assert (source["train_images"], source["test_images"], source["kind"]) == (9, 7, "real")
 
-    weights.run(from_slice(job_slice(config, "weights")), None)
+    weights.run(from_slice(job_slice(config, "weights")))
     place = Paths.of(config).weights
     taken = load_model(f"{place}/original.keras", "")
     np.testing.assert_array_equal(np.asarray(taken(x, training=False)), np.asarray(model(x, training=False)))
@@ -104,7 +104,7 @@ def test_labels_that_are_taken_away_leave_no_file(tmp_path: Path) -> None:
     assert Paths.of(changed).dataset != Paths.of(config).dataset
     again = from_slice(job_slice(changed, "custom_data"))
     again.run.dataset = config.run.dataset
-    custom_data.run(again, None)
+    custom_data.run(again)
     assert ArrayDataset(Paths.of(config).dataset).labels("test") is None
     assert not list(Path(Paths.of(config).dataset).glob("*_labels.npy"))
 
@@ -278,7 +278,7 @@ def test_a_whole_model_of_keras2_computes_what_it_did(tmp_path: Path) -> None:
     given = {"weights.file": f"{tmp_path}/keras2.h5", "dataset.file": f"{tmp_path}/images.npz"}
     data, config = prepared(tmp_path, given)
     assert data.count("test") == 20
-    weights.run(from_slice(job_slice(config, "weights")), None)
+    weights.run(from_slice(job_slice(config, "weights")))
     taken = load_model(f"{Paths.of(config).weights}/original.keras", "")
     np.testing.assert_allclose(np.asarray(taken(saved["x_test"], training=False)), saved["y"], atol=1e-5)
 
@@ -379,11 +379,11 @@ def test_the_users_network_on_a_data_set_of_the_project_must_take_its_images(tmp
     given = {"weights.file": files(tmp_path, x_test=images())["weights.file"]}
     config = composed(tmp_path, given, "dataset=fmnist")
     with pytest.raises(UserError, match=r"takes images of 6 x 5 x 1, but dataset.image_shape is 28 x 28 x 1"):
-        weights.run(from_slice(job_slice(config, "weights")), None)
+        weights.run(from_slice(job_slice(config, "weights")))
     fitting = tmp_path / "fitting.keras"
     small((28, 28, 1), 10).save(fitting)
     config = composed(tmp_path, {"weights.file": str(fitting)}, "dataset=fmnist")
-    weights.run(from_slice(job_slice(config, "weights")), None)
+    weights.run(from_slice(job_slice(config, "weights")))
     assert Path(Paths.of(config).weights, "original.keras").is_file()
 
 
@@ -391,7 +391,7 @@ def test_a_family_of_the_project_takes_the_users_images(tmp_path: Path) -> None:
     given = {"dataset.file": files(tmp_path, x_test=images(), y_test=np.zeros(7, int))["dataset.file"]}
     sizes = ("dataset=custom", "dataset.image_shape=[6,5,1]", "dataset.classes=3")
     config = composed(tmp_path, given, *sizes, name="fmnist_fc")
-    custom_data.run(from_slice(job_slice(config, "custom_data")), None)
+    custom_data.run(from_slice(job_slice(config, "custom_data")))
     assert ArrayDataset(Paths.of(config).dataset).count("train") == 7
 
 
@@ -410,7 +410,7 @@ def test_a_file_is_told_by_its_content(tmp_path: Path) -> None:
 
 
 def run_stage(stage: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"relu2snn.stages.{stage}", "suite=graphs", "experiment=custom", *words]
+    command = [sys.executable, "-m", "relu2snn.stages", stage, "suite=graphs", "experiment=custom", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
 
 

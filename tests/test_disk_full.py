@@ -236,7 +236,7 @@ def run_alone(number: int, folder: Path) -> subprocess.CompletedProcess[str]:
     experiment, stage, part, overrides = STAGES[number]
     suite, ours, sweep = ROWS[experiment]
     words = [f"experiment={experiment}", f"suite={suite}", *([f"sweep={sweep}"] if sweep else []), *ours, *overrides]
-    command = [sys.executable, "-m", f"relu2snn.stages.{stage}", *words]
+    command = [sys.executable, "-m", "relu2snn.stages", stage, *words]
     command += [] if part is None else [f"--part={part}"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 

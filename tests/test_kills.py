@@ -59,7 +59,7 @@ def program(code: str, folder: Path, **variables: str) -> Iterator[subprocess.Po
 def stage(name: str, *overrides: str) -> list[str]:
     given = {each.partition("=")[0] for each in overrides}
     tiny = [each for each in TINY.split() if each.partition("=")[0] not in given]
-    return [sys.executable, "-m", f"relu2snn.stages.{name}", "experiment=fmnist_fc", *tiny, *overrides]
+    return [sys.executable, "-m", "relu2snn.stages", name, "experiment=fmnist_fc", *tiny, *overrides]
 
 
 def running_in(folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import importlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from relu2snn.made import Job, load_json
 from relu2snn.made.keras_file import copy, read_stamp
 from relu2snn.stages._job import job
 from relu2snn.stages._models import load_spiking
+from relu2snn.stages._table import STAGES
 
 IMAGES = 24
 VALUES = [
@@ -78,15 +78,15 @@ class Run:
                 work = job(self.slice("data"), "data")
                 prepare(self.paths.dataset, "fmnist_sample", kind, arrays, job=work)
                 continue
-            run = importlib.import_module(f"relu2snn.stages.{stage}").run
+            run = STAGES[stage].run
             if stage == "sweep_point":
                 for value in (0.0, 0.01):
-                    run(self.slice(stage, sweep_point(self.config, value)), None)
+                    run(self.slice(stage, sweep_point(self.config, value)))
             elif stage == "phase2":
                 for part in range(2):
                     run(self.slice(stage), part)
             else:
-                run(self.slice(stage), None)
+                run(self.slice(stage))
 
     def row(self) -> dict[str, str]:
         with open(self.paths.results, newline="") as file:
@@ -265,7 +265,7 @@ def test_the_readmes_line_and_then_an_ordinary_run_never_mix(
     run = runs["own"].copy(tmp_path / "outputs")
     before = run.row()
     by_hand = Run(run.outputs, "phase2.zeta=0.3")
-    importlib.import_module("relu2snn.stages.phase2").run(by_hand.slice("phase2"), None)
+    STAGES["phase2"].run(by_hand.slice("phase2"))
     run.make("gather", "figures", "results")
     with open(run.paths.results, newline="") as file:
         rows = {row["overrides"]: row for row in csv.DictReader(file)}

@@ -229,7 +229,7 @@ def test_a_part_killed_half_way_is_not_taken_for_done(run: Path, tmp_path: Path)
     kept = listing.read_text()
     text, stamp = load_text(listing)
     save_text(listing, text * 200, dataclasses.replace(stamp, content=text_digest(text * 200)))
-    command = [sys.executable, "-m", "relu2snn.stages.places365_part", "experiment=places365_vgg", "suite=smoke"]
+    command = [sys.executable, "-m", "relu2snn.stages", "places365_part", "experiment=places365_vgg", "suite=smoke"]
     process = subprocess.Popen(
         [*command, NO_ENGINE, "--part=3"], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
     )

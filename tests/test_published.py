@@ -24,7 +24,7 @@ from relu2snn.config.changes import flatten
 from relu2snn.config.published import VALUES
 from relu2snn.config.values import plain
 from relu2snn.report import compares
-from relu2snn.stages import provenance, report_results
+from relu2snn.stages import provenance, tables
 
 ROWS = compose_suite("paper").experiments
 GROUPS = ("dataset", "model", "train", "phase1", "phase2")
@@ -236,13 +236,13 @@ def run_of(folder: Path, name: str, *overrides: str, suite: str = "paper", **cha
     result |= {"exact": True, "latency": 5.0}
     result |= dict.fromkeys(("certified", "early_spikes", "spiking_fraction"), nothing)
     write_json(f"{paths.phase2}/result.json", {**phase2, **result, **changes})
-    provenance.run(from_slice(stage_slice(whole, "provenance")), None)
+    provenance.run(from_slice(stage_slice(whole, "provenance")))
 
 
 def pages(folder: Path, suite: str = "paper") -> tuple[str, str]:
     """The page of results and the first page's table."""
     whole = compose_experiment("fmnist_fc", compose_suite(suite), [f"outputs={folder}"])
-    report_results.run(from_slice(stage_slice(whole, "report_results")), None)
+    tables.report_results(from_slice(stage_slice(whole, "report_results")))
     return tuple((folder / suite / "report" / name).read_text() for name in ("results.html", "summary.csv"))  # type: ignore
 
 

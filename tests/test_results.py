@@ -11,7 +11,7 @@ from stamped import write_json
 from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
 from relu2snn.results import COLUMNS, collect, print_table
-from relu2snn.stages.results import run
+from relu2snn.stages.tables import results as run
 
 SUITE = "fake_suite"
 
@@ -66,7 +66,7 @@ def fake_experiment(outputs, name, variants=("base",), **changes):
 
 
 def results(outputs):
-    run(from_slice({"outputs": str(outputs), "suite": {"name": SUITE}}), None)
+    run(from_slice({"outputs": str(outputs), "suite": {"name": SUITE}}))
     with open(outputs / SUITE / "results.csv", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -59,15 +59,14 @@ def test_secrets_of_the_environment_are_stars_in_every_form(monkeypatch: pytest.
 
 
 def test_an_unexpected_end_of_a_stage_shows_no_secret(tmp_path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
-    from relu2snn.stages import _app
+    from relu2snn.stages import track
+    from relu2snn.stages._launcher import launch
 
     def fail(*_: object) -> None:
         raise RuntimeError("lost http://me:secret@host")
 
-    monkeypatch.setattr("sys.argv", ["track", "experiment=fmnist_fc", "suite=quickstart", f"outputs={tmp_path}/o"])
-    with pytest.raises(SystemExit) as caught:
-        _app.stage_app("track", fail)
-    assert caught.value.code == 1
+    monkeypatch.setattr(track, "run", fail)
+    assert launch(["track", "experiment=fmnist_fc", "suite=quickstart", f"outputs={tmp_path}/o"]) == 1
     said = capfd.readouterr().err
     assert "Traceback" in said
     assert said.endswith("RuntimeError: lost http://me:***@host\n")

@@ -89,7 +89,7 @@ def test_two_configurations_in_alternation_find_their_results_again(both: Path) 
 def test_a_run_by_hand_stands_beside_and_shows_in_the_table_of_the_next_call(both: Path) -> None:
     kept, rows = contents(both), table(both)
     given = [*SMALL.split(), "phase2.zeta=0.7"]
-    done = run(both, "relu2snn.stages.phase2", "experiment=fmnist_fc", "suite=quickstart", *given)
+    done = run(both, "relu2snn.stages", "phase2", "experiment=fmnist_fc", "suite=quickstart", *given)
     assert done.returncode == 0, done.stderr
     assert {path: each for path, each in contents(both).items() if path in kept} == kept
     ordinary = call(both, SMALL)

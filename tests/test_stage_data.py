@@ -17,7 +17,7 @@ FULL = Path("/usr/share/datasets/fashion-mnist")
 
 
 def run_stage(outputs, *overrides):
-    command = [sys.executable, "-m", "relu2snn.stages.data", "experiment=fmnist_fc", "suite=quickstart"]
+    command = [sys.executable, "-m", "relu2snn.stages", "data", "experiment=fmnist_fc", "suite=quickstart"]
     return subprocess.run(
         [*command, f"outputs={outputs}", *overrides], cwd=ROOT, capture_output=True, text=True, check=False
     )

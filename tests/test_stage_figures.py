@@ -88,7 +88,7 @@ def draw(outputs: Path, zeta: float = -0.7, **changes: Any) -> dict[str, Any]:
         "phase2": {**PHASE2, "zeta": zeta},
         "figures": {**settings, **changes},
     }
-    run(from_slice(config), None)
+    run(from_slice(config))
     with np.load(outputs / SUITE / NAME / "figures" / "base" / "data.npz") as file:
         return dict(file)
 

@@ -30,7 +30,7 @@ from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError
 from relu2snn.figures import Curve, plot_sweep, plot_tradeoffs
 from relu2snn.files import read_json
-from relu2snn.stages import sweep_gather, sweep_results, tradeoffs
+from relu2snn.stages import sweep_gather, tables, tradeoffs
 
 ROOT = Path(__file__).resolve().parents[1]
 # Robustness of experiments.md.
@@ -168,7 +168,7 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
     write_json(f"{made.dataset}/source.json", {"kind": "synthetic"})
     write_json(f"{made.weights}/source.json", {"kind": "trained"})
     write_json(f"{made.phase1}/result.json", {})
-    sweep_results.run(from_slice(stage_slice(config, "sweep_results")), None)
+    tables.sweep_results(from_slice(stage_slice(config, "sweep_results")))
     with open(made.sweeps) as file:
         rows = list(csv.DictReader(file))
     assert [(row["experiment"], row["value"], row["data"]) for row in rows] == [
@@ -176,7 +176,7 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
         ("cifar10_vgg", "0.2", "synthetic"),
     ]
     assert {row["overrides"] for row in rows} == {"sweep.values=[0.2,0.1] sweep.trials=3"}
-    tradeoffs.run(from_slice(stage_slice(config, "tradeoffs")), None)
+    tradeoffs.run(from_slice(stage_slice(config, "tradeoffs")))
     with open(f"{made.tradeoffs}.csv") as file:
         rows = list(csv.DictReader(file))
     assert [(row["mapping"], row["value"], row["value_per_window"], row["latency"]) for row in rows] == [
@@ -317,13 +317,13 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
     with np.load(f"{files_of(swept).point(0.05)}.npz") as file:
         labels = file["labels"]
     assert labels.shape == (2, 30)
-    stage = [sys.executable, "-m", "relu2snn.stages.phase2", "suite=smoke", "experiment=cifar10_vgg"]
+    stage = [sys.executable, "-m", "relu2snn.stages", "phase2", "suite=smoke", "experiment=cifar10_vgg"]
     overrides = SWEEP_OVERRIDES.partition(" sweep.")[0].split()
     copy = swept / "by_hand"
     subprocess.run(["cp", "-r", str(swept / "outputs"), str(copy)], check=True)
     point = copy / Path(f"{files_of(swept).point(0.05)}.npz").relative_to(swept / "outputs")
     point.unlink()
-    by_hand = [sys.executable, "-m", "relu2snn.stages.sweep_point", *stage[3:], "sweep=noise"]
+    by_hand = [sys.executable, "-m", "relu2snn.stages", "sweep_point", *stage[3:], "sweep=noise"]
     done = subprocess.run(
         [*by_hand, *SWEEP_OVERRIDES.split()[:-1], "phase2.noise=0.05", "outputs=by_hand"],
         cwd=swept,

@@ -257,7 +257,7 @@ def start_stage(folder, experiment):
     values = config_slice("outputs", "fake_race", experiment=experiment)
     fake_results(values | {"outputs": str(folder / "outputs")})
     return subprocess.Popen(
-        [sys.executable, "-m", "relu2snn.stages.track", "--slice", json.dumps(values)],
+        [sys.executable, "-m", "relu2snn.stages", "track", "--slice", json.dumps(values)],
         cwd=folder,
         env=os.environ | {"RELU2SNN_TRACKING": json.dumps({"": store})},
         stderr=subprocess.PIPE,
@@ -402,7 +402,15 @@ def test_by_hand_the_store_is_the_one_of_the_config_and_its_overrides(tmp_path, 
     values = config_slice(tmp_path, "quickstart")
     fake_results(values)
     overrides = [f"outputs={tmp_path}", "tracking.models=[]", f"tracking.uri=sqlite:///{tmp_path}/mine.db"]
-    stage = [sys.executable, "-m", "relu2snn.stages.track", "suite=quickstart", "experiment=fmnist_lenet", *overrides]
+    stage = [
+        sys.executable,
+        "-m",
+        "relu2snn.stages",
+        "track",
+        "suite=quickstart",
+        "experiment=fmnist_lenet",
+        *overrides,
+    ]
     # What the environment of another run says does not win over the user's own words.
     subprocess.run([*stage, f"tracking.artifacts={tmp_path}/artifacts"], cwd=tmp_path.parent, check=True)
     assert (tmp_path / "mine.db").exists()

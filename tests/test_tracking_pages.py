@@ -123,7 +123,7 @@ def sweep(tmp_path: Path, suite: str, values: list[float]) -> Any:
     for path in shown:
         path.write_bytes(b"not really")
     write_json(folder / "result.json", result, files={path.name: digest_of(path) for path in shown})
-    track_sweep.run(from_slice(slice_), None)
+    track_sweep.run(from_slice(slice_))
     return read_json(folder / "mlflow.json")
 
 

@@ -331,7 +331,7 @@ def experiment(outputs: Path) -> Experiment:
 
 def run_stage(config: Experiment) -> subprocess.CompletedProcess[str]:
     values = json.dumps(stage_slice(config, "train"))
-    command = [sys.executable, "-m", "relu2snn.stages.train", "--slice", values]
+    command = [sys.executable, "-m", "relu2snn.stages", "train", "--slice", values]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from relu2snn.config.schema import ByHand, Experiment, Run
 from relu2snn.config.selection import select
 from relu2snn.config.texts import plain_path
 from relu2snn.errors import UserError
+from relu2snn.stages._launcher import launch
 
 HOSTILE = sorted((Path(__file__).parent / "hostile" / "overrides").iterdir())
 FORMATS = ("idx", "cifar10", "cifar100", "places365", "pass")
@@ -444,15 +444,10 @@ def test_a_call_that_is_refused_runs_and_leaves_nothing(tmp_path: Path, options:
     assert [path for path in tmp_path.iterdir() if path.name != ".snakemake"] == []
 
 
-def by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str, *words: str) -> str:
+def by_hand(capfd, stage: str, *words: str) -> str:
     """What a stage says when it is called by hand with these words, which must end it."""
-    from relu2snn.stages._app import stage_app
-
-    monkeypatch.setattr(sys, "argv", ["stage", *words])
-    with pytest.raises(SystemExit) as caught:
-        stage_app(stage, lambda config, part: None)
-    assert caught.value.code == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    assert launch([stage, *words]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"relu2snn {stage}: ")
     assert line.isprintable()
     return line
@@ -485,15 +480,15 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize(("stage", "words", "message"), BY_HAND, ids=[message for *_, message in BY_HAND])
-def test_a_stage_by_hand_refuses_in_one_line(monkeypatch, capsys, stage: str, words: tuple, message: str) -> None:
-    assert message in by_hand(monkeypatch, capsys, stage, *words)
+def test_a_stage_by_hand_refuses_in_one_line(capfd, stage: str, words: tuple, message: str) -> None:
+    assert message in by_hand(capfd, stage, *words)
 
 
-def test_a_slice_is_checked_like_any_configuration(monkeypatch, capsys) -> None:
+def test_a_slice_is_checked_like_any_configuration(capfd) -> None:
     from relu2snn.config import stage_slice
 
     values = stage_slice(experiment(), "data")
     for key, value in (("outputs", "{x}"), ("outputs", "a\nb")):
-        assert "outputs=" in by_hand(monkeypatch, capsys, "data", "--slice", json.dumps({**values, key: value}))
+        assert "outputs=" in by_hand(capfd, "data", "--slice", json.dumps({**values, key: value}))
     del values["dataset"]["source"]["seed"], values["dataset"]["source"]["format"]
-    assert "no value of dataset.source" in by_hand(monkeypatch, capsys, "data", "--slice", json.dumps(values))
+    assert "no value of dataset.source" in by_hand(capfd, "data", "--slice", json.dumps(values))

@@ -274,7 +274,7 @@ def test_stage_takes_the_file_before_the_trained_network(keras2: Path, tmp_path:
     trained = tmp_path / "outputs/paper/fmnist_fc/train/base/trained.keras"
     trained.parent.mkdir(parents=True)
     trained.write_bytes(b"not read")
-    run(experiment(tmp_path), None)
+    run(experiment(tmp_path))
     folder = Path(Paths.of(experiment(tmp_path)).weights)
     source, _ = load_json(folder / "source.json")
     digest = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True).stdout.split()[0]
@@ -288,7 +288,7 @@ def test_stage_copies_the_trained_network(tmp_path: Path) -> None:
     trained = tmp_path / "outputs/paper/fmnist_fc/train/base/trained.keras"
     trained.parent.mkdir(parents=True)
     job(trained).write_model(trained, build(FC, SHAPE, 10))
-    run(experiment(tmp_path), None)
+    run(experiment(tmp_path))
     folder = Path(Paths.of(experiment(tmp_path)).weights)
     source, _ = load_json(folder / "source.json")
     copy = folder / "original.keras"
@@ -301,7 +301,7 @@ def test_stage_copies_the_trained_network(tmp_path: Path) -> None:
 
 def run_stage(config: Experiment) -> subprocess.CompletedProcess[str]:
     values = json.dumps(stage_slice(config, "weights"))
-    command = [sys.executable, "-m", "relu2snn.stages.weights", "--slice", values]
+    command = [sys.executable, "-m", "relu2snn.stages", "weights", "--slice", values]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -214,7 +214,7 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_stage_runs_from_the_wheel_in_another_folder(unpacked: str, tmp_path: Path) -> None:
     """It composes configs, fills templates, and takes no repository around it for its own."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    stage = [sys.executable, "-m", "relu2snn.stages.provenance", "experiment=mnist_fc", "phase2.zeta=0.3"]
+    stage = [sys.executable, "-m", "relu2snn.stages", "provenance", "experiment=mnist_fc", "phase2.zeta=0.3"]
     done(stage, tmp_path, PYTHONPATH=unpacked)
     (page,) = tmp_path.glob("outputs/paper/mnist_fc/provenance/*/config.html")
     assert "zeta: 0.3" in page.read_text()
@@ -235,7 +235,7 @@ def test_the_workflow_refuses_a_package_whose_conf_is_not_beside_it(unpacked: st
 
 def test_a_folder_that_is_missing_is_named(unpacked: str, tmp_path: Path) -> None:
     shutil.copytree(Path(unpacked, "relu2snn"), tmp_path / "src" / "relu2snn", ignore=shutil.ignore_patterns("conf"))
-    stage = [sys.executable, "-m", "relu2snn.stages.provenance", "experiment=mnist_fc"]
+    stage = [sys.executable, "-m", "relu2snn.stages", "provenance", "experiment=mnist_fc"]
     run = ran(stage, tmp_path, PYTHONPATH=str(tmp_path / "src"))
     assert run.returncode == 1
     assert run.stderr.splitlines() == [

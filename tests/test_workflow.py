@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from runs import EXPERIMENTS, OVERRIDES, SAMPLE, command, drop_images, environment, jobs, paths, snakemake
+from runs import EXPERIMENTS, OVERRIDES, SAMPLE, command, drop_images, environment, jobs, paths, snakemake, stage_of
 
 from relu2snn.config import FIGURES
 from relu2snn.datasets import read_idx
@@ -108,7 +108,7 @@ def test_a_changed_value_runs_exactly_the_jobs_that_depend_on_it(finished: Path,
 
 def test_a_stage_by_hand_gives_what_the_workflow_gave(finished: Path) -> None:
     before = result(finished, "fmnist_fc")
-    stage = [sys.executable, "-m", "relu2snn.stages.phase2", "experiment=fmnist_fc", *OVERRIDES.split()]
+    stage = [sys.executable, "-m", "relu2snn.stages", "phase2", "experiment=fmnist_fc", *OVERRIDES.split()]
     copy = finished / "by_hand"
     subprocess.run(["cp", "-r", str(finished / "outputs"), str(copy)], check=True)
     run = subprocess.run([*stage, f"outputs={copy}"], cwd=finished, capture_output=True, text=True, check=False)
@@ -125,7 +125,7 @@ def test_other_windows_and_precisions_stand_beside_the_published_ones(finished: 
     """And a run whose windows are too short says how many neurons spiked early, and where."""
     copy = finished / "variants"
     subprocess.run(["cp", "-r", str(finished / "outputs"), str(copy)], check=True)
-    stage = [sys.executable, "-m", "relu2snn.stages.phase2", "experiment=fmnist_lenet", *OVERRIDES.split()]
+    stage = [sys.executable, "-m", "relu2snn.stages", "phase2", "experiment=fmnist_lenet", *OVERRIDES.split()]
     stage.append(f"outputs={copy}")
     short_windows = ["phase2.noise=1e-9", "phase2.zeta=-0.9"]
     variants = (["phase2.window=certified"], ["phase2.precision=float32"], short_windows)
@@ -178,8 +178,7 @@ def test_a_killed_phase_2_job_is_done_again_and_nothing_else(finished: Path) -> 
     while process.poll() is None and killed is None:
         for job in psutil.Process(process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                words = job.cmdline()
-                if "python" in words[:1] and "relu2snn.stages.phase2" in words:
+                if stage_of(job) == "phase2":
                     killed = job.pid
                     job.kill()
         time.sleep(0.05)

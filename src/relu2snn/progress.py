@@ -1,8 +1,10 @@
-"""Progress bars that suit both a terminal and a log file."""
+"""How far long work is: a bar on a terminal, a line now and then in a log."""
 
+import os
 import sys
+import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -10,17 +12,53 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 _bars: "weakref.WeakSet[tqdm[Any]]" = weakref.WeakSet()
+# Seconds between two lines: in a log, and on a terminal whose stages write logs.
+_LOGGED, _TOLD = 10.0, 30.0
+
+
+class _Terminal:
+    # Where a process that writes a log says how far it is, too.
+    stream: int | None = None
+
+
+def report_to(stream: int) -> None:
+    """Say on a stream, by its number, how far work is that takes more than half a minute; stderr is a log."""
+    _Terminal.stream = stream
 
 
 def progress(iterable: Iterable[Item], total: int, description: str, unit: str = "batch") -> Iterable[Item]:
-    """Pass `iterable` through, showing on stderr how many of `total` items are done.
-
-    In a log file a line is written at most every ten seconds.
-    """
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    bar = tqdm(iterable, total=total, desc=description, unit=unit, mininterval=interval, file=sys.stderr, leave=True)
+    """Pass `iterable` through, showing on stderr how many of `total` items are done."""
+    if not sys.stderr.isatty():
+        return _with_lines(iterable, total, description, unit)
+    bar = tqdm(iterable, total=total, desc=description, unit=unit, file=sys.stderr, leave=True)
     _bars.add(bar)
     return bar
+
+
+def _with_lines(iterable: Iterable[Item], total: int, description: str, unit: str) -> Iterator[Item]:
+    started = logged = told = time.monotonic()
+    for done, item in enumerate(iterable, start=1):
+        yield item
+        now = time.monotonic()
+        if now - logged < _LOGGED and done < total:
+            continue
+        logged, spent = now, now - started
+        left = "" if done == total else f", {_clock(spent * (total - done) / done)} left"
+        line = f"{description}: {done} of {total} {unit}{'es' if unit.endswith('ch') else 's'}, {_clock(spent)}{left}\n"
+        sys.stderr.write(line)
+        if _Terminal.stream is not None and now - told >= _TOLD:
+            told = now
+            # Who reads it may be gone, which is no reason to end.
+            try:
+                os.write(_Terminal.stream, line.encode())
+            except OSError:
+                _Terminal.stream = None
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def unfinished() -> bool:

@@ -11,7 +11,7 @@ with extra("workflow"):
     from relu2snn.config.schema import Experiment, Suite
     from relu2snn.config.slices import STAGES, checked_slice, from_slice, stage_slice
     from relu2snn.config.sweeps import point_value, sweep_point, sweep_values, trial_seed
-    from relu2snn.config.targets import written
+    from relu2snn.config.targets import read, written
 
 __all__ = [
     "FIGURES",
@@ -29,6 +29,7 @@ __all__ = [
     "model_files",
     "other_values",
     "point_value",
+    "read",
     "reported",
     "require_place",
     "split_names",

@@ -1,10 +1,13 @@
-"""What each stage writes, and so locks: its folder, or less where jobs of one workflow write side by side in it."""
+"""What each stage writes, and so locks: its folder, or less where jobs of one workflow write side by side in it.
+
+And what it reads of other stages, where it takes long before it reads it.
+"""
 
 from collections.abc import Callable
 
 from relu2snn.config.paths import Paths
 from relu2snn.config.schema import Experiment
-from relu2snn.config.sweeps import point_value
+from relu2snn.config.sweeps import point_value, sweep_point
 
 
 def written(stage: str, config: Experiment, part: int | None) -> list[str]:
@@ -18,6 +21,46 @@ def written(stage: str, config: Experiment, part: int | None) -> list[str]:
     if stage in _PARTS:
         return _PARTS[stage](paths, config, part)
     return [_WRITTEN[stage](paths, config)]
+
+
+def read(stage: str, config: Experiment, part: int | None) -> list[str]:
+    """The files of other stages that a stage can't do without, as far as it takes seconds before it looks for them.
+
+    config, part: as in `written`.
+    """
+    return _READ[stage](Paths.of(config), config, part) if stage in _READ else []
+
+
+def _read_by_phase2(paths: Paths, config: Experiment, part: int | None) -> list[str]:
+    # By hand, without a part, it converts the network, too.
+    network = f"{paths.phase1}/scaled.keras" if part is None else f"{paths.phase2}/spiking.keras"
+    return [f"{paths.dataset}/source.json", network, f"{paths.phase1}/predictions.npz"]
+
+
+def _read_by_figures(paths: Paths, config: Experiment, part: int | None) -> list[str]:
+    made = {paths.phase1: ("result.json", "predictions.npz"), paths.phase2: ("result.json", "predictions.npz")}
+    found = [f"{folder}/{name}" for folder, names in made.items() for name in names]
+    return [f"{paths.dataset}/source.json", *found, f"{paths.phase2}/spiking.keras"]
+
+
+def _read_by_point(paths: Paths, config: Experiment, part: int | None) -> list[str]:
+    # Its own value may ask for other windows.
+    own = Paths.of(sweep_point(config, point_value(config)))
+    return [f"{paths.dataset}/source.json", f"{paths.phase1}/predictions.npz", own.maxima, own.scaled]
+
+
+_READ: dict[str, Callable[[Paths, Experiment, int | None], list[str]]] = {
+    "train": lambda paths, config, part: [f"{paths.dataset}/source.json"],
+    "phase1": lambda paths, config, part: [f"{paths.dataset}/source.json", f"{paths.weights}/original.keras"],
+    "bounds": lambda paths, config, part: [f"{paths.dataset}/source.json", f"{paths.phase1}/scaled.keras"],
+    "reference": lambda paths, config, part: [
+        f"{paths.phase1}/{name}" for name in ("scaled.keras", "channel_maxima.npz", "result.json")
+    ],
+    "convert": lambda paths, config, part: [paths.maxima, paths.scaled],
+    "phase2": _read_by_phase2,
+    "figures": _read_by_figures,
+    "sweep_point": _read_by_point,
+}
 
 
 def _prepared_parts(paths: Paths, config: Experiment, part: int | None) -> list[str]:

@@ -203,15 +203,39 @@ class Needs:
     def threads(self, pattern: str = "") -> Callable[..., int]:
         return lambda wildcards, rulename: self._demand(pattern, wildcards, rulename).threads
 
-    def mem_mb(self, pattern: str = "") -> Callable[..., int]:
-        return lambda wildcards, attempt, rulename: self._demand(pattern, wildcards, rulename).mem_mb(attempt)
+    def resources(self, pattern: str = "") -> dict[str, Callable[..., int]]:
+        """Memory in megabytes and run time in minutes, as keywords of a rule's resources."""
 
-    def runtime(self, pattern: str = "") -> Callable[..., int]:
-        return lambda wildcards, attempt, rulename: self._demand(pattern, wildcards, rulename).runtime(attempt)
+        def mem_mb(wildcards: Mapping[str, str], attempt: int, rulename: str) -> int:
+            return self._demand(pattern, wildcards, rulename).mem_mb(attempt)
+
+        def runtime(wildcards: Mapping[str, str], attempt: int, rulename: str) -> int:
+            return self._demand(pattern, wildcards, rulename).runtime(attempt)
+
+        return {"mem_mb": mem_mb, "runtime": runtime}
 
     def _demand(self, pattern: str, wildcards: Mapping[str, str], rule: str) -> Demand:
         selection = self._selection
         return demand(rule, selection.at(pattern, wildcards) if pattern else selection.runs[0])
+
+
+class Slices:
+    """The slices of a call's jobs, as functions that Snakemake asks for each of them."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+
+    def __call__(self, stage: str, pattern: str = "") -> Callable[..., str]:
+        """That of a stage; pattern: as in `Needs`."""
+        selection = self._selection
+        return lambda wildcards: slice_text(selection.at(pattern, wildcards) if pattern else selection.runs[0], stage)
+
+
+def stage_command(stage: str, *, part: bool = False) -> str:
+    """What a rule's shell runs; the rule has a parameter `slice`, two logs, and a wildcard `part` if the stage has."""
+    chosen = " --part {wildcards.part:q}" if part else ""
+    logs = "--log {log[0]:q} --benchmark {log[1]:q}"
+    return f"python -m relu2snn.stages {stage}{chosen} --slice {{params.slice:q}} {logs}"
 
 
 def slice_text(experiment: Experiment, stage: str) -> str:

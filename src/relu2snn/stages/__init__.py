@@ -1,1 +1,1 @@
-"""One command-line app per pipeline step: config in, files out."""
+"""The steps of the workflow: config in, files out. `python -m relu2snn.stages` lists them and runs one."""

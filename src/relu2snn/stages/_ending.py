@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from relu2snn.locks import remove_own
 from relu2snn.processes import Process, starter, watch
-from relu2snn.progress import unfinished
+from relu2snn.progress import report_to, unfinished
 
 # How long a stage may take to tidy up, in seconds, before it is ended as it stands.
 _PATIENCE = 5.0
@@ -38,18 +39,23 @@ class _State:
     status = 1
     # TensorFlow's notices are sent nowhere while it starts; a line of ours is not.
     stderr = 2
+    # Where the stage writes a log, its last words go to the terminal, too.
+    terminal: int | None = None
 
 
-def begin(stage: str | None = None) -> None:
-    """Heed signals and watch the workflow from now on, once; without `stage`, only in a stage's own program.
+def begin(stage: str, above: Sequence[int] | None = None) -> None:
+    """Heed signals and watch the workflow from now on; once is enough in a process.
 
-    What takes long to import calls it first. Until `running`, the process ends at once: nothing has been written.
+    above: the numbers of the processes that it ends with besides; its parent, if not given. Until `running`, the
+    process ends at once: nothing has been written.
     """
-    name = stage or _own_stage()
-    if not name or _State.stage:
-        return
-    _State.stage = name
+    begun, _State.stage = bool(_State.stage), stage
     _State.stderr = os.dup(2)
+    if begun:
+        return
+    # For ps and top: a copy of a warm process has its command line.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(stage)
     _hurry()
     for number in _SIGNALS:
         # What nohup or a shell's & has told to ignore stays ignored.
@@ -61,9 +67,35 @@ def begin(stage: str | None = None) -> None:
             signal.signal(signal.SIGTERM, _heed)
         _end_with(process, "the workflow")
         # Snakemake takes the job for failed when its shell is gone, and would start it again beside this one.
-        shell = Process.parse(str(os.getppid()))
-        if shell is not None and shell.pid not in (1, process.pid):
-            _end_with(shell, "the shell")
+        for pid in [os.getppid()] if above is None else above:
+            each = Process.parse(str(pid))
+            if each is not None and each.pid not in (1, process.pid):
+                _end_with(each, "the shell")
+
+
+def write_log(path: str) -> None:
+    """From now on, write to a file what goes to standard output and error; the terminal gets how far the stage is."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    _State.terminal = os.dup(2)
+    for each in (1, 2, _State.stderr):
+        os.dup2(file, each)
+    os.close(file)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    report_to(_State.terminal)
+
+
+def say(text: str) -> None:
+    """Say a stage's last words on stderr, and on the terminal where that is a log."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    line = ("\n" if unfinished() else "") + text + "\n"
+    for each in (_State.stderr, _State.terminal):
+        # Where there is no space for the log, or no reader any more, only the exit status is left to say it.
+        with contextlib.suppress(OSError):
+            if each is not None:
+                os.write(each, line.encode(errors="replace"))
 
 
 def _end_with(process: Process, what: str) -> None:
@@ -97,13 +129,7 @@ def leave() -> NoReturn:
     """Say why, in one line, and end the process, with no lock left."""
     with contextlib.suppress(OSError):
         remove_own()
-    line = "\n" if unfinished() else ""
-    line += f"relu2snn {_State.stage}: {_State.reason}; run it again to go on\n"
-    # The reader of a pipe may have been ended first.
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        os.write(_State.stderr, line.encode())
+    say(f"relu2snn {_State.stage}: {_State.reason}; run it again to go on")
     os._exit(_State.status)
 
 
@@ -136,10 +162,3 @@ def _hurry() -> None:
         leave()
 
     threading.Thread(target=wait, name="hurry", daemon=True).start()
-
-
-def _own_stage() -> str:
-    """The stage that this program is; empty where stages are only imported."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    package, _, name = (spec.name if spec else "").rpartition(".")
-    return name if package == "relu2snn.stages" else ""

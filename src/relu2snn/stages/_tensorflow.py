@@ -3,14 +3,26 @@
 import os
 import sys
 
-from relu2snn.stages import _ending
 
-# Importing takes seconds, in which a stage may be told to end.
-_ending.begin()
-# Snakemake sets OMP_NUM_THREADS to the threads of the rule; TensorFlow and numba read names of their own.
-for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NUMBA_NUM_THREADS"):
-    if "OMP_NUM_THREADS" in os.environ:
-        os.environ.setdefault(_name, os.environ["OMP_NUM_THREADS"])
+def _name_threads() -> None:
+    # Snakemake sets OMP_NUM_THREADS to the threads of the rule; TensorFlow and numba read names of their own.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NUMBA_NUM_THREADS"):
+        if "OMP_NUM_THREADS" in os.environ:
+            os.environ.setdefault(name, os.environ["OMP_NUM_THREADS"])
+
+
+def take_threads() -> None:
+    """Take the threads that the environment names in a process where all is imported but nothing was computed."""
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    # TensorFlow makes its threads when it first computes.
+    _name_threads()
+    numba.config.reload_config()
+    threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+
+
+_name_threads()
 # Keras imports these where it finds them, for plots and other libraries' data: nearly half of a stage's start, and no
 # stage's use of Keras.
 _OPTIONAL = ("sklearn", "matplotlib", "cv2", "pandas", "pyarrow", "PIL", "IPython")

@@ -17,7 +17,7 @@ from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
 from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, result_files, write_csv
 from relu2snn.slurm import Failures
-from relu2snn.stages import report_results, report_runtimes, report_sweeps
+from relu2snn.stages import tables
 from relu2snn.stages.tradeoffs import write_tradeoffs
 
 # Snakemake's graph of jobs, and one of its jobs.
@@ -101,10 +101,10 @@ def _write(config: Experiment) -> Iterator[str]:
             own = Paths(outputs, suite, name)
             write_tradeoffs(own, [row for row in rows if row["experiment"] == name])
 
-    steps: list[Callable[[], None]] = [results, lambda: report_results.run(config, None)]
+    steps: list[Callable[[], None]] = [results, lambda: tables.report_results(config)]
     if result_files(outputs, suite, "*/sweep/*/*/result.json"):
-        steps += [sweeps, lambda: report_sweeps.run(config, None), tradeoffs]
-    steps.append(lambda: report_runtimes.run(config, None))
+        steps += [sweeps, lambda: tables.report_sweeps(config), tradeoffs]
+    steps.append(lambda: tables.report_runtimes(config))
     for step in steps:
         try:
             step()

@@ -1,19 +1,15 @@
 """The largest bound of every layer, for windows that certify: phase1/scaled.keras and images to phase1/bounds.json."""
 
-import relu2snn.stages._tensorflow  # noqa: F401
-
-# isort: split
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.mapping import measure_bounds
 from relu2snn.progress import progress
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_scaled
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Measure the bounds of one experiment's network on its calibration images; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Measure the bounds of one experiment's network on its calibration images."""
     paths = Paths.of(config)
     work = job(config, "bounds")
     dataset = open_data(work, paths.dataset)
@@ -32,12 +28,3 @@ def run(config: Experiment, part: int | None = None) -> None:
         f"{paths.phase1}/bounds.json",
         {"layers": list(bounds), "layer_bounds": list(bounds.values())},
     )
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("bounds", run)
-
-
-if __name__ == "__main__":
-    main()

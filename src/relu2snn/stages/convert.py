@@ -1,8 +1,5 @@
 """The spiking network of phase 2 as a Keras model: phase 1's network, as its mapping scales it, to spiking.keras."""
 
-import relu2snn.stages._tensorflow  # noqa: F401
-
-# isort: split
 from typing import Any
 
 from relu2snn.config import Experiment, Paths
@@ -10,14 +7,13 @@ from relu2snn.errors import UserError
 from relu2snn.made import Job
 from relu2snn.mapping import guaranteed, relu_network, to_spiking
 from relu2snn.spiking import SpikingModel, spiking_model
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import described
 from relu2snn.stages._job import job
 from relu2snn.stages._models import load_scaled
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Convert one experiment's network; `part` is not used.
+def run(config: Experiment) -> None:
+    """Convert one experiment's network.
 
     run.json beside it says which folders the run uses, before it has a result.
     """
@@ -49,12 +45,3 @@ def spiking_network(config: Experiment, work: Job) -> tuple[SpikingModel, dict[s
     except ValueError as error:
         raise UserError(f"{paths.scaled}: {error}") from None
     return spiking_model(spiking), maxima
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("convert", run)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,12 +8,11 @@ from relu2snn.datasets import part_range, prepare
 from relu2snn.datasets.own import Wanted, load_own
 from relu2snn.errors import UserError
 from relu2snn.files import watched
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
 
-def run(config: Experiment, part: int | None) -> None:
-    """Write the arrays of dataset.file into outputs/<suite>/datasets/<name>/; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Write the arrays of dataset.file into outputs/<suite>/datasets/<name>/."""
     dataset = config.dataset
     if dataset.file is None or not Path(dataset.file).is_file():
         named = "is not set" if dataset.file is None else f"{dataset.file}: no such file"
@@ -64,11 +63,3 @@ def _check_parts(config: Experiment, images: int) -> None:
     if dataset.parts > images:
         raise UserError(f"dataset.parts={dataset.parts}: {dataset.file} has {images} test images; each needs an image")
     part_range(images, 0, dataset.parts, dataset.part_images)
-
-
-def main() -> None:
-    stage_app("custom_data", run)
-
-
-if __name__ == "__main__":
-    main()

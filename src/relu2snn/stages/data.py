@@ -4,11 +4,10 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.config.schema import known
 from relu2snn.datasets import load_arrays, prepare, source_files
 from relu2snn.files import watched
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
 
-def run(config: Experiment, part: int | None) -> None:
+def run(config: Experiment) -> None:
     """Write the prepared data set of `config` into outputs/<suite>/datasets/<name>/."""
     dataset = config.dataset
     require_unchanged = watched(source_files(dataset.source))
@@ -20,11 +19,3 @@ def run(config: Experiment, part: int | None) -> None:
         f"{dataset.name}: {len(arrays.train_images)} training and {len(arrays.test_images)} test images, "
         f"from the {arrays.origin}, in {folder}"
     )
-
-
-def main() -> None:
-    stage_app("data", run)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,21 +4,17 @@ Reads the results of phase 1 and of the variant of phase 2, both networks, and t
 data.npz are <figure>.<number>; the functions of relu2snn.figures draw the figures from them again.
 """
 
-import relu2snn.stages._tensorflow  # noqa: F401
-
-# isort: split
 from pathlib import Path
 from typing import Any
 
 from relu2snn.config import FIGURES, Experiment, Paths
 from relu2snn.figures import save_figure
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._drawn import draw
 from relu2snn.stages._job import file_digests, job
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Draw every figure of `relu2snn.config.FIGURES`; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Draw every figure of `relu2snn.config.FIGURES`."""
     folder = Path(Paths.of(config).figures)
     shown: dict[str, Any] = {}
     work = job(config, "figures")
@@ -28,7 +24,3 @@ def run(config: Experiment, part: int | None = None) -> None:
     # Pictures have no place for a stamp.
     pictures = [folder / f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
     work.write_npz(folder / "data.npz", shown, compressed=True, files=file_digests(pictures))
-
-
-if __name__ == "__main__":
-    stage_app("figures", run)

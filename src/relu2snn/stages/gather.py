@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import MADE, described
 from relu2snn.stages._job import job
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Gather every part of one experiment's variant; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Gather every part of one experiment's variant."""
     paths = Paths.of(config)
     work = job(config, "gather")
     names = [paths.part(each) for each in range(config.dataset.parts)]
@@ -81,12 +80,3 @@ def _reasons(parts: list[dict[str, Any]], early: list[int]) -> list[str]:
         where = ", ".join(f"{count} in {name}" for name, count in zip(parts[0]["layers"], early, strict=True) if count)
         found["early"] = f"{sum(early)} spikes came before their window: {where}"
     return list(found.values())
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("gather", run)
-
-
-if __name__ == "__main__":
-    main()

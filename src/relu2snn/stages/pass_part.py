@@ -10,7 +10,6 @@ from relu2snn.datasets.pass_images import take
 from relu2snn.datasets.photographs import part_file
 from relu2snn.files import digest_of
 from relu2snn.progress import progress
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
 
@@ -48,7 +47,3 @@ def choose(config: Experiment, part: int) -> None:
         f"{title}: {count} images from position {start} on, "
         f"skipped {taken.unreadable} unreadable, {taken.not_rgb} not RGB"
     )
-
-
-if __name__ == "__main__":
-    stage_app("pass_part", run)

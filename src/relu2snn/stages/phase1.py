@@ -5,9 +5,6 @@ Reads the prepared data set and weights/original.keras; writes phase1/scaled.ker
 each channel of every hidden layer, one layer after the other, for the mapping with a reference) and phase1/result.json.
 """
 
-import relu2snn.stages._tensorflow  # noqa: F401
-
-# isort: split
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +19,6 @@ from relu2snn.datasets import Dataset, Split
 from relu2snn.errors import UserError
 from relu2snn.mapping import Measurement, UnsupportedLayerError, bounded_sums, logits_model, read_keras, relu_model
 from relu2snn.progress import progress
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._device import device, say_device
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_model
@@ -30,8 +26,8 @@ from relu2snn.stages._models import load_model
 Labels = NDArray[np.int64]
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Run phase 1 of one experiment; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Run phase 1 of one experiment."""
     started = time.perf_counter()
     paths = Paths.of(config)
     work = job(config, "phase1")
@@ -126,12 +122,3 @@ def _share(found: Labels, expected: Labels | None) -> float | None:
 
 def _activity(measurement: Measurement) -> dict[str, float | list[float]]:
     return {"total": measurement.total_nonzero_fraction, "layers": measurement.nonzero_fraction.tolist()}
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("phase1", run)
-
-
-if __name__ == "__main__":
-    main()

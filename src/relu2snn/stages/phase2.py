@@ -4,9 +4,6 @@ Reads spiking.keras, the prepared data set and phase1/predictions.npz; writes pa
 and parts/<part>.json (counts). Without --part, as by hand, all parts are run and gathered.
 """
 
-import relu2snn.stages._tensorflow  # noqa: F401
-
-# isort: split
 import time
 
 import numpy as np
@@ -18,7 +15,6 @@ from relu2snn.errors import UserError
 from relu2snn.progress import progress
 from relu2snn.spiking import SpikingRun, latency
 from relu2snn.stages import bounds, convert, gather, reference
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._device import device, say_device
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_spiking
@@ -106,12 +102,3 @@ def classify(
     except ValueError as error:
         raise UserError(f"{config.dataset.name}, test images from {start} on: {error}") from None
     return np.concatenate(found)
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("phase2", run)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,12 +6,11 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.config.schema import known
 from relu2snn.datasets import prepare_photographs
 from relu2snn.datasets.manifest import read_manifest
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
 
-def run(config: Experiment, part: int | None) -> None:
-    """Write source.json, and test_labels.npy where there are labels; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Write source.json, and test_labels.npy where there are labels."""
     dataset, source = config.dataset, config.dataset.source
     folder = Path(Paths.of(config).dataset)
     work, labels = job(config, "photographs"), None
@@ -28,7 +27,3 @@ def run(config: Experiment, part: int | None) -> None:
     origin = f"folder {source.directory}"
     found = prepare_photographs(folder, dataset.name, source.kind, origin, dataset.parts, labels, decode, job=work)
     print(f"{dataset.name}: {found['train_images']} calibration and {found['test_images']} test images, in {folder}")
-
-
-if __name__ == "__main__":
-    stage_app("photographs", run)

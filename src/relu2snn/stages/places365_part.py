@@ -10,7 +10,6 @@ from relu2snn.datasets import part_range
 from relu2snn.datasets.manifest import Manifest, read_manifest, write_manifest
 from relu2snn.datasets.photographs import part_file
 from relu2snn.files import digest_of, temporary_folder
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
 
@@ -48,7 +47,3 @@ def preprocess(config: Experiment, part: int) -> None:
         (work / "images.npy").replace(target)
     found = {"images": len(chosen), "sha256": digest}
     made.write_json(target.with_suffix(".json"), found, part=part)
-
-
-if __name__ == "__main__":
-    stage_app("places365_part", run)

@@ -4,12 +4,11 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.config.schema import known
 from relu2snn.datasets.manifest import write_manifest
 from relu2snn.datasets.places365 import sample_training
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
 
-def run(config: Experiment, part: int | None) -> None:
-    """Write train.tsv of the data set; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Write train.tsv of the data set."""
     source = config.dataset.source
     assert source.images_per_class is not None
     assert source.seed is not None
@@ -19,7 +18,3 @@ def run(config: Experiment, part: int | None) -> None:
     target = f"{Paths.of(config).dataset}/train.tsv"
     write_manifest(target, manifest, job(config, "places365_sample"))
     print(f"{config.dataset.name}: {len(manifest.paths)} training images drawn, {target}")
-
-
-if __name__ == "__main__":
-    stage_app("places365_sample", run)

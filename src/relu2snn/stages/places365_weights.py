@@ -7,11 +7,10 @@ from relu2snn.config.places import engine_of
 from relu2snn.config.schema import known
 from relu2snn.containers import run_script
 from relu2snn.files import temporary_folder, watched
-from relu2snn.stages._app import stage_app
 
 
-def run(config: Experiment, part: int | None) -> None:
-    """Write the dictionary of one experiment's weights; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Write the dictionary of one experiment's weights."""
     paths = Paths.of(config)
     target = Path(paths.weights, f"{config.weights.stem}.npz")
     prototxt, caffemodel = Path(str(config.weights.prototxt)), Path(str(config.weights.caffemodel))
@@ -31,7 +30,3 @@ def run(config: Experiment, part: int | None) -> None:
         )
         require_unchanged()
         output.replace(target)
-
-
-if __name__ == "__main__":
-    stage_app("places365_weights", run)

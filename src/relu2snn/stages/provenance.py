@@ -11,10 +11,9 @@ from relu2snn.files import write_json, write_text
 from relu2snn.report import page
 from relu2snn.shipped import checkout
 from relu2snn.software import git_commit, software
-from relu2snn.stages._app import stage_app
 
 
-def run(config: Experiment, part: int | None) -> None:
+def run(config: Experiment) -> None:
     """Write provenance/config.yaml, config.html (the same, to be read) and software.json of one experiment."""
     folder = Path(Paths.of(config).provenance)
     values = stage_slice(config, "provenance")
@@ -28,7 +27,3 @@ def run(config: Experiment, part: int | None) -> None:
 def _text(values: Mapping[str, Any]) -> str:
     # Lists and groups without groups of their own take one line each.
     return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
-
-
-if __name__ == "__main__":
-    stage_app("provenance", run)

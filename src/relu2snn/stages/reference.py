@@ -4,21 +4,17 @@ Reads phase1/scaled.keras, phase1/channel_maxima.npz and phase1/result.json; of 
 is scaled.
 """
 
-import relu2snn.stages._tensorflow  # noqa: F401
-
-# isort: split
 import numpy as np
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.mapping import relu_model, relu_network, unit_maxima
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 from relu2snn.stages._models import load_scaled
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Scale one experiment's network anew; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Scale one experiment's network anew."""
     paths = Paths.of(config)
     work = job(config, "reference")
     layers = work.read_json(f"{paths.phase1}/result.json", "phase1")["layers"]
@@ -35,12 +31,3 @@ def run(config: Experiment, part: int | None = None) -> None:
         raise UserError(f"{scaled}: {error}") from None
     work.write_model(f"{paths.phase1}/reference.keras", relu_model(network))
     work.write_json(f"{paths.phase1}/reference.json", {"layers": list(maxima), "layer_maxima": list(maxima.values())})
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("reference", run)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,15 +9,14 @@ from relu2snn.config.shaping import shaping
 from relu2snn.figures import plot_sweep, save_figure
 from relu2snn.made import Job
 from relu2snn.results import POINT_COLUMNS, point_rows, write_csv
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._described import MADE, described
 from relu2snn.stages._job import file_digests, job
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "early_images", "spiking_fraction", "certified")
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Gather one sweep of one experiment, its values in ascending order; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Gather one sweep of one experiment, its values in ascending order."""
     paths = Paths.of(config)
     name = config.sweep.name
     work = sweep_job(config, "sweep_gather")
@@ -77,12 +76,3 @@ def _summary(point: dict[str, Any]) -> dict[str, Any]:
         spread = stdev(values) if len(values) > 1 else None
         summary[key] = {"mean": mean(values), "std": spread, "min": min(values), "max": max(values)}
     return summary
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("sweep_gather", run)
-
-
-if __name__ == "__main__":
-    main()

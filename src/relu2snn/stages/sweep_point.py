@@ -7,9 +7,6 @@ ended goes on with the trials that it has finished (points/trials-<value>/, remo
 By hand: python -m relu2snn.stages.sweep_point experiment=cifar10_vgg sweep=noise phase2.noise=0.01
 """
 
-import relu2snn.stages._tensorflow  # noqa: F401
-
-# isort: split
 import sys
 import time
 from typing import Any
@@ -20,7 +17,6 @@ from relu2snn.config import Experiment, Paths, point_value, sweep_point, trial_s
 from relu2snn.datasets import Dataset, part_range
 from relu2snn.made.npz_file import Arrays
 from relu2snn.spiking import SpikingRun, latency
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._trials import KeptTrials
 from relu2snn.stages.convert import spiking_network
@@ -29,8 +25,8 @@ from relu2snn.stages.phase2 import classify
 _COUNTS = ("spikes", "certified", "early", "early_images")
 
 
-def run(config: Experiment, part: int | None = None) -> None:
-    """Run every trial of one point; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Run every trial of one point."""
     started = time.perf_counter()
     value = point_value(config)
     config = sweep_point(config, value)
@@ -114,12 +110,3 @@ def _shares(spiking: SpikingRun, images: int, outcome: Arrays) -> dict[str, Any]
         "early_spikes": counts["early"],
         "early_images": counts["early_images"],
     }
-
-
-def main() -> None:
-    """Command-line entry point."""
-    stage_app("sweep_point", run)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,6 @@ from relu2snn.config.places import tracking_of
 from relu2snn.config.shaping import PLACES
 from relu2snn.shipped import checkout
 from relu2snn.software import git_commit
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import DATA_STAGES, job
 from relu2snn.stages._note import suite_note
 from relu2snn.stages._records import Results
@@ -16,7 +15,7 @@ from relu2snn.tracking import Store, log_experiment
 _SHOWN_CHANGES = 3
 
 
-def run(config: Experiment, part: int | None) -> None:
+def run(config: Experiment) -> None:
     """Log what stands in the experiment's folder: training (if any), phase 1, the variant of phase 2, the networks."""
     paths = Paths.of(config)
     work = job(config, "track")
@@ -75,7 +74,3 @@ def store(config: Experiment) -> Store:
     """The store that this run names; it is no part of the slice, as it changes no result."""
     tracking = tracking_of(config)
     return Store(tracking.uri, tracking.artifacts, tracking.lock_timeout, tracking.wait, config.outputs)
-
-
-if __name__ == "__main__":
-    stage_app("track", run)

@@ -12,7 +12,6 @@ from typing import Any
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.made import load_json
 from relu2snn.results import point_rows
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import DATA_STAGES, check_files
 from relu2snn.stages._note import sweep_note
 from relu2snn.stages.sweep_gather import sweep_job
@@ -22,7 +21,7 @@ from relu2snn.tracking import Metric, Record, log_sweep
 _METRICS = ("accuracy", "agreement", "early_spikes", "spiking_fraction", "certified")
 
 
-def run(config: Experiment, part: int | None) -> None:
+def run(config: Experiment) -> None:
     """Write mlflow.json of the sweep, the ids of the runs."""
     paths = Paths.of(config)
     name = config.sweep.name
@@ -93,7 +92,3 @@ def _point(sweep: Record, name: str, shown: str, phase2: Mapping[str, Any], poin
         config=None,
         note=None,
     )
-
-
-if __name__ == "__main__":
-    stage_app("track_sweep", run)

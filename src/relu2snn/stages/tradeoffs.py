@@ -3,7 +3,6 @@
 from relu2snn.config import Experiment, Paths
 from relu2snn.figures import Curve, plot_tradeoffs, save_figure
 from relu2snn.results import Row, collect_sweeps, write_csv
-from relu2snn.stages._app import stage_app
 
 COLUMNS = (
     "mapping",
@@ -24,8 +23,8 @@ COLUMNS = (
 """value_per_window: a noise on spike times in units of the mean window of the neurons, empty for what is none."""
 
 
-def run(config: Experiment, part: int | None) -> None:
-    """Draw the sweeps of one experiment of a suite, with all overrides that have been run; `part` is not used."""
+def run(config: Experiment) -> None:
+    """Draw the sweeps of one experiment of a suite, with all overrides that have been run."""
     paths = Paths.of(config)
     write_tradeoffs(paths, collect_sweeps(config.outputs, config.suite.name, experiment=config.name))
 
@@ -59,7 +58,3 @@ def _curves(rows: list[Row]) -> list[Curve]:
         )
         for (label, parameter), points in groups.items()
     ]
-
-
-if __name__ == "__main__":
-    stage_app("tradeoffs", run)

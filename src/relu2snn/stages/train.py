@@ -7,11 +7,10 @@ import os
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.config.schema import known
 from relu2snn.datasets import ArrayDataset
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import DATA_STAGES, job
 
 
-def run(config: Experiment, part: int | None) -> None:
+def run(config: Experiment) -> None:
     """Write outputs/<suite>/<experiment>/train/trained.keras and history.json."""
     paths = Paths.of(config)
     work, folder = job(config, "train"), paths.dataset
@@ -40,11 +39,3 @@ def run(config: Experiment, part: int | None) -> None:
         job=work,
     )
     print(f"{config.name}: test accuracy {epochs[-1]['test_accuracy']:.4f} after {len(epochs)} epochs")
-
-
-def main() -> None:
-    stage_app("train", run)
-
-
-if __name__ == "__main__":
-    main()

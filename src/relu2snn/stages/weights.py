@@ -9,11 +9,10 @@ from relu2snn.errors import UserError
 from relu2snn.files import digest_of, watched
 from relu2snn.made import Job
 from relu2snn.networks.weights import find_weights, load_imagenet, load_weights
-from relu2snn.stages._app import stage_app
 from relu2snn.stages._job import job
 
 
-def run(config: Experiment, part: int | None) -> None:
+def run(config: Experiment) -> None:
     """Write outputs/<suite>/<experiment>/weights/original.keras and source.json."""
     paths = Paths.of(config)
     weights, folder = config.weights, Path(paths.weights)
@@ -86,11 +85,3 @@ def _convert(
     before()
     work.write_model(target, model)
     return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()
-
-
-def main() -> None:
-    stage_app("weights", run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Writes the report's table of results, beside published ones where there are, and that of the software behind them."""
+"""The tables and pages over all rows of a suite: results.csv, sweeps.csv, and the report's pages."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,41 @@ from relu2snn.config.published import VALUES
 from relu2snn.config.values import plain
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
-from relu2snn.report import results_page, row_name, software_page, summary
-from relu2snn.results import Row, collect, finished_paths, write_csv
-from relu2snn.stages._app import stage_app
+from relu2snn.report import results_page, row_name, runtimes_page, software_page, summary, sweeps_page
+from relu2snn.results import SWEEP_COLUMNS, Row, collect, collect_sweeps, finished_paths, print_table, write_csv
 
 
-def run(config: Experiment, part: int | None) -> None:
-    """Write report/results.html, summary.csv and software.html over all experiments of the suite with results."""
+def results(config: Experiment) -> None:
+    """Write outputs/<suite>/results.csv over all experiments that have results, and print its main columns."""
+    rows = collect(config.outputs, config.suite.name)
+    write_csv(Paths.of(config).results, rows)
+    print_table(rows)
+
+
+def sweep_results(config: Experiment) -> None:
+    """Write outputs/<suite>/sweeps.csv over all sweeps that have results, and print it."""
+    rows = collect_sweeps(config.outputs, config.suite.name)
+    write_csv(Paths.of(config).sweeps, rows, SWEEP_COLUMNS)
+    print_table(rows, columns=SWEEP_COLUMNS)
+
+
+def report_sweeps(config: Experiment) -> None:
+    """Write report/sweeps.html over all sweeps of the suite."""
+    rows = collect_sweeps(config.outputs, config.suite.name)
+    write_text(Paths.of(config).page("sweeps"), sweeps_page(rows, config.suite.name))
+
+
+def report_runtimes(config: Experiment) -> None:
+    """Write report/runtimes.html from the benchmark files of the suite's jobs."""
+    paths = Paths.of(config)
+    write_text(paths.page("runtimes"), runtimes_page(paths.suite_folder, config.suite.name))
+
+
+def report_results(config: Experiment) -> None:
+    """Write report/results.html, summary.csv and software.html over all experiments of the suite with results.
+
+    A row stands beside what others report for it, where it can be compared.
+    """
     outputs, suite = config.outputs, config.suite.name
     paths = Paths(outputs, suite)
     rows = collect(outputs, suite)
@@ -65,7 +93,3 @@ def _sets_out_to_compare(experiment: str, suite: str) -> bool:
         return other_values(ours) == other_values(plain(compose_experiment(experiment, defined)))
     except UserError:
         return True
-
-
-if __name__ == "__main__":
-    stage_app("report_results", run)
