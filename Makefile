@@ -6,7 +6,7 @@ SUITE ?= quickstart
 COUNT ?= 20000
 SEED ?= 0
 # Snakemake and its jobs end when make is gone, however it was ended.
-RUN := RELU2SNN_STARTED_BY=$$PPID $(BIN)/snakemake --profile pipeline/profiles/local --quiet rules
+RUN := RELU2SNN_STARTED_BY=$$PPID $(BIN)/snakemake --profile pipeline/profiles/local
 # What users give goes to the shell as it is, through the environment: no quote ends early, and make expands nothing.
 override PYTHON := $(value PYTHON)
 override PORT := $(value PORT)
@@ -19,7 +19,6 @@ export PYTHON PORT SUITE COUNT SEED
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
-	@$(BIN)/python -m relu2snn.stages results suite=quickstart experiment=fmnist_fc
 	@echo "The table is outputs/quickstart/results.csv. To browse the runs and figures:  make ui    One file to send:  make report"
 
 smoke: .venv/runtime ## every row of the paper and its robustness sweeps, narrow, on small synthetic files

@@ -1,6 +1,7 @@
 # Every experiment of arXiv:2212.12522, from the images to a table and the MLflow UI.
 #   snakemake --cores 2 --config experiments=fmnist_fc,fmnist_lenet overrides="phase2.zeta=0.3 train.epochs=5"
 import sys
+from os.path import exists
 
 from relu2snn.config import (
     FIGURES,
@@ -85,7 +86,11 @@ NEEDS = Needs(SELECTION)
 SLICE = Slices(SELECTION)
 STAGE = stage_command
 
-ALONE = begin_workflow(main=workflow.is_main_process, below=workflow.subprocess_exec)
+ALONE = begin_workflow(
+    main=workflow.is_main_process,
+    below=workflow.subprocess_exec,
+    remote=workflow.remote_exec,
+)
 prepare_environment(SELECTION)
 quote_for_shells()
 link_or_exit(STORAGE, SELECTION.outputs)
@@ -178,11 +183,18 @@ onstart:
             offer_warm(job.rule.name for job in workflow.dag.needrun_jobs())
 
 
+onsuccess:
+    if workflow.is_main_process and exists(PATHS.results):
+        # It draws figures, too: jobs, which read this file again, do without what it imports.
+        from relu2snn.stages._last_words import show_results
+
+        show_results(SELECTION)
+
+
 # With a failed job, rules over all rows can't run.
 onerror:
     if workflow.is_main_process:
-        # It draws figures: jobs, which read this file again, do without what it imports.
-        from relu2snn.stages._unfinished import show_what_is_finished
+        from relu2snn.stages._last_words import show_what_is_finished
 
         show_what_is_finished(
             SELECTION, workflow.dag, workflow.scheduler.failed, FAILURES

@@ -9,10 +9,11 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 # uv installs in a quarter of pip's time; where it cannot reach the packages, pip is tried with its own settings.
-# Compiling now saves seconds in every job, and is the only chance where Python may not write bytecode later.
+# What is imported is compiled then; all of it would take half a minute of the processor.
+echo "installing the $(grep -c '^[a-z].*==' "requirements/$1.txt") packages of requirements/$1.txt into .venv"
 quiet="--quiet --disable-pip-version-check"
 {
     .venv/bin/python -m pip install $quiet --no-deps --require-hashes -r requirements/uv.txt &&
-        .venv/bin/uv pip install --python .venv/bin/python --require-hashes --compile-bytecode -r "requirements/$1.txt"
+        .venv/bin/uv pip install --python .venv/bin/python --quiet --require-hashes -r "requirements/$1.txt"
 } || .venv/bin/python -m pip install $quiet --no-deps --require-hashes -r "requirements/$1.txt"
 .venv/bin/python -m pip install $quiet --no-deps --no-build-isolation -e .

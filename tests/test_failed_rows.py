@@ -14,7 +14,7 @@ import pytest
 from runs import OVERRIDES, command, drop_images, environment, make_report
 
 from relu2snn.slurm import Failures
-from relu2snn.stages._unfinished import Row, failed_lines
+from relu2snn.stages._last_words import Row, failed_lines
 
 ROWS = "fmnist_fc,fmnist_lenet,fmnist_vgg"
 SHORT = OVERRIDES.replace("train.epochs=2", "train.epochs=1")
@@ -257,5 +257,5 @@ def test_what_the_log_says_last_is_said_again(graph: Any, tmp_path: Path, monkey
 
 def test_the_end_does_not_need_snakemake() -> None:
     heavy = "{'snakemake', 'tensorflow', 'mlflow', 'keras'}"
-    code = f"import sys, relu2snn.stages._unfinished; sys.exit(bool({heavy} & {{*sys.modules}}))"
+    code = f"import sys, relu2snn.stages._last_words; sys.exit(bool({heavy} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -102,7 +102,6 @@ def test_resnet20_has_twenty_layers_and_two_projections() -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             assert isinstance(layer.input._keras_history.operation, keras.layers.Conv2D)
-            assert layer.momentum == 0.9
 
 
 def test_mobilenet_bounds_every_relu_at_six() -> None:

@@ -19,7 +19,7 @@ from relu2snn.datasets import ArrayDataset, ArraySet
 from relu2snn.errors import UserError
 from relu2snn.made import load_json
 from relu2snn.networks.batches import Batches
-from relu2snn.networks.training import train
+from relu2snn.networks.training import _compiled, train
 
 SHAPE = (8, 8, 1)
 PREPROCESS = Preprocess(mean=0.0, std=255.0, low=0.0, high=1.0)
@@ -39,6 +39,7 @@ def recipe(**changes: Any) -> Train:
         "nesterov": False,
         "weight_decay": 0.0,
         "activity_l1": 0.0,
+        "norm_momentum": 0.99,
         "dropout": Dropout(first=0.0, between=0.0, dense=0.0),
         "augmentation": NO_AUGMENTATION,
         "epochs": 2,
@@ -351,3 +352,12 @@ def test_stage_without_its_data_set_says_so(tmp_path: Path) -> None:
     assert finished.stderr.startswith("relu2snn train: ")
     assert f"{Paths.of(experiment(tmp_path)).dataset}/source.json: no such file" in finished.stderr
     assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "steps", "expected"), [(0.99, 938, 0.99), (0.99, 79, 1 - 5 / 79), (0.9, 10, 0.5), (0.9, 3, 0.0)]
+)
+def test_the_statistics_of_a_short_epoch_follow_the_weights(most: float, steps: int, expected: float) -> None:
+    model = _compiled(VGG, recipe(norm_momentum=most), SHAPE, 3, steps)
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {layer.momentum for layer in layers} == {pytest.approx(expected)}

@@ -78,6 +78,13 @@ def end_with_starter() -> None:
         watch(process, lambda: os._exit(1))
 
 
+def end_with(pid: int) -> None:
+    """From now on, end this process at once, with status 1, when the one of this number is gone; never with the first."""
+    process = Process.parse(str(pid))
+    if process is not None and pid != 1:
+        watch(process, lambda: os._exit(1))
+
+
 def publish() -> None:
     """Name this process as the one that the programs it starts end with."""
     os.environ[STARTER_VARIABLE] = str(Process.this())

@@ -38,6 +38,8 @@ COLUMNS = (
 )
 """overrides: what a user types to get the row, nothing for what conf/ gives; variant: the folder of its phase 2."""
 
+MAIN_COLUMNS = ("experiment", "accuracy_original", "accuracy", "agreement", "exact", "latency")
+
 POINT_COLUMNS = (
     "parameter",
     "value",
@@ -129,8 +131,16 @@ def write_csv(path: str | Path, rows: list[Row], columns: Sequence[str] = COLUMN
     write_text(path, text.getvalue())
 
 
-def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[str] = COLUMNS) -> None:
-    """Print `rows` as a table; in a file or pipe it is as wide as it needs to be."""
+def print_main(rows: list[Row], file: TextIO | None = None) -> None:
+    """Print what a reader of results looks for first, in six columns and at most a hundred characters."""
+    named = [{**row, "experiment": f"{row['experiment']} {row['overrides']}".strip()} for row in rows]
+    print_table(named, file, MAIN_COLUMNS, width=100)
+
+
+def print_table(
+    rows: list[Row], file: TextIO | None = None, columns: Sequence[str] = COLUMNS, *, width: int = 400
+) -> None:
+    """Print `rows` as a table; in a file or pipe it is as wide as it needs to be, up to `width` characters."""
     output = file or sys.stdout
     table = Table()
     for column in columns:
@@ -138,7 +148,8 @@ def print_table(rows: list[Row], file: TextIO | None = None, columns: Sequence[s
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(shown(row[column]) for column in columns))
-    Console(file=output, width=None if output.isatty() else 400).print(table)
+    console = Console(file=output, width=None if output.isatty() else width)
+    console.print(table, width=min(console.width, width) if output.isatty() else None)
 
 
 def result_files(outputs: str, suite: str, pattern: str) -> list[Path]:

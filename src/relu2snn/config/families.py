@@ -12,10 +12,6 @@ from relu2snn.config.schema import Model
 LENET5_FILTERS = (6, 16, 120)
 LENET5_DENSE = 84
 
-BATCH_NORM_MOMENTUM = 0.99
-GRAPH_BATCH_NORM_MOMENTUM = 0.9
-"""Of the families that are no chains: their recipes have few epochs, in which averages must follow the weights."""
-
 _GRAPHS = ("resnet", "mobilenet", "inception", "allconv")
 _LARGEST_OUTPUT = 6.0
 """Of MobileNet's ReLU6."""

@@ -194,6 +194,7 @@ class Train:
     nesterov: bool = MISSING
     weight_decay: float = _value(ge=0, le=1e3)
     activity_l1: float = _value(ge=0, le=1e3)
+    norm_momentum: float = _value(ge=0, lt=1)
     dropout: Dropout = field(default_factory=Dropout)
     augmentation: Augmentation = field(default_factory=Augmentation)
     epochs: int = _count(10**5)

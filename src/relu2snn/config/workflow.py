@@ -30,7 +30,7 @@ from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
 from relu2snn.files import require_room
 from relu2snn.locks import enter_workflow
-from relu2snn.processes import end_with_starter, publish
+from relu2snn.processes import end_with, end_with_starter, publish
 from relu2snn.shipped import checkout
 from relu2snn.slurm import settle
 
@@ -81,13 +81,13 @@ def link_or_exit(storage: Storage, outputs: str) -> None:
         _exit(error)
 
 
-def begin_workflow(*, main: bool, below: bool) -> bool:
+def begin_workflow(*, main: bool, below: bool, remote: bool) -> bool:
     """Let jobs end with this Snakemake, and Snakemake with what has started it; forget the locks of killed runs.
 
     Jobs on other machines end with the Snakemake there, so they go on when this one ends.
 
     main: whether this is the process that the user has called. below: whether another Snakemake of this machine has
-    started it to run one job; its jobs end with the first.
+    started it to run one job; its jobs end with the first. remote: whether a cluster has started it for one job.
 
     Returns whether this is the only call that works in this folder.
     """
@@ -100,6 +100,9 @@ def begin_workflow(*, main: bool, below: bool) -> bool:
         alone, stale = enter_workflow()
         if stale:
             print("relu2snn: an earlier run was killed in this folder; its lock is removed", file=sys.stderr)
+    if remote:
+        # Snakemake that a cluster has told to end may wait for itself without end, out of the cluster's sight.
+        end_with(os.getppid())
     if not below:
         publish()
     return alone

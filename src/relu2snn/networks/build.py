@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from relu2snn.config.families import BATCH_NORM_MOMENTUM, GRAPH_BATCH_NORM_MOMENTUM, is_graph, lay_out
+from relu2snn.config.families import lay_out
 from relu2snn.config.schema import Dropout, Model, known
 from relu2snn.config.sizes import check_sizes, scaled_units
 
@@ -18,31 +18,35 @@ def build(
     dropout: Dropout | None = None,
     activity_l1: float = 0.0,
     kernel_l2: float = 0.0,
+    norm_momentum: float = 0.99,
 ) -> keras.Model:
     """A functional Keras model from images (batch, *image_shape) to class probabilities (batch, classes).
 
     Layers carry Keras' own names, numbered in order: conv2d, conv2d_1, …, dense, batch_normalization, …
     Every hidden ReLU is a layer of its own; batch normalisation stands before each ReLU (in a ResNet after each
     convolution) or after it, or nowhere, as `model.batch_norm` says, and nowhere at the output. `dropout`,
-    `activity_l1` (an L1 penalty on the output of every hidden ReLU, mean over the batch) and `kernel_l2` (an L2
-    penalty on every hidden kernel) act in training only. Initial weights come from Keras' global seed
+    `activity_l1` (an L1 penalty on the output of every hidden ReLU, mean over the batch), `kernel_l2` (an L2 penalty on
+    every hidden kernel) and `norm_momentum` (of the moving statistics) act in training only. Initial weights come from
+    Keras' global seed
     (`keras.utils.set_random_seed`).
 
     Raises UserError as `check_sizes` does.
     """
     check_sizes(model, image_shape, classes)
     image = keras.Input(tuple(known(image_shape)), name="image")
-    network = _Network(model, dropout or Dropout(0.0, 0.0, 0.0), activity_l1, kernel_l2)
+    network = _Network(model, dropout or Dropout(0.0, 0.0, 0.0), activity_l1, kernel_l2, norm_momentum)
     return keras.Model(image, lay_out(network, model, image, known(classes)), name=model.name)
 
 
 class _Network:
     """Adds layers, named and regularised alike, to a tensor of the network being built."""
 
-    def __init__(self, model: Model, dropout: Dropout, activity_l1: float, kernel_l2: float) -> None:
+    def __init__(
+        self, model: Model, dropout: Dropout, activity_l1: float, kernel_l2: float, norm_momentum: float
+    ) -> None:
         self._model = model
         self._dropout = dropout
-        self._momentum = GRAPH_BATCH_NORM_MOMENTUM if is_graph(model) else BATCH_NORM_MOMENTUM
+        self._momentum = norm_momentum
         self._activity_regularizer = keras.regularizers.L1(activity_l1) if activity_l1 else None
         self._kernel_regularizer = keras.regularizers.L2(kernel_l2) if kernel_l2 else None
         self._used: Counter[str] = Counter()

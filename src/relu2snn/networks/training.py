@@ -21,6 +21,8 @@ from relu2snn.progress import progress
 
 # Several steps in one call to TensorFlow: the calls cost as much as a small network's arithmetic.
 _STEPS_PER_CALL = 32
+# How often in an epoch the moving statistics of batch normalisation are made anew, at least.
+_MEMORIES = 5
 
 
 def train(
@@ -47,8 +49,8 @@ def train(
     Raises UserError when the loss becomes infinite or NaN, and for settings that do not fit together.
     """
     folder = Path(folder)
-    model = _compiled(model_config, train_config, image_shape, classes)
     batches = Batches(dataset, preprocess, train_config.augmentation, train_config.batch, train_config.seed)
+    model = _compiled(model_config, train_config, image_shape, classes, batches.steps)
     checkpoint = Checkpoint(folder, key)
     epochs = checkpoint.restore(model, batches.steps)
     bar = _Bar(batches.steps, len(epochs), train_config.epochs)
@@ -73,7 +75,14 @@ def train(
     return epochs
 
 
-def _compiled(model_config: Model, train_config: Train, image_shape: Sequence[int], classes: int) -> keras.Model:
+def _norm_momentum(most: float, steps: int) -> float:
+    """That of a recipe, or less where an epoch has so few steps that the statistics would still be those before it."""
+    return max(0.0, min(most, 1 - _MEMORIES / steps))
+
+
+def _compiled(
+    model_config: Model, train_config: Train, image_shape: Sequence[int], classes: int, steps: int
+) -> keras.Model:
     # Keras takes 32 bits; a config's seed may be any natural number.
     keras.utils.set_random_seed(int(np.random.SeedSequence(train_config.seed).generate_state(1)[0]))
     model = build(
@@ -84,6 +93,7 @@ def _compiled(model_config: Model, train_config: Train, image_shape: Sequence[in
         activity_l1=train_config.activity_l1,
         # "Weight decay" of the published recipes is an L2 penalty on the kernels of the hidden layers.
         kernel_l2=train_config.weight_decay,
+        norm_momentum=_norm_momentum(train_config.norm_momentum, steps),
     )
     model.compile(
         optimizer=_optimizer(train_config),

@@ -47,7 +47,10 @@ def run_warm(arguments: Sequence[str]) -> int | None:
     if connection is None:
         return None
     with connection:
-        _ask(connection, arguments)
+        try:
+            _ask(connection, arguments)
+        except OSError:
+            return None
         started = _receive(connection, _STATUS.size)
         if not started:
             return None

@@ -36,7 +36,7 @@ def run(config: Experiment) -> None:
     calibrated = f"{len(arrays.train_images)} training images" if own else "them, too"
     print(
         f"{dataset.name}: {len(arrays.test_images)} test images {labelled} labels, calibrated on {calibrated}, "
-        f"from the {arrays.origin}, in {folder}"
+        f"from the {arrays.origin}"
     )
 
 

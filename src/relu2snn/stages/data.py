@@ -16,6 +16,6 @@ def run(config: Experiment) -> None:
     folder = Paths.of(config).dataset
     prepare(folder, dataset.name, dataset.source.kind, arrays, job=job(config, "data"))
     print(
-        f"{dataset.name}: {len(arrays.train_images)} training and {len(arrays.test_images)} test images, "
-        f"from the {arrays.origin}, in {folder}"
+        f"{dataset.name}: {len(arrays.train_images)} training and {len(arrays.test_images)} test images "
+        f"from the {arrays.origin}"
     )

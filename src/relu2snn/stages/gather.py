@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from relu2snn.config import Experiment, Paths
+from relu2snn.results import shown
 from relu2snn.stages._described import MADE, described
 from relu2snn.stages._job import job
 
@@ -32,8 +33,6 @@ def run(config: Experiment) -> None:
     deviation = np.max([part["largest_deviation"] for part in parts], axis=0)
     rounding = np.max([part["rounding"] for part in parts], axis=0)
     reasons = _reasons(parts, early.tolist())
-    if reasons:
-        print(f"phase 2 {config.name}, {config.run.phase2}: not exact, {'; '.join(reasons)}")
     work.write_npz(f"{paths.phase2}/predictions.npz", {"labels": np.concatenate(labels)})
     work.write_json(
         f"{paths.phase2}/result.json",
@@ -69,6 +68,9 @@ def run(config: Experiment) -> None:
             "seconds": sum(part["seconds"] for part in parts),
         },
     )
+    agreement, latency = sum(part["agreeing"] for part in parts) / images, parts[0]["latency"]
+    exact = f"not exact, {'; '.join(reasons)}" if reasons else "exact"
+    print(f"{config.name}: agreement {shown(agreement)}, {exact}, latency {shown(latency)}")
 
 
 def _reasons(parts: list[dict[str, Any]], early: list[int]) -> list[str]:

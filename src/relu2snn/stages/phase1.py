@@ -19,6 +19,7 @@ from relu2snn.datasets import Dataset, Split
 from relu2snn.errors import UserError
 from relu2snn.mapping import Measurement, UnsupportedLayerError, bounded_sums, logits_model, read_keras, relu_model
 from relu2snn.progress import progress
+from relu2snn.results import shown
 from relu2snn.stages._device import device, say_device
 from relu2snn.stages._job import job, open_data
 from relu2snn.stages._models import load_model
@@ -70,6 +71,7 @@ def run(config: Experiment) -> None:
     found = list(calibration.channel_maxima.values())
     channels = {"maxima": np.concatenate([np.zeros(0), *found]), "channels": np.array([each.size for each in found])}
     work.write_npz(f"{paths.phase1}/channel_maxima.npz", channels)
+    accuracy, agreement = _share(before, truth), _share(after, before)
     work.write_json(
         f"{paths.phase1}/result.json",
         {
@@ -77,9 +79,9 @@ def run(config: Experiment) -> None:
             "dataset": config.dataset.name,
             "images": test.images,
             "calibration_images": calibration.images,
-            "accuracy_original": _share(before, truth),
+            "accuracy_original": accuracy,
             "accuracy_scaled": _share(after, truth),
-            "agreement_scaled": _share(after, before),
+            "agreement_scaled": agreement,
             "layers": calibration.layers,
             "layer_maxima": list(calibration.maxima.values()),
             "nonzero_fraction": {"calibration": _activity(calibration), "test": _activity(test)},
@@ -88,6 +90,8 @@ def run(config: Experiment) -> None:
             "seconds": time.perf_counter() - started,
         },
     )
+    known = "" if accuracy is None else f"accuracy {shown(accuracy)}, "
+    print(f"{config.name}: {known}scaled network agrees on {shown(agreement)} of {test.images} images")
 
 
 @contextmanager

@@ -11,14 +11,23 @@ from relu2snn.config.values import plain
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
 from relu2snn.report import results_page, row_name, runtimes_page, software_page, summary, sweeps_page
-from relu2snn.results import SWEEP_COLUMNS, Row, collect, collect_sweeps, finished_paths, print_table, write_csv
+from relu2snn.results import (
+    SWEEP_COLUMNS,
+    Row,
+    collect,
+    collect_sweeps,
+    finished_paths,
+    print_main,
+    print_table,
+    write_csv,
+)
 
 
 def results(config: Experiment) -> None:
     """Write outputs/<suite>/results.csv over all experiments that have results, and print its main columns."""
     rows = collect(config.outputs, config.suite.name)
     write_csv(Paths.of(config).results, rows)
-    print_table(rows)
+    print_main(rows)
 
 
 def sweep_results(config: Experiment) -> None:

@@ -37,7 +37,7 @@ def run(config: Experiment) -> None:
             )
         kind, digest, origin = "trained", work.copy_model(trained, target, "train"), str(trained)
     work.write_json(folder / "source.json", {"kind": kind, "file": str(file) if file else None, "sha256": digest})
-    print(f"{config.name}: {kind} weights from {origin}")
+    print(f"{config.name}: {'those trained here' if kind == 'trained' else f'{kind} weights from {origin}'}")
 
 
 def _take(config: Experiment, given: Path | None, target: Path, work: Job) -> str:

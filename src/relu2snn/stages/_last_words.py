@@ -1,4 +1,4 @@
-"""The end of a workflow in which a job has failed: a table of what is finished, then the failed rows with their logs.
+"""The end of a workflow: a table of what is finished and, where a job has failed, the failed rows with their logs.
 
 Rules over all rows can't run then, so what they write is written here. Snakemake's jobs and graph come in as they are:
 nothing of it is imported, and little of it used.
@@ -15,7 +15,7 @@ from typing import Any
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
-from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_table, result_files, write_csv
+from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_main, result_files, write_csv
 from relu2snn.slurm import Failures
 from relu2snn.stages import tables
 from relu2snn.stages.tradeoffs import write_tradeoffs
@@ -56,6 +56,11 @@ def rows_of(selection: Selection) -> list[Row]:
     ]
 
 
+def show_results(selection: Selection) -> None:
+    """As this process ends, print the table of all that is finished; never raises."""
+    atexit.register(_say, selection.runs[0], [f"The whole table: {Paths.of(selection.runs[0]).results}"])
+
+
 def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[Job], reasons: Failures) -> None:
     """Write tables and report pages over all that is finished; as this process ends, print the table and what failed.
 
@@ -73,7 +78,7 @@ def _say(config: Experiment, lines: Sequence[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        print_table(collect(config.outputs, config.suite.name))
+        print_main(collect(config.outputs, config.suite.name))
     except (UserError, OSError):
         print("Nothing is finished yet.")
     sys.stdout.flush()
