@@ -732,9 +732,3 @@ def test_logits_follow_nothing_that_an_end_gave() -> None:
         UnsupportedLayerError, match=r"'hidden' \(Dense\): activation 'sigmoid' .*'late' \(Dense\) follows"
     ):
         logits_model(chain(hidden("sigmoid"), L.Dense(2, name="late")))
-
-
-def test_the_page_of_layers_lists_what_is_read() -> None:
-    page = (ROOT / "docs" / "layers.md").read_text()
-    for kind in itertools.chain(HANDLERS, KINDS):
-        assert f"`{kind.__name__}`" in page, kind.__name__
