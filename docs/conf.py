@@ -1,5 +1,6 @@
 """How `make docs` makes the site: of the Markdown of this folder and the docstrings, and fetching nothing."""
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -47,12 +48,27 @@ _MARKS = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 
 
 def written_in_markdown(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings have `code` in single quotes, and stars and bars that mean themselves; examples stay as they are."""
+    """Docstrings have `code` in single quotes, and stars and bars that mean themselves; examples stay as they are.
+
+    What is said of an argument, or of several, begins a paragraph.
+    """
     text, examples, rest = "\n".join(lines).partition("\nExample:\n")
     pieces = [
         f"`{piece}`" if number % 2 else _MARKS.sub(r"\\\g<0>", piece) for number, piece in enumerate(_CODE.split(text))
     ]
-    lines[:] = ("".join(pieces) + examples + rest).splitlines()
+    text = "".join(pieces)
+    if names := "|".join(sorted(_arguments(thing), key=len, reverse=True)):
+        one = rf"(?:{names})(?: \([^()]*(?:\([^()]*\))?[^()]*\))?"
+        text = re.sub(rf"(?<![\w:] )(?<=\s)({one}(?:(?:,\s| and ){one})*):(?=\s)", r"\n\n**\1**:", text)
+        text = re.sub(rf"(?m)^({one}(?:(?:,\s| and ){one})*):(?=\s)", r"\n\n**\1**:", text)
+    lines[:] = (text + examples + rest).splitlines()
+
+
+def _arguments(thing: Any) -> set[str]:
+    try:
+        return set(inspect.signature(thing).parameters) - {"self", "args", "options"}
+    except (TypeError, ValueError):
+        return set()
 
 
 def setup(app: Any) -> None:

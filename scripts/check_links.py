@@ -18,10 +18,10 @@ from markdown_it.token import Token
 ROOT = Path(__file__).resolve().parents[1]
 
 # Names of files that users have or that runs make, which are no files of the repository.
-_USERS = re.compile(r"(outputs|stored|my-cluster|my|NAME|data/(raw|models|smoke))(/|$)|.*[<>…{}*=\s].*|.*(\.\.|//).*")
+_USERS = re.compile(r"(outputs|stored|my-cluster|docs/_build|data/(raw|models|smoke))(/|$)|.*[<>…{}*=\s].*|.*(\.\.|//).*")
 _NAMED = re.compile(r"[\w./-]+\.(py|md|smk|rst|ya?ml|toml|ipynb|txt|sh|cff|in|css)")
 _FOLDER = re.compile(r"(conf|docs|pipeline|src|scripts|tests|notebooks|benchmarks|requirements|config|\.ci|\.github)/[\w./-]*")
-_RUNS = frozenset({"conda.yml", "requirements.txt", "config.html", "mlflow.json"})
+_OTHERS = frozenset({"places365_val.txt"})
 
 
 def tokens(path: Path) -> Iterator[Token]:
@@ -73,11 +73,9 @@ def _link(root: Path, page: Path, target: str) -> str:
 
 def _is_there(text: str, files: frozenset[str]) -> bool:
     """Whether a text in `code` is no name of a file, or that of one in the repository, by its last folders."""
-    if _USERS.fullmatch(text) or _USERS.match(text) or text in _RUNS:
+    if _USERS.match(text) or text in _OTHERS or not (_NAMED.fullmatch(text) or _FOLDER.fullmatch(text)):
         return True
-    if _FOLDER.fullmatch(text):
-        return any(each == text or each.startswith(f"{text.rstrip('/')}/") for each in files)
-    return not _NAMED.fullmatch(text) or any(f"/{each}".endswith(f"/{text}") for each in files)
+    return any(f"/{each}".endswith(f"/{text}") or each.startswith(f"{text.rstrip('/')}/") for each in files)
 
 
 def main() -> None:

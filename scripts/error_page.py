@@ -112,7 +112,9 @@ def page() -> str:
 
 def _row(text: str) -> str:
     what, _, way_out = text.rpartition("; ")
-    return f"| {_code(what or text)} | {_code(way_out) if what else ''} |"
+    if not what.strip("… "):
+        return f"| {_code(text)} | |"
+    return f"| {_code(what)} | {_code(way_out)} |"
 
 
 def _code(text: str) -> str:

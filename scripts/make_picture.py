@@ -39,7 +39,7 @@ def main() -> None:
             layers.Conv2D(120, 5, activation="relu", name="conv3"),
             layers.Flatten(),
             layers.Dense(84, activation="relu", name="dense"),
-            layers.Dense(10),
+            layers.Dense(10, name="logits"),
         ]
     )
     pixels, labels = images("train", 5000), read_idx(SAMPLE / "train-labels-idx1-ubyte.gz", 1)[:5000]

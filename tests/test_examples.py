@@ -38,7 +38,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(1)
     model = keras.Sequential([
-        keras.Input((8, 8, 1), name="pixels"), layers.Conv2D(4, 3, activation="relu", name="conv"), layers.Flatten(),
+        keras.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu", name="conv"), layers.Flatten(),
         layers.Dense(10, activation="relu", name="dense"), layers.Dense(3, activation="softmax", name="classes"),
     ])  # fmt: skip
     draw = np.random.default_rng(0)

@@ -46,8 +46,8 @@ class OnnxModel:
     Example:
         >>> resnet = relu2snn.load_onnx("resnet.onnx")
         >>> resnet.inputs
-        {'images': (3, 8, 8)}
-        >>> photographs = np.random.default_rng(0).uniform(-3, 3, (20, 3, 8, 8))
+        {'images': (3, 16, 16)}
+        >>> photographs = np.random.default_rng(0).uniform(-3, 3, (20, 3, 16, 16))
         >>> of_onnx = relu2snn.convert(resnet, photographs, low=-3, high=3)
         >>> relu2snn.verify(resnet, of_onnx, photographs[:4]).exact
         True

@@ -59,7 +59,7 @@ def raster(
     Example:
         >>> found = raster(spiking, images[0])
         >>> found.layers, found.sizes.tolist()
-        (['pixels', 'conv', 'dense'], [64, 144, 10])
+        (['encoder', 'conv', 'dense'], [64, 144, 10])
     """
     recorder = SpikeRecorder(model)
     leads = {name: lead[0].ravel() for name, lead in recorder.leads(alone(image)).items()}

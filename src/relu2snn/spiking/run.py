@@ -32,7 +32,7 @@ def spike_times(model: Any, images: Any, *, certify: bool = True, part: int = 0)
     Example:
         >>> times = relu2snn.spike_times(spiking, images)
         >>> {name: each.shape for name, each in times.items()}
-        {'pixels': (20, 8, 8, 1), 'conv': (20, 6, 6, 4), 'dense': (20, 10)}
+        {'encoder': (20, 8, 8, 1), 'conv': (20, 6, 6, 4), 'dense': (20, 10)}
         >>> bool((times["dense"] >= 2.5).all() and (times["dense"] <= 4.0).all())
         True
     """
