@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -18,9 +19,13 @@ from markdown_it.token import Token
 ROOT = Path(__file__).resolve().parents[1]
 
 # Names of files that users have or that runs make, which are no files of the repository.
-_USERS = re.compile(r"(outputs|stored|my-cluster|docs/_build|data/(raw|models|smoke))(/|$)|.*[<>…{}*=\s].*|.*(\.\.|//).*")
+_USERS = re.compile(
+    r"(outputs|stored|my-cluster|docs/_build|data/(raw|models|smoke))(/|$)|.*[<>…{}*=\s].*|.*(\.\.|//).*"
+)
 _NAMED = re.compile(r"[\w./-]+\.(py|md|smk|rst|ya?ml|toml|ipynb|txt|sh|cff|in|css)")
-_FOLDER = re.compile(r"(conf|docs|pipeline|src|scripts|tests|notebooks|benchmarks|requirements|config|\.ci|\.github)/[\w./-]*")
+_FOLDER = re.compile(
+    r"(conf|docs|pipeline|src|scripts|tests|notebooks|benchmarks|requirements|config|\.ci|\.github)/[\w./-]*"
+)
 _OTHERS = frozenset({"places365_val.txt"})
 
 
@@ -35,7 +40,7 @@ def tokens(path: Path) -> Iterator[Token]:
 def anchors(path: Path) -> frozenset[str]:
     """The headings of a page, as a code host makes addresses of them."""
     parsed = MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8"))
-    titles = [after.content for token, after in zip(parsed, parsed[1:], strict=False) if token.type == "heading_open"]
+    titles = [after.content for token, after in pairwise(parsed) if token.type == "heading_open"]
     slugs: list[str] = []
     for title in titles:
         plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", title).lower()
@@ -81,7 +86,10 @@ def _is_there(text: str, files: frozenset[str]) -> bool:
 def main() -> None:
     """Check every Markdown file that git knows, new ones included."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     files = frozenset(name for name in listed.stdout.decode().split("\0") if (ROOT / name).is_file())
     found = list(faults(ROOT, sorted(name for name in files if name.endswith(".md")), files))

@@ -19,7 +19,9 @@ LOADING = {
 }  # fmt: skip
 """What a browser loads by itself, by tag; of links it depends on what they are."""
 
-FOLLOWED = frozenset({"next", "prev", "search", "author", "copyright", "license", "help", "index", "canonical", "alternate"})
+FOLLOWED = frozenset(
+    {"next", "prev", "search", "author", "copyright", "license", "help", "index", "canonical", "alternate"}
+)
 """Links in the head of a page that no browser loads."""
 
 _ELSEWHERE = re.compile(r"\s*(?:[a-z]+:)?//", re.I)

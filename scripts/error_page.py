@@ -41,8 +41,8 @@ _REFUSING = {"refuse": ("layer", 2), "refuse_model": ("model", 2)}
 HEAD = """\
 # Every error
 
-What this package says when something is wrong, as it stands in the source: … is what a message fills in, most often a name, a value or a
-file. [Troubleshooting](troubleshooting.md) explains the frequent ones.
+What this package says when something is wrong, as it stands in the source: … is what a message fills in, most often a
+name, a value or a file. [Troubleshooting](troubleshooting.md) explains the frequent ones.
 """
 
 

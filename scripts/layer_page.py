@@ -6,10 +6,11 @@ A layer that no row of this file takes ends it, so that what is new gets a row.
 """
 
 import re
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from relu2snn.mapping import onnx_unsupported, read_onnx, unsupported
+from relu2snn.mapping import onnx_unsupported, unsupported
 from relu2snn.mapping.activations import ENDS, LINEAR
 from relu2snn.mapping.keras_layers import HANDLERS, NOTHING, SIZING
 from relu2snn.mapping.onnx_nodes import FOLDED
@@ -35,7 +36,10 @@ KERAS: Rows = (
     ("at the very end, of the last axis, left out of what the spiking network gives", "Softmax"),
 )
 ONNX: Rows = (
-    ("convolutions: groups, strides, dilation, explicit pads and `auto_pad`; normalising", "Conv(Transpose)?|BatchNormalization"),
+    (
+        "convolutions: groups, strides, dilation, explicit pads and `auto_pad`; normalising",
+        "Conv(Transpose)?|BatchNormalization",
+    ),
     ("averages (`count_include_pad`, `ceil_mode`)", "(Global)?AveragePool"),
     ("matrices with constant weights; sums along axes", "Gemm|MatMul|ReduceMean|ReduceSum"),
     ("extrema, of axes in space; padding is never one", "(Global)?MaxPool|ReduceMax|ReduceMin|Max|Min"),
@@ -53,28 +57,31 @@ ONNX: Rows = (
 TEXT = """\
 # Layers and operators that are mapped
 
-Made by `scripts/layer_page.py` of the tables that the readers go by; a test compares. Anything else is refused before an image is read, in one
-line that names the layer, the reason and what to do instead.
+Made by `scripts/layer_page.py` of the tables that the readers go by; a test compares. Anything else is refused before
+an image is read, in one line that names the layer, the reason and what to do instead.
 
 ## Keras
 
-A Keras model, functional or Sequential, of any graph of these layers becomes a single-spike network that computes it exactly. Layers may
-be shared, models may stand in models, and there may be several inputs and outputs. Sides of the input must be given, tensors are
-`channels_last`, and layers compute in float32 or float64.
+A Keras model, functional or Sequential, of any graph of these layers becomes a single-spike network that computes it
+exactly. Layers may be shared, models may stand in models, and there may be several inputs and outputs. Sides of the
+input must be given, tensors are `channels_last`, and layers compute in float32 or float64.
 
 {keras}
 
-**Activations** by name or function, of Keras, `keras.ops` or `tf.nn`, in `Activation` or as `activation=` of a layer: {linear}; and at the very
-end, left out of what the spiking network gives: {ends}. `ReLU`, `LeakyReLU`, `PReLU` and `Softmax` may be given as `activation=`, too.
+**Activations** by name or function, of Keras, `keras.ops` or `tf.nn`, in `Activation` or as `activation=` of a layer:
+{linear}; and at the very end, left out of what the spiking network gives: {ends}. `ReLU`, `LeakyReLU`, `PReLU` and
+`Softmax` may be given as `activation=`, too.
 
-**Nothing at inference**, and taken as that: {nothing}. {sizing} are, too, where they give images of the size that they are given.
+**Nothing at inference**, and taken as that: {nothing}. {sizing} are, too, where they give images of the size that
+they are given.
 
 ### What is refused
 
 {keras_refused}
 
-Any other layer, also one of your own, is *not supported*. A layer of the tables above is refused for a value that makes it another function: a `ReLU`
-with a `threshold`, an `UpSampling2D` that is not `nearest`, `channels_first`, half precision, quantised weights, numbers that are not finite.
+Any other layer, also one of your own, is *not supported*. A layer of the tables above is refused for a value that
+makes it another function: a `ReLU` with a `threshold`, an `UpSampling2D` that is not `nearest`, `channels_first`,
+half precision, quantised weights, numbers that are not finite.
 
 ## ONNX
 
@@ -110,9 +117,8 @@ def text() -> str:
 
 def read_onnx_handlers() -> Collection[str]:
     """Operators by their names; `read_onnx` is the function of that name in the package."""
-    import sys
-
-    return sys.modules["relu2snn.mapping.read_onnx"].HANDLERS
+    found: Collection[str] = sys.modules["relu2snn.mapping.read_onnx"].HANDLERS
+    return found
 
 
 def table(title: str, rows: Rows, names: Collection[str]) -> str:

@@ -1,8 +1,8 @@
-"""Draws docs/raster.png, the picture of the first page: one image of Fashion-MNIST in LeNet5, from the sample that ships.
+"""Draws docs/raster.png, the picture of the first page: one image of Fashion-MNIST in LeNet5.
 
     python scripts/make_picture.py
 
-The network is trained for a few epochs with the recipe of suite=quickstart's rows, and mapped by `convert`.
+The network is trained for a few epochs on the sample that ships, and mapped as `convert` does it by default.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The commands of the documentation, and how each of them is tried: the classes of commands.toml.
 
-    PYTHONPATH=tests python -m documents    # what is left to try by hand, and why no test does
+PYTHONPATH=tests python -m documents    # what is left to try by hand, and why no test does
 """
 
 import re

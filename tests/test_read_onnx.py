@@ -1,8 +1,6 @@
 """ONNX networks as they are read, against ONNX's own reference implementation: every operator, and chains of them."""
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
