@@ -18,7 +18,7 @@ author = "The relu2snn developers"
 version = release = relu2snn.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
 # Of headings, so that links within a page are those of a code host.
 myst_heading_anchors = 4
 # Indented blocks are commands, formulas and sketches.
@@ -34,8 +34,12 @@ nitpick_ignore_regex = [("py:(class|data|obj)", ".*")]
 html_theme = "pydata_sphinx_theme"
 html_title = "relu2snn"
 html_show_sourcelink = False
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+templates_path = ["_templates"]
+html_sidebars = {"**": ["pages"]}
 html_theme_options = {
+    "navbar_center": [],
     "navbar_end": ["theme-switcher"],
     "footer_start": [],
     "footer_end": [],
