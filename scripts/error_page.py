@@ -34,6 +34,9 @@ SECTIONS = {
 LIBRARY = ("exported", "figures", "graph", "mapping", "spiking")
 """Parts whose ordinary exceptions users read; in others these become part of a line that names the file."""
 
+RULES = ("config/overrides.py", "config/texts.py", "config/validate.py")
+"""Where what is wrong with a value is returned, for the line that names its key."""
+
 _SAID = ("UserError", "AwayError", "UnsupportedLayerError", "TooManyError")
 _ORDINARY = ("ValueError", "TypeError", "ImportError", "ModuleNotFoundError", "OSError", "ChildError", "ForbiddenError")
 _REFUSING = {"refuse": ("layer", 2), "refuse_model": ("model", 2)}
@@ -47,20 +50,26 @@ name, a value or a file. [Troubleshooting](troubleshooting.md) explains the freq
 
 
 class Text(NamedTuple):
-    """What is said: the part of the package, the text, and whether it stands in brackets in another line."""
+    """What is said: the part of the package, the text, and whether that is a line or a part of one, LINE to VALUE."""
 
     part: str
     text: str
-    reason: bool
+    kind: str
+
+
+LINE, REASON, VALUE = "line", "In brackets, as the reason why a file is not read:", "After a key and its value:"
 
 
 def texts() -> Iterator[Text]:
     """Every text of the package, in the order of its files."""
     for path in sorted(PACKAGE.rglob("*.py")):
         part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and (found := _said(call, part)):
+        rules = path.relative_to(PACKAGE).as_posix() in RULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (found := _said(node, part)):
                 yield found
+            elif rules and isinstance(node, ast.Return) and (text := _returned(node.value)):
+                yield Text(part, text, VALUE)
 
 
 def _said(call: ast.Call, part: str) -> Text | None:
@@ -71,10 +80,23 @@ def _said(call: ast.Call, part: str) -> Text | None:
         method = isinstance(call.func, ast.Attribute)
         kind, first = ("node", 0) if method else (_REFUSING[name][0], 1)
         reason, way_out = [*given, None, None, None][first : first + 2]
-        return Text(part, f"{kind} '…' (…): {reason}; {way_out}", False) if reason and way_out else None
+        return Text(part, f"{kind} '…' (…): {reason}; {way_out}", LINE) if reason and way_out else None
     if name not in (*_SAID, *_ORDINARY) or len(given) != 1 or not given[0] or not given[0].strip("… :;"):
         return None
-    return Text(part, given[0], name in _ORDINARY and part not in LIBRARY)
+    return Text(part, given[0], REASON if name in _ORDINARY and part not in LIBRARY else LINE)
+
+
+def _returned(value: ast.expr | None) -> str | None:
+    """What is wrong with a value, by itself, as the first of several, or as one of two."""
+    match value:
+        case ast.Tuple(elts=[first, *_]):
+            return _returned(first)
+        case ast.IfExp(body=body, orelse=other):
+            return _returned(body) or _returned(other)
+        case ast.expr():
+            text = template(value)
+            return text.removeprefix("…: ") if text and " " in text.strip("… ") and text[:1] != ";" else None
+    return None
 
 
 def template(node: ast.expr) -> str | None:
@@ -102,11 +124,11 @@ def page() -> str:
         if not own:
             continue
         lines += [f"## {title}", ""]
-        if said := [each for each in own if not each.reason]:
+        if said := [each for each in own if each.kind == LINE]:
             lines += ["| it says | what to do |", "|---|---|", *(_row(each.text) for each in said), ""]
-        if reasons := [each for each in own if each.reason]:
-            lines += ["In brackets, as the reason why a file is not read:", ""]
-            lines += [*(f"- {_code(each.text)}" for each in reasons), ""]
+        for kind in (VALUE, REASON):
+            if parts_of_lines := [each for each in own if each.kind == kind]:
+                lines += [kind, "", *(f"- {_code(each.text)}" for each in parts_of_lines), ""]
     return "\n".join(lines)
 
 

@@ -96,6 +96,7 @@ def test_the_page_of_operators_names_those_that_are_read() -> None:
 def test_every_error_has_its_place_and_every_text_of_troubleshooting_stands_in_the_source() -> None:
     said = list(error_page.texts())
     assert len(said) > 400
+    assert {each.kind for each in said} == {error_page.LINE, error_page.REASON, error_page.VALUE}
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     headings = set(re.findall(r"^## (.+)$", page, re.M))
     assert {
@@ -119,3 +120,12 @@ def test_every_public_name_is_in_the_reference() -> None:
             assert re.search(rf"(:: |`){each}\b", page) or (name == "relu2snn.figures" and each == "Figure"), (
                 f"{name}.{each}"
             )
+
+
+def test_the_table_of_the_first_page_is_that_of_the_page_that_explains_it() -> None:
+    tables = [
+        [line for line in (ROOT / name).read_text().splitlines() if line.startswith("| `fmnist_")]
+        for name in ("README.md", "docs/start.md")
+    ]
+    assert len(tables[0]) > 3
+    assert tables[0] == tables[1]
