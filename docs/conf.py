@@ -34,6 +34,9 @@ nitpick_ignore_regex = [("py:(class|data|obj)", ".*")]
 html_theme = "pydata_sphinx_theme"
 html_title = "relu2snn"
 html_show_sourcelink = False
+# It would be fetched, page by page.
+html_show_search_summary = False
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 templates_path = ["_templates"]
