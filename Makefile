@@ -15,7 +15,7 @@ override COUNT := $(value COUNT)
 override SEED := $(value SEED)
 export PYTHON PORT SUITE COUNT SEED
 
-.PHONY: quickstart smoke plan test test-long compiled fuzz mutants lint bench ui report clean
+.PHONY: quickstart smoke plan test test-long compiled fuzz mutants lint docs pages bench ui report clean
 
 quickstart: .venv/runtime ## three networks on real images, from data to table and MLflow
 	$(RUN) --config suite=quickstart
@@ -46,6 +46,16 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile pipeline
 	$(BIN)/snakemake --lint
+	$(BIN)/typos
+	$(BIN)/python scripts/check_links.py
+
+docs: .venv/dev ## the documentation as a site that fetches nothing: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python scripts/check_site.py docs/_build/html
+	@echo "The site is docs/_build/html/index.html"
+
+pages: .venv/dev ## pages of docs/ that are made of tables of the code, after a change of these
+	$(BIN)/python scripts/layer_page.py
 
 bench: .venv/dev ## times and memory of the spiking simulation, to docs/benchmarks.md; on a quiet machine
 	$(BIN)/python benchmarks/run.py

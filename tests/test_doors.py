@@ -1,7 +1,6 @@
 """Doors of the reader: what a user may bring, by its values, and what is refused, by the line that says so."""
 
 import functools
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import tf_keras
 from keras import layers
 
 from relu2snn.graph.nodes import Network, evaluate
-from relu2snn.mapping.keras_activations import KINDS
 from relu2snn.mapping.keras_layers import HANDLERS, does_nothing
 from relu2snn.mapping.original import logits_model
 from relu2snn.mapping.read_keras import UnsupportedLayerError, read_keras
@@ -732,9 +730,3 @@ def test_logits_follow_nothing_that_an_end_gave() -> None:
         UnsupportedLayerError, match=r"'hidden' \(Dense\): activation 'sigmoid' .*'late' \(Dense\) follows"
     ):
         logits_model(chain(hidden("sigmoid"), L.Dense(2, name="late")))
-
-
-def test_the_page_of_layers_lists_what_is_read() -> None:
-    page = (ROOT / "docs" / "layers.md").read_text()
-    for kind in itertools.chain(HANDLERS, KINDS):
-        assert f"`{kind.__name__}`" in page, kind.__name__

@@ -1,8 +1,6 @@
 """ONNX networks as they are read, against ONNX's own reference implementation: every operator, and chains of them."""
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -470,10 +468,3 @@ def test_parity_is_asked_of_a_network_as_it_is_scaled() -> None:
         ValueError, match="its outputs differ from ONNX's own, though no node's do, after numbers of up to"
     ):
         check_parity(model, network_, images, [right[0] * (1 + 1e-6)])
-
-
-def test_the_page_of_operators_names_those_that_are_read() -> None:
-    page = (Path(__file__).resolve().parents[1] / "docs" / "onnx.md").read_text()
-    table = page.partition("| operators |")[2].partition("\n\n")[0]
-    named = set(re.findall(r"`([A-Z]\w+)`", table))
-    assert named == set(HANDLERS)

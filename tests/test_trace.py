@@ -262,8 +262,8 @@ def test_a_raster_shows_neurons_at_their_times_with_their_values() -> None:
     np.testing.assert_array_equal(given.value[given.layer != 1], found.value[found.layer != 1])
 
 
-def test_the_readmes_example_draws_a_network_of_the_users(tmp_path, monkeypatch) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+def test_the_pages_example_draws_a_network_of_the_users(tmp_path, monkeypatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own_network.md").read_text(), re.S)
     (example,) = (block for block in blocks if "plot_raster" in block)
     model = NETWORKS["same"]()
     images = np.random.default_rng(0).uniform(0, 1, (5, *model.input_shape[1:]))

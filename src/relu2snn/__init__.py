@@ -1,9 +1,10 @@
 """Exact mapping of trained ReLU networks to single-spike networks (arXiv:2212.12522).
 
 Example:
-    spiking = relu2snn.convert(model, calibration, low=0, high=1)
-    print(relu2snn.verify(model, spiking, images))
-    spiking.save("spiking.keras")
+    >>> spiking = relu2snn.convert(model, calibration, low=0, high=1)
+    >>> relu2snn.verify(model, spiking, images).exact
+    True
+    >>> spiking.save("spiking.keras")
 
 `keras.models.load_model` loads what was saved wherever this package is imported.
 """

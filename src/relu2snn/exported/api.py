@@ -36,8 +36,11 @@ def export(spiking: Any, path: str | os.PathLike[str], *, synapses: bool = True)
     express; ImportError where the package nir is missing; OSError where nothing can be written.
 
     Example:
-        relu2snn.export(spiking, "network.h5")
-        relu2snn.export(spiking, "network.nir")
+        >>> relu2snn.export(spiking, "network.h5")
+        >>> relu2snn.export(spiking, "network.nir")
+        >>> relu2snn.export(spiking, "network.npz")
+        >>> float(np.load("network.npz")["latency"])
+        4.0
     """
     target, network = Path(path), network_of(spiking)
     _require_suffix(target, (*NPZ, *HDF5, *_NIR))
@@ -64,7 +67,9 @@ def export_events(spiking: Any, images: Any, path: str | os.PathLike[str]) -> No
     where nothing can be written.
 
     Example:
-        relu2snn.export_events(spiking, images[:10], "spikes.csv")
+        >>> relu2snn.export_events(spiking, images[:10], "spikes.csv")
+        >>> open("spikes.csv").readline().strip()
+        'image,layer,neuron,time'
     """
     target, network = Path(path), network_of(spiking)
     _require_suffix(target, (*NPZ, ".csv"))

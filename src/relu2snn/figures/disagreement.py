@@ -16,7 +16,12 @@ Labels = NDArray[np.int64]
 
 
 def disagreeing(original: Labels, spiking: Labels, count: int = _PICTURES) -> Labels:
-    """The first `count` images on which the labels (n,) differ: what plot_disagreement shows the pictures of."""
+    """The first `count` images on which the labels (n,) differ: what plot_disagreement shows the pictures of.
+
+    Example:
+        >>> disagreeing(np.array([0, 1, 2]), np.array([0, 2, 2]), 5).tolist()
+        [1]
+    """
     return np.flatnonzero(original != spiking)[:count]
 
 
@@ -28,6 +33,10 @@ def plot_disagreement(original: Labels, spiking: Labels, pictures: NDArray[Any] 
     that differ most often are shown. Where the networks agree on every image the figure says so.
 
     Raises ValueError when the labels are not of the same images, or pictures are not of the disagreeing ones.
+
+    Example:
+        >>> original, predicted = (np.argmax(each(images), axis=1) for each in (model, spiking))
+        >>> figure = plot_disagreement(original, predicted)
     """
     if len(original) != len(spiking):
         raise ValueError(f"{len(original)} labels of the original network and {len(spiking)} of the spiking network")

@@ -19,6 +19,10 @@ def plot_exactness(decoding: "Decoding") -> Figure:
 
     The ReLU's values come from the scaled ReLU network, not from the spiking one. Dots on the identity line are exact;
     below, the size of each difference on a logarithmic axis, with those that are 0 at its foot.
+
+    Example:
+        >>> values = mapping.compare_values(mapping.scaled_like(model, spiking), spiking, [images], images=20)
+        >>> figure = plot_exactness(values)
     """
     # In no order, so that no layer lies on top of the others.
     order = np.random.default_rng(0).permutation(len(decoding.layer))

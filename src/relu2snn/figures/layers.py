@@ -36,6 +36,10 @@ def plot_layer_maxima(
     (arXiv:2212.12522, B^(n) = (1 + ζ) X^(n)); it is logarithmic when the values span more than a factor of 50.
     images: how many calibration images the maxima are over, if it is to be written in.
     Raises ValueError when the lengths differ.
+
+    Example:
+        >>> maxima = list(spiking.layer_maxima.values())
+        >>> figure = plot_layer_maxima(list(spiking.windows), maxima, list(spiking.windows.values()))
     """
     for name, values in (("maxima", maxima), ("windows", windows)):
         if values is not None and len(values) != len(layers):
@@ -71,6 +75,11 @@ def plot_certified(
     All other pairs are certified: their closed form is proved. simulated, early and pairs (n,) count over `images`
     images. Shares are on a logarithmic axis, as nearly all pairs are certified; a share of 0 is hollow, at its foot.
     Raises ValueError when the lengths differ.
+
+    Example:
+        >>> run = SpikingRun(spiking)
+        >>> potentials = run.logits(images)
+        >>> figure = plot_certified(run.layers, run.simulated, run.early, run.neurons * run.images, run.images)
     """
     for name, values in (("simulated", simulated), ("early", early), ("pairs", pairs)):
         if len(values) != len(layers):

@@ -35,6 +35,9 @@ def plot_potentials(potentials: Sequence["MembranePotential"], title: str = "") 
 
     The layer's window is shaded. The potential is a full line up to the spike, whose mark tells its kind, and dotted
     where it would have gone from there. Raises ValueError when there are no potentials.
+
+    Example:
+        >>> figure = plot_potentials(membrane_potentials(spiking, images[0], layer="conv"))
     """
     if not potentials:
         raise ValueError("no potentials given")
@@ -67,6 +70,9 @@ def plot_output_potentials(output: "OutputPotentials", label: int | None = None,
 
     label: the true class, if it is known. Of more than ten classes the ten highest at the read-out, and the true one,
     are drawn.
+
+    Example:
+        >>> figure = plot_output_potentials(output_potentials(spiking, images[0]), label=2)
     """
     figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     axes = figure.add_subplot()

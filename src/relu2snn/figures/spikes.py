@@ -23,6 +23,9 @@ def plot_raster(raster: "Raster", title: str = "") -> Figure:
     A dot is a neuron of `relu2snn.spiking.raster` at the time of its only spike; a neuron that stands for 0, and is
     forced at t_max, is grey. Behind the dots, each layer's window [t_min, t_max]. Of more than six layers the windows
     stand below each other, each as wide as the figure, and are written at the right.
+
+    Example:
+        >>> save_figure(plot_raster(raster(spiking, images[0])), "raster")
     """
     bands = len(raster.layers)
     figure = Figure(figsize=(COLUMN_WIDTH, 1.5 + max(0.28 * bands, 0.9)), layout="constrained")
@@ -69,6 +72,9 @@ def plot_spike_times(histogram: "SpikeHistogram") -> Figure:
 
     The number of spikes is on a logarithmic axis. Spikes before t_min are early; the bar at the right are the neurons
     that were forced at t_max.
+
+    Example:
+        >>> figure = plot_spike_times(spike_histogram(spiking, [images], layer="dense"))
     """
     figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     axes = figure.add_subplot()

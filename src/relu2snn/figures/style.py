@@ -62,7 +62,13 @@ def zero_below(axes: Axes, lowest: int, highest: int) -> float:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write `figure` as `path`.png (200 dpi) and `path`.svg, its text as text; the same figure gives the same bytes."""
+    """Write `figure` as `path`.png (200 dpi) and `path`.svg, its text as text; the same figure gives the same bytes.
+
+    Example:
+        >>> save_figure(plot_raster(raster(spiking, images[0])), "raster")
+        >>> sorted(path.name for path in Path().glob("raster.*"))
+        ['raster.png', 'raster.svg']
+    """
     for suffix in ("png", "svg"):
         with (
             atomic_path(f"{path}.{suffix}") as temporary,

@@ -59,6 +59,10 @@ def plot_tradeoffs(curves: Sequence[Curve], images: int | None = None) -> Figure
     Noise on spike times stands twice, absolute and relative to the windows. Panels without a curve are left out; bars
     are one standard deviation. images: how many test images, if that is to be written in.
     Raises ValueError without a curve, and for one whose lengths differ.
+
+    Example:
+        >>> curve = Curve("reference", "zeta", [0.0, 0.5], [1.0, 1.5], [3.0, 4.0], [0.99, 1.0], [0.0, 0.0])
+        >>> figure = plot_tradeoffs([curve], images=1000)
     """
     for curve in curves:
         if len({len(curve.values), *map(len, curve[3:])}) > 1:

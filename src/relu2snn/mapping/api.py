@@ -59,9 +59,12 @@ def convert(
     ValueError for images that are not finite or outside [low, high], or an argument that is none of those above.
 
     Example:
-        spiking = relu2snn.convert(model, x_train, low=0, high=1)
-        print(relu2snn.verify(model, spiking, x_test))
-        spiking.save("spiking.keras")
+        >>> spiking = relu2snn.convert(model, calibration, low=0, high=1)
+        >>> spiking.latency
+        4.0
+        >>> relu2snn.verify(model, spiking, images).exact
+        True
+        >>> spiking.save("spiking.keras")
     """
     if window not in ("margin", "certified", "guaranteed"):
         raise ValueError(f'window={window!r}: must be "margin", "certified" or "guaranteed"')

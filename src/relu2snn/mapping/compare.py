@@ -33,6 +33,11 @@ def scaled_like(model: Given, spiking: Any) -> keras.Model:
     """The ReLU network `model` with the scales that a spiking network says its neurons have: a `relu_model`.
 
     Raises ValueError where the spiking network is not one of this model: where inputs or layers are others.
+
+    Example:
+        >>> scaled = scaled_like(model, spiking)
+        >>> bool(np.allclose(scaled(images), spiking(images)))
+        True
     """
     network = network_of(spiking)
     read = read_like(model, network)
@@ -49,6 +54,11 @@ def compare_values(
     """Compare the ReLU values of a scaled network's `relu_model` with those its spiking network decodes to.
 
     batches: images (b, *shape), `images` in all; points and seed: as in Comparison.
+
+    Example:
+        >>> found = compare_values(scaled_like(model, spiking), spiking, [images], images=20)
+        >>> found.pairs, bool(found.largest.max() < 1e-9)
+        (3080, True)
     """
     recorder, values = SpikeRecorder(spiking), values_model(model)
     names = [tensor.name for tensor in model.inputs]

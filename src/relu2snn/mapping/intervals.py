@@ -56,6 +56,13 @@ def guaranteed(
 
     Options as of `to_spiking`. Raises ValueError for another mapping than "reference", for zeta < 0, a stretch below
     1.001, and, naming the layer, where windows get too long for the numbers of the precision.
+
+    Example:
+        >>> network = read_keras(model)
+        >>> measured = measure(relu_model(network), [calibration])
+        >>> network, _ = unit_maxima(network, measured.channel_maxima)
+        >>> guaranteed(network, mapping="reference", zeta=0.0).latency > spiking.latency
+        True
     """
     if mapping != "reference":
         raise ValueError(f'window="guaranteed": mapping={mapping!r} guarantees nothing; take mapping="reference"')

@@ -118,7 +118,7 @@ def does_nothing(layer: Any, shape: Shape, given: Shape) -> bool:
 
     Raises UnsupportedLayerError for a resizing or cropping layer that changes its images.
     """
-    if type(layer) in _SIZING:
+    if type(layer) in SIZING:
         # The weights of a Lanczos filter do not quite vanish at its neighbours.
         if shape == given and not str(getattr(layer, "interpolation", "")).startswith("lanczos"):
             return True
@@ -127,11 +127,13 @@ def does_nothing(layer: Any, shape: Shape, given: Shape) -> bool:
             f"it makes images {shape} of images {given}",
             "resize the images before, and build the network without it",
         )
-    return type(layer) in _NOTHING
+    return type(layer) in NOTHING
 
 
-_SIZING = (layers.Resizing, layers.CenterCrop, layers.RandomCrop)
-_NOTHING = frozenset(
+SIZING = (layers.Resizing, layers.CenterCrop, layers.RandomCrop)
+"""Layers that do nothing where their images have the size already."""
+
+NOTHING = frozenset(
     getattr(layers, name)
     for name in (
         "Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout",
@@ -143,6 +145,7 @@ _NOTHING = frozenset(
     )
     if hasattr(layers, name)
 )  # fmt: skip
+"""Layers that do nothing at inference."""
 
 JOINING: Mapping[type, Handler] = {
     layers.Add: _merge(lambda count: [1.0] * count),

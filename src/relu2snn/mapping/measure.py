@@ -87,7 +87,13 @@ class Measurement:
 
 
 def measure(model: keras.Model, batches: Iterable[Any]) -> Measurement:
-    """One pass of a model that `relu_model` has made over batches of images (b, *shape)."""
+    """One pass of a model that `relu_model` has made over batches of images (b, *shape).
+
+    Example:
+        >>> found = measure(relu_model(read_keras(model)), np.split(calibration, 2))
+        >>> found.images, found.layers
+        (40, ['conv', 'dense'])
+    """
     measurement = Measurement(model)
     for images in batches:
         measurement.add(images)
@@ -100,6 +106,12 @@ def measure_bounds(model: keras.Model, batches: Iterable[Any]) -> dict[str, floa
     Windows B = (1 + ζ) times this certify every neuron on the images of the pass, for ζ > 0 (see docs/method.md).
     model: what `relu_model` makes of a network. Raises ValueError for a pixel that is not finite, naming the image by
     its number in this pass.
+
+    Example:
+        >>> known = relu_model(read_keras(model))
+        >>> bounds, maxima = measure_bounds(known, [calibration]), measure(known, [calibration]).maxima
+        >>> all(bounds[name] >= maxima[name] for name in maxima)
+        True
     """
     network = relu_network(model)
     layers = layers_of(model, NodeLayer)

@@ -44,9 +44,13 @@ class OnnxModel:
     input that is open.
 
     Example:
-        model = relu2snn.load_onnx("resnet.onnx")
-        spiking = relu2snn.convert(model, images, low=-3, high=3)
-        print(relu2snn.verify(model, spiking, images))
+        >>> resnet = relu2snn.load_onnx("resnet.onnx")
+        >>> resnet.inputs
+        {'images': (3, 16, 16)}
+        >>> photographs = np.random.default_rng(0).uniform(-3, 3, (20, 3, 16, 16))
+        >>> of_onnx = relu2snn.convert(resnet, photographs, low=-3, high=3)
+        >>> relu2snn.verify(resnet, of_onnx, photographs[:4]).exact
+        True
     """
 
     def __init__(self, proto: Any, *, shapes: Mapping[str, Sequence[int]] | None = None, title: str = "model") -> None:
@@ -146,6 +150,10 @@ def load_onnx(path: str | Path, *, shapes: Mapping[str, Sequence[int]] | None = 
 
     shapes: as of `OnnxModel`. Raises ValueError, which names the file, for what it raises, FileNotFoundError and other
     OSErrors of the system.
+
+    Example:
+        >>> relu2snn.load_onnx("resnet.onnx").outputs
+        ['logits']
     """
     package, path = onnx(), Path(path)
     if path.stat().st_size > _LARGEST:

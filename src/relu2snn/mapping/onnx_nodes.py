@@ -86,7 +86,7 @@ def folded(node: Node, given: Sequence[Any]) -> list[Any]:
 
     Raises UnsupportedLayerError where it cannot be computed, or would be larger than any weight is.
     """
-    if node.kind not in _FOLDED:
+    if node.kind not in FOLDED:
         raise node.refuse("it is not computed from the images, but is no operation on sizes or weights", "leave it out")
     _require_room(node, given)
     from onnx.reference import ReferenceEvaluator
@@ -161,7 +161,7 @@ _SIZES: Mapping[str, Any] = {
 }
 """At most how many numbers an operator makes of arrays, where that is not what broadcasting gives."""
 
-_FOLDED = frozenset(
+FOLDED = frozenset(
     {
         "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Exp",
         "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity",
@@ -171,3 +171,4 @@ _FOLDED = frozenset(
         "Squeeze", "Sub", "Sum", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where", "Gemm",
     }
 )  # fmt: skip
+"""Operators that are computed beforehand where all that they take is constant."""

@@ -10,7 +10,7 @@ _FLOW = ("what is computed depends on the images", "export the network without b
 _RANDOM = ("it draws at random", "export the network after model.eval()")
 _JUMPS = ("it jumps, or compares", "train the network with ReLUs")
 _PRODUCT = ("a product of two tensors is not piecewise linear", "multiply by weights that are constant")
-UNKNOWN = ("this operator is not supported", "docs/onnx.md lists those that are")
+UNKNOWN = ("this operator is not supported", "docs/layers.md lists those that are")
 
 KINDS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(

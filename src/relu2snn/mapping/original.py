@@ -20,6 +20,11 @@ def logits_model(model: keras.Model, *, dtype: str = "float64") -> keras.Model:
     Left out are softmax, log_softmax, sigmoid and tanh at the very end, the `activation` of `read_keras`' read-outs.
     It gives a tensor, or for several outputs a list in the model's order, and takes inputs by the model's own names.
     Raises UnsupportedLayerError where something follows such an activation.
+
+    Example:
+        >>> logits = logits_model(model)(images)
+        >>> bool(np.allclose(keras.ops.softmax(logits), model(images), atol=1e-5))
+        True
     """
     inputs = [keras.Input(tensor.shape[1:], dtype=dtype, name=tensor._keras_history[0].name) for tensor in model.inputs]
     outputs = _Copy(dtype).walk(model, inputs, range(len(model.outputs)))

@@ -32,6 +32,11 @@ def read_keras(model: Any, low: Any = 0.0, high: Any = 1.0) -> Network:
     activation at the very end that is no sum of ReLUs is left out, and named in its read-out.
     Raises UnsupportedLayerError for a layer or a weight that cannot be mapped, TypeError for what is no Keras model,
     ValueError for an empty input range.
+
+    Example:
+        >>> network = read_keras(model, 0.0, 1.0)
+        >>> list(network.populations)
+        ['conv', 'dense']
     """
     require_readable(model)
     inputs = [tensor._keras_history[0] for tensor in model.inputs]

@@ -41,6 +41,11 @@ def read_onnx(model: OnnxModel, low: Any = 0.0, high: Any = 1.0) -> Network:
     low and high: numbers, or one for each channel, of which the range of all is taken; or dictionaries of these by the
     inputs' names. A softmax, sigmoid or tanh at the very end is left out, and named in its read-out.
     Raises UnsupportedLayerError for a node or a weight that cannot be mapped, ValueError for an empty input range.
+
+    Example:
+        >>> of_file = read_onnx(relu2snn.load_onnx("resnet.onnx"), -3.0, 3.0)
+        >>> [each.name for each in of_file.readouts]
+        ['logits']
     """
     return Reading(model, low, high).network()
 

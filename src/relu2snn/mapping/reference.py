@@ -54,6 +54,13 @@ def unit_maxima(
     layer that was never active keeps its scale.
 
     Raises ValueError for a floor outside (0, 1], and a maximum that is missing, negative or not finite.
+
+    Example:
+        >>> network = read_keras(model)
+        >>> measured = measure(relu_model(network), [calibration])
+        >>> network, maxima = unit_maxima(network, measured.channel_maxima)
+        >>> maxima
+        {'conv': 1.0, 'dense': 1.0}
     """
     if not 0 < floor <= 1:
         raise ValueError(f"floor={floor}: must be above 0 and at most 1")

@@ -19,7 +19,13 @@ from relu2snn.spiking.mapped import (
 
 
 def relu_model(network: Network, *, dtype: str = "float64") -> keras.Model:
-    """The ReLU network as a Keras model: images in, logits out; it holds copies of the network's numbers."""
+    """The ReLU network as a Keras model: images in, logits out; it holds copies of the network's numbers.
+
+    Example:
+        >>> known = relu_model(read_keras(model))
+        >>> bool(np.allclose(known(images), logits_model(model)(images)))
+        True
+    """
     used = {node.name for node in network}
     parts = [_part(node, place, dtype, used) for place, node in enumerate(network)]
     model: keras.Model = assembled(keras.Model, parts, title="relu_network")
@@ -39,7 +45,13 @@ def relu_network(model: keras.Model) -> Network:
 
 
 def values_model(model: keras.Model) -> keras.Model:
-    """Images in, the ReLU outputs of every population by name out, of a model that `relu_model` has made."""
+    """Images in, the ReLU outputs of every population by name out, of a model that `relu_model` has made.
+
+    Example:
+        >>> values = values_model(relu_model(read_keras(model)))(images)
+        >>> {name: tuple(each.shape) for name, each in values.items()}
+        {'conv': (20, 6, 6, 4), 'dense': (20, 10)}
+    """
     found: dict[str, Any] = {}
     for layer in layers_of(model, ReluSegment):
         outputs = layer.output if isinstance(layer.output, list | tuple) else [layer.output]

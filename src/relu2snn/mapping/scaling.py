@@ -48,6 +48,12 @@ def bounded_sums(network: Network, lower: float = -10.0, upper: float = 0.99) ->
     Where S_i is outside, W_i and b_i are multiplied by bound / S_i > 0 and every consumer divides by it. Populations of
     one z, and tensors that meet in one extremum, take the smallest factor of theirs.
     Raises ValueError unless lower < 0 < upper < 1, and where ties of tensors that feed each other leave no factor.
+
+    Example:
+        >>> scaled = bounded_sums(read_keras(model))
+        >>> maxima = measure(relu_model(scaled), [calibration]).maxima
+        >>> to_spiking(scaled, maxima, mapping="published").latency > 1
+        True
     """
     if not lower < 0 < upper < 1:
         raise ValueError(f"lower={lower}, upper={upper}: need lower < 0 < upper < 1")

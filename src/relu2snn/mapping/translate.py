@@ -53,6 +53,13 @@ def to_spiking(
     Raises ValueError for zeta ≤ −1 or not finite, a published S ≥ 1, a missing maximum, one that is negative or not
     finite, weights that are not finite, windows or thresholds too large for the numbers of `precision`, and a
     reference_noise or a stretch of the published mapping.
+
+    Example:
+        >>> network = read_keras(model)
+        >>> measured = measure(relu_model(network), [calibration])
+        >>> network, maxima = unit_maxima(network, measured.channel_maxima)
+        >>> to_spiking(network, maxima, mapping="reference", zeta=1.0).windows
+        {'conv': (1.0, 3.0), 'dense': (3.0, 5.0)}
     """
     if mapping not in MAPPINGS:
         raise ValueError(f"mapping={mapping!r}: must be {' or '.join(MAPPINGS)}")

@@ -21,7 +21,7 @@ def refuse_model(model: Any, reason: str, way_out: str) -> UnsupportedLayerError
 
 def refuse_kind(layer: Any) -> UnsupportedLayerError:
     """An error for a layer whose type cannot be mapped."""
-    return refuse(layer, *_KINDS.get(type(layer).__name__, _UNKNOWN))
+    return refuse(layer, *KINDS.get(type(layer).__name__, _UNKNOWN))
 
 
 def refuse_operation(operation: Any) -> UnsupportedLayerError:
@@ -72,7 +72,7 @@ _WRAPPED = (
 _SPECTRA = ("it is not piecewise linear", "give the network spectrograms")
 _IMAGES = ("it changes every image by what is in it", "prepare the images before, and build the network without it")
 
-_KINDS: Mapping[str, tuple[str, str]] = {
+KINDS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("Multiply", "Dot"), _PRODUCT),
     **dict.fromkeys(("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"), _OPAQUE),
     **dict.fromkeys(("LayerNormalization", "GroupNormalization", "UnitNormalization", "RMSNormalization"), NORM),
@@ -101,3 +101,4 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "Masking": ("it leaves steps out by what is in them", "give sequences of one length, without a mask"),
     "EinsumDense": ("an einsum cannot be mapped", "use Dense, which maps the last axis, with Permute and Reshape"),
 }  # fmt: skip
+"""Of Keras' layers that cannot be mapped: why, and what to do instead."""

@@ -44,9 +44,13 @@ class SpikingModel(keras.Model):
     does not round. `relu2snn.spiking.SpikingRun` gives its evidence, too.
 
     Example:
-        spiking = relu2snn.convert(model, calibration)
-        spiking.predict(images)
-        spiking.save("spiking.keras")
+        >>> spiking.windows
+        {'conv': (1.0, 2.5), 'dense': (2.5, 4.0)}
+        >>> spiking.predict(images, verbose=0).shape
+        (20, 3)
+        >>> spiking.save("spiking.keras")
+        >>> keras.models.load_model("spiking.keras").latency
+        4.0
     """
 
     @property

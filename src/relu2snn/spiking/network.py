@@ -24,12 +24,22 @@ def network_of(model: Any) -> SpikingNetwork:
 
 
 def latency(model: Any) -> float:
-    """When the last output is read, in units of the input window: the longest path."""
+    """When the last output is read, in units of the input window: the longest path.
+
+    Example:
+        >>> latency(spiking)
+        4.0
+    """
     return network_of(model).latency
 
 
 def neurons_of(model: Any) -> dict[str, int]:
-    """How many neurons each spiking layer has, by name, first layer first."""
+    """How many neurons each spiking layer has, by name, first layer first.
+
+    Example:
+        >>> neurons_of(spiking)
+        {'conv': 144, 'dense': 10}
+    """
     return {name: neurons_in(node.shape) for name, (node, _) in network_of(model).populations.items()}
 
 

@@ -13,6 +13,11 @@ def perturbed(network: SpikingNetwork, seed: int, *, alpha_noise: float = 0.0) -
     α becomes 1 + alpha_noise · N(0, 1), once per hidden neuron (per channel where positions share their weights); J and
     ϑ stay those of α = 1. Every tensor of spikes gets a seed of its own for the noise on its spike times, and so does
     every reference.
+
+    Example:
+        >>> noisy = perturbed(network_of(spiking), seed=7, alpha_noise=0.01)
+        >>> noisy.alpha_noise
+        True
     """
     seeds = np.random.SeedSequence(seed)
 

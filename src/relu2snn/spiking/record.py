@@ -55,6 +55,11 @@ def raster(
 
     values: the ReLU's outputs by layer name, in the shapes of the layers; where there are none, what the spikes decode
     to, which is the same unless they came early.
+
+    Example:
+        >>> found = raster(spiking, images[0])
+        >>> found.layers, found.sizes.tolist()
+        (['encoder', 'conv', 'dense'], [64, 144, 10])
     """
     recorder = SpikeRecorder(model)
     leads = {name: lead[0].ravel() for name, lead in recorder.leads(alone(image)).items()}
@@ -124,6 +129,11 @@ def spike_histogram(model: Any, batches: Iterable[Any], *, layer: str, bins: int
     """The spike times of one layer over batches of images (b, *shape), with `bins` bins in its window.
 
     Raises ValueError when the network has no spiking layer of that name.
+
+    Example:
+        >>> found = spike_histogram(spiking, np.split(images, 2), layer="dense")
+        >>> found.images, found.before_end + found.at_end
+        (20, 200)
     """
     recorder = SpikeRecorder(model)
     histogram = SpikeHistogram.empty(model, layer, bins=bins)

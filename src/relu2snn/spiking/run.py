@@ -28,6 +28,13 @@ def spike_times(model: Any, images: Any, *, certify: bool = True, part: int = 0)
     network with noise gives the same times in every call.
 
     Raises ValueError when the model is not a spiking network, or a weight or a pixel is not finite.
+
+    Example:
+        >>> times = relu2snn.spike_times(spiking, images)
+        >>> {name: each.shape for name, each in times.items()}
+        {'encoder': (20, 8, 8, 1), 'conv': (20, 6, 6, 4), 'dense': (20, 10)}
+        >>> bool((times["dense"] >= 2.5).all() and (times["dense"] <= 4.0).all())
+        True
     """
     network = network_of(model)
     check_weights(model)
@@ -53,6 +60,15 @@ class SpikingRun:
 
     part: whose noise to draw. certify=False simulates every neuron event by event: the same spike times, much slower.
     Raises ValueError when the model is not a spiking network, or has a weight that is not finite.
+
+    Example:
+        >>> run = SpikingRun(spiking)
+        >>> for batch in np.split(images, 2):
+        ...     potentials = run.logits(batch)
+        >>> run.images, run.exact
+        (20, True)
+        >>> dict(zip(run.layers, run.early.tolist()))
+        {'conv': 0, 'dense': 0}
     """
 
     def __init__(self, model: Any, part: int = 0, *, certify: bool = True) -> None:

@@ -47,8 +47,12 @@ class Simulation:
     to return. tensors: those that the network's arrays are views of, so that large ones are not held twice.
 
     Example:
-        simulation = Simulation(network)
-        simulation(images).potentials
+        >>> simulation = Simulation(network_of(spiking), keep=["dense"])
+        >>> outcome = simulation(images)
+        >>> {name: each.shape for name, each in outcome.potentials.items()}
+        {'classes': (20, 3)}
+        >>> outcome.leads["dense"].shape
+        (20, 10)
     """
 
     def __init__(

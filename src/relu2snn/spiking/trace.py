@@ -78,6 +78,13 @@ def membrane_potentials(
     kind of spike that the layer has.
 
     Raises ValueError for an unknown layer or a neuron that it does not have.
+
+    Example:
+        >>> [found] = membrane_potentials(spiking, images[0], layer="dense", neurons=[(3,)])
+        >>> found.kind in ("on time", "forced")
+        True
+        >>> len(found.times) == len(found.potentials)
+        True
     """
     network = network_of(model)
     expanded, references = with_references(network)
@@ -99,6 +106,13 @@ def output_potentials(model: Any, image: Any, *, output: str | None = None) -> O
 
     V_i(t) = α_i (t − t_start) + Σ_{t_j < t} W_ij (t − t_j). output: the name of the read-out, where there are several;
     of one with positions all neurons follow each other, position by position.
+
+    Example:
+        >>> found = output_potentials(spiking, images[0])
+        >>> found.t_min, found.units
+        (4.0, 3)
+        >>> bool(np.allclose(found.potentials[-1], spiking(images[:1])[0]))
+        True
     """
     network = network_of(model)
     chosen = {node.name: node for node in network.potentials}
