@@ -374,7 +374,7 @@ def test_whoever_is_killed_nothing_runs_on_and_the_same_call_goes_on(prepared: P
     for folder in (undisturbed, killed):
         folder.mkdir()
         copy_of(prepared, folder)
-    for victim in ("starter", "Snakemake", "shell", "job"):
+    for victim in ("starter", "Snakemake", "job"):
         before = stamp(killed)
         with program("input(print(1, flush=True) or '')", killed) as starter:
             run = start(killed, **({STARTER_VARIABLE: str(starter.pid)} if victim == "starter" else {}))
@@ -392,12 +392,6 @@ def test_whoever_is_killed_nothing_runs_on_and_the_same_call_goes_on(prepared: P
                 assert f"relu2snn train: {PATHS.train}: process {job.pid} on " in beside.stderr
                 run.kill()
                 job.resume()
-            elif victim == "shell":
-                (job,) = programs_of(run)
-                shell = job.parent()
-                assert shell
-                assert shell.pid != run.pid
-                shell.kill()
             else:
                 (job,) = programs_of(run)
                 job.kill()

@@ -79,7 +79,7 @@ def end_with_starter() -> None:
 
 
 def end_with(pid: int) -> None:
-    """From now on, end this process at once, with status 1, when the one of this number is gone; never with the first."""
+    """From now on, end this process at once, with status 1, when that of this number is gone; never with the first."""
     process = Process.parse(str(pid))
     if process is not None and pid != 1:
         watch(process, lambda: os._exit(1))

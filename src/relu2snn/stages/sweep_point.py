@@ -4,7 +4,7 @@ Reads what phase 1 has left and the prepared data set; writes sweep/<name>/point
 every trial) and .npz (predicted classes, (trials, images)). The network is made once and disturbed anew for every
 trial, in the same graph. Trial k is phase 2 with phase2.seed set to the seed that the file gives for it. A job that was
 ended goes on with the trials that it has finished (points/trials-<value>/, removed when the point is written).
-By hand: python -m relu2snn.stages.sweep_point experiment=cifar10_vgg sweep=noise phase2.noise=0.01
+By hand: python -m relu2snn.stages sweep_point experiment=cifar10_vgg sweep=noise phase2.noise=0.01
 """
 
 import sys
