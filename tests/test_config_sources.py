@@ -111,7 +111,7 @@ def test_what_is_printed_fits_and_gives_the_same_configuration_again(capsys, nam
     [
         ([], "no experiment given; add experiment=NAME; choose from cifar100_vgg, "),
         (["experiment=mnist_fcc"], "experiment=mnist_fcc: no such experiment; did you mean mnist_fc? choose from "),
-        (["experiment=mnist_fc", "experiment=mnist_vgg"], "experiment=mnist_vgg: experiment is given twice"),
+        (["experiment=mnist_fc", "experiment=mnist_vgg"], "experiment=mnist_vgg: experiment is set twice"),
         (["experiment=mnist_fc", "zeta=1"], "override 'zeta=1': no such key 'zeta'; did you mean 'phase2.zeta'?"),
         (["experiment=mnist_fc", "experiments=x"], "no such key 'experiments'; it is an option of the call"),
         (["experiment=mnist_fc", "suite=x"], "suite=x: no such suite; choose from graphs, paper"),

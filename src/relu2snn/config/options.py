@@ -94,7 +94,7 @@ def by_hand(words: Sequence[str], experiments: Sequence[str]) -> ByHand:
         if key not in _BY_HAND:
             overrides.append(text)
         elif key in named:
-            raise UserError(f"{shown(text)}: {key} is given twice; give it once")
+            raise UserError(f"{shown(text)}: {key} is set twice; give it once")
         else:
             named[key] = value
     if "experiment" not in named:
