@@ -42,11 +42,11 @@ _INTRODUCTION = """# What can be set
 
 Every value stands in `conf/`, with a comment that says what it means. A call sets others:
 
-    snakemake --cores 2 --config experiments=mnist_fc overrides="phase2.zeta=0.3 train.epochs=2"
+    .venv/bin/snakemake --cores 2 --config experiments=mnist_fc overrides="phase2.zeta=0.3 train.epochs=2"
 
 and this prints the whole configuration, each value with the file that it comes from, before anything runs:
 
-    python -m relu2snn.config experiment=mnist_fc phase2.zeta=0.3 train.epochs=2
+    .venv/bin/python -m relu2snn.config experiment=mnist_fc phase2.zeta=0.3 train.epochs=2
 
 `KEY=VALUE` sets a value, `GROUP=NAME` takes another file of a group: `dataset=fmnist_sample`, `train=quickstart`. What
 comes later wins: the files that `conf/config.yaml` names or the experiment instead, `conf/config.yaml` itself, the
