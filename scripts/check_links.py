@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Names of files that users have or that runs make, which are no files of the repository.
 _USERS = re.compile(
-    r"(outputs|stored|my-cluster|docs/_build|data/(raw|models|smoke))(/|$)|.*[<>…{}*=\s].*|.*(\.\.|//).*"
+    r"(outputs|stored|my-cluster|docs/_build|data/(raw|models|smoke))(/|$)|conf/\w+/mine\w*\.yaml|.*[<>…{}*=\s].*|.*(\.\.|//).*"
 )
 _NAMED = re.compile(r"[\w./-]+\.(py|md|smk|rst|ya?ml|toml|ipynb|txt|sh|cff|in|css)")
 _FOLDER = re.compile(

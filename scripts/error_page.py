@@ -34,7 +34,7 @@ SECTIONS = {
 LIBRARY = ("exported", "figures", "graph", "mapping", "spiking")
 """Parts whose ordinary exceptions users read; in others these become part of a line that names the file."""
 
-RULES = ("config/overrides.py", "config/texts.py", "config/validate.py")
+RULES = ("config/overrides.py", "config/ranges.py", "config/texts.py", "config/together.py", "config/validate.py")
 """Where what is wrong with a value is returned, for the line that names its key."""
 
 _SAID = ("UserError", "AwayError", "UnsupportedLayerError", "TooManyError")

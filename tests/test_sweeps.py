@@ -98,7 +98,7 @@ def test_which_sweeps_a_call_runs() -> None:
 
 MISTAKES = [
     ({"sweep": "nois"}, "sweep=nois: no such sweep; did you mean noise?"),
-    ({"sweep": "noise,none"}, "sweep=none: no such sweep"),
+    ({"sweep": "noise,none"}, "sweep=noise,none: none leaves out all sweeps; name it alone"),
     ({"sweep": "noise", "overrides": "sweep=zeta"}, "override 'sweep=zeta': name sweeps with sweep=…"),
     ({"sweep": "noise", "overrides": "sweep.values=[-0.1]"}, "sweep.values=-0.1: must be at least 0"),
     ({"sweep": "zeta", "overrides": "sweep.values=[-1]"}, "sweep.values=-1.0: must be greater than -1"),

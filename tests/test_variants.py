@@ -15,7 +15,7 @@ from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite
 from relu2snn.config import selection as selection_module
 from relu2snn.config.changes import override_text
 from relu2snn.config.places import engine_of, publish_places, tracking_of
-from relu2snn.config.schema import Run, schema_keys
+from relu2snn.config.schema import Run, schema_fields
 from relu2snn.config.selection import select
 from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import FILES_VARIABLE, LONGEST, unmasked, variant_name
@@ -143,7 +143,7 @@ def test_a_user_cannot_set_what_is_made_here() -> None:
 
 # Properties of the names
 
-KEYS = [key for key in schema_keys(Experiment) if key.partition(".")[0] in ("phase2", "train", "model", "sweep")]
+KEYS = [key for key in schema_fields() if key.partition(".")[0] in ("phase2", "train", "model", "sweep")]
 VALUES = st.one_of(
     st.none(),
     st.booleans(),

@@ -16,6 +16,7 @@ from relu2snn.config import STAGES, Paths, checked_slice, stage_slice
 from relu2snn.config.compose import known
 from relu2snn.config.overrides import is_text, key_types
 from relu2snn.config.selection import select
+from relu2snn.config.values import value_of
 from relu2snn.config.workflow import slice_text
 from relu2snn.errors import UserError
 
@@ -122,9 +123,7 @@ def _config_problem(config: Any, call: dict[str, Any]) -> str | None:
     if isinstance(given, list) and len(given) == 1:
         key, _, text = given[0].partition("=")
         if is_text(key) and text not in ("null",) and text[:1] not in "'\"" and "${" not in text:
-            found = config
-            for word in key.split("."):
-                found = found[word]
+            found = value_of(config, key)
             if found != text and str(found).replace("/", "") != text.replace("/", "").replace(
                 ".", "", text.count("./")
             ):

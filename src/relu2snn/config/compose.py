@@ -1,38 +1,40 @@
 """Composition of `conf/` and the user's overrides into one typed, range-checked config per experiment."""
 
 import copy
-import difflib
 import functools
 import pickle
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError
 
-from relu2snn.config.overrides import hydra_overrides, quoted
-from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking
+from relu2snn.config.nearest import choose_from, did_you_mean, key_hint
+from relu2snn.config.overrides import hydra_overrides, key_types, quoted, reason_of
+from relu2snn.config.schema import Dataset, Experiment, Suite, Tracking, walk_fields
 from relu2snn.config.texts import text_problem
 from relu2snn.config.typed import typed
 from relu2snn.config.validate import check_ranges, plain_values
 from relu2snn.config.variants import name_run
-from relu2snn.errors import UserError, one_line, printable, shown
+from relu2snn.errors import UserError, shown
 from relu2snn.shipped import shipped_folder
 
 ConfigStore.instance().store(name="schema", node=Experiment)
 
 
 @contextmanager
-def composing(what: str = "configuration") -> Iterator[None]:
+def composing(what: str = "configuration", keys: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Turn whatever Hydra, OmegaConf, YAML or a recursion without end raises into one line: "<what>: <reason>".
 
     A configuration is text that people write, and these libraries answer mistakes in it with exceptions of every kind.
+    keys: the types of those that it may have, of which the nearest is named where it has another.
     """
     try:
         yield
@@ -42,7 +44,9 @@ def composing(what: str = "configuration") -> Iterator[None]:
         # OmegaConf makes an error of its own of Ctrl-C in the middle of a copy.
         if _interrupted(error):
             raise KeyboardInterrupt from None
-        raise UserError(f"{what}: {one_line(error.__cause__ or error)}") from None
+        cause = error.__cause__ or error
+        hint = key_hint(str(cause.full_key), keys) if keys and isinstance(cause, ConfigKeyError) else ""
+        raise UserError(f"{what}: {reason_of(error)}{hint}") from None
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -84,7 +88,10 @@ def compose_suite(name: str) -> Suite:
     ):
         for each in named:
             if each not in known(group):
-                raise UserError(f"{where}: {option} names {shown(each)}, which is no {group} of conf/{group}/")
+                raise UserError(
+                    f"{where}: {option} names {shown(each)}, which is no {group} of conf/{group}/; "
+                    f"{choose_from(each, known(group), f'conf/{group}/')}"
+                )
     for experiment, variants in suite.variants.items():
         for variant in variants:
             wrong = next((text for text in variant if text.startswith(("outputs=", "sweep."))), None)
@@ -108,7 +115,8 @@ def compose_tracking() -> Tracking:
 
 
 def _load(schema: type, path: Path) -> Any:
-    with composing(_shown_path(path)):
+    keys = {"": schema, **{key: entry.type for key, entry in walk_fields(schema)}}
+    with composing(_shown_path(path), keys):
         return OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(path))
 
 
@@ -121,21 +129,8 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
     suite does not list, an unknown key, a wrong type, a value out of range and a file that is not there; or that names
     the file of conf/ which cannot be read.
     """
-    _require_known("experiment", name)
-    if suite.closed and name not in suite.experiments:
-        raise UserError(
-            f"experiments={name}: not in the suite {suite.name!r}, whose experiments are "
-            f"{', '.join(suite.experiments)}; leave out suite={suite.name} or choose one of these"
-        )
-    chosen = [f"experiment={quoted(name)}"]
-    of_suite = [*suite.overrides, *suite.per_experiment.get(name, [])]
-    if sweep:
-        _require_known("sweep", sweep)
-        chosen.append(f"sweep={quoted(sweep)}")
-        of_suite += suite.per_sweep.get(sweep, [])
-    ours = (*chosen, *_of_suite(suite.name, of_suite))
-    with composing():
-        given = hydra_overrides(overrides, _groups())
+    layers = override_layers(name, suite, overrides, sweep)
+    ours, given = (*layers.chosen, *layers.suite), layers.given
     try:
         config = _compose((*ours, *given))
     except Exception as error:
@@ -156,6 +151,36 @@ def compose_experiment(name: str, suite: Suite, overrides: Sequence[str] = (), s
     return whole
 
 
+class Layers(NamedTuple):
+    """The overrides of a config as Hydra reads them, later ones last: the files it is of, the suite's, the user's."""
+
+    chosen: list[str]
+    suite: list[str]
+    given: list[str]
+
+
+def override_layers(name: str, suite: Suite, overrides: Sequence[str], sweep: str) -> Layers:
+    """What is laid over conf/config.yaml for an experiment, as `compose_experiment` does.
+
+    Raises UserError for an unknown experiment or sweep, and wrong overrides.
+    """
+    _require_known("experiment", name)
+    if suite.closed and name not in suite.experiments:
+        raise UserError(
+            f"experiments={name}: not in the suite {suite.name!r}, whose experiments are "
+            f"{', '.join(suite.experiments)}; leave out suite={suite.name} or choose one of these"
+        )
+    chosen = [f"experiment={quoted(name)}"]
+    of_suite = [*suite.overrides, *suite.per_experiment.get(name, [])]
+    if sweep:
+        _require_known("sweep", sweep)
+        chosen.append(f"sweep={quoted(sweep)}")
+        of_suite += suite.per_sweep.get(sweep, [])
+    ours = _of_suite(suite.name, of_suite)
+    with composing():
+        return Layers(chosen, ours, hydra_overrides(overrides, _groups()))
+
+
 def _compose(overrides: Sequence[str]) -> Experiment:
     """What Hydra makes of conf/ and the overrides, typed; its references are replaced by what they refer to.
 
@@ -165,7 +190,7 @@ def _compose(overrides: Sequence[str]) -> Experiment:
     config: Experiment = pickle.loads(_chosen(conf(), tuple(text for text in overrides if chooses.match(text))))
     for text in overrides:
         if not chooses.match(text):
-            override = _parsed(text)
+            override = parsed(text)
             OmegaConf.update(cast(DictConfig, config), override.key_or_group, override.value(), merge=True)
     return _typed(config)
 
@@ -185,7 +210,7 @@ def _chosen(conf: Path, choices: tuple[str, ...]) -> bytes:
 
 
 @functools.lru_cache(1000)
-def _parsed(text: str) -> Override:
+def parsed(text: str) -> Override:
     return OverridesParser.create().parse_override(text)
 
 
@@ -217,7 +242,7 @@ def _explain(error: Exception, experiment: str, ours: Sequence[str], given: dict
 
     given: the user's words by how Hydra reads them.
     """
-    reason = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", one_line(error.__cause__ or error))
+    reason = reason_of(error)
     if given and _composes(ours):
         text = next((given[each] for each in given if not _composes([*ours, each])), " ".join(given.values()))
         return f"override '{shown(text, 120)}': {reason}"
@@ -239,7 +264,7 @@ def _composes(overrides: Sequence[str]) -> bool:
 
 def _check_file(file: Path) -> None:
     """Raise UserError unless a file of conf/ can be read and holds values of the schema's types."""
-    with composing(_shown_path(file)):
+    with composing(_shown_path(file), key_types()):
         values = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         if not isinstance(values, dict):
             raise UserError(f"{_shown_path(file)}: not keys and values; write KEY: VALUE, a line each")
@@ -263,6 +288,5 @@ def _require_known(group: str, name: str) -> None:
         return
     if name in names:
         raise UserError(f"conf/{group}/{shown(name)}.yaml: a file's name {text_problem('name', name)}; rename it")
-    close = difflib.get_close_matches(name[:100], names, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise UserError(f"{group}={shown(name)}: no such {group}; {hint}choose from {printable(', '.join(names))}")
+    ways = did_you_mean(name, names) + choose_from(name, names, f"conf/{group}/")
+    raise UserError(f"{group}={shown(name)}: no such {group}; {ways}")

@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from relu2snn.config.nearest import choose_from
 from relu2snn.config.overrides import LONGEST, is_text
 from relu2snn.config.texts import QUOTED
 from relu2snn.errors import UserError, shown
 
 _KEYS = ("suite", "experiments", "sweep", "overrides")
+_BY_HAND = ("experiment", "suite", "sweep")
+_SUITE = "paper"
 _MOST_NAMES = 1000
 _LONGEST = 10 * LONGEST
 _EXAMPLES = {"'": '"it\'s"', '"': "'a 3\" disk'"}
@@ -46,7 +49,7 @@ def read_options(options: Mapping[str, Any], typed: Sequence[str] = ()) -> Optio
     if len(suites) > 1:
         raise UserError(f"suite={shown(options['suite'])}: name one suite")
     return Options(
-        (suites or ["paper"])[0],
+        (suites or [_SUITE])[0],
         split_names(options.get("experiments"), "experiments"),
         split_names(options.get("sweep"), "sweep"),
         split_overrides(options.get("overrides")),
@@ -65,6 +68,38 @@ def _as_typed(options: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Any
         else:
             found[key] = (_unquoted(text) if QUOTED.fullmatch(text) else text) or None
     return found
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What a command for one experiment asks for; sweep is empty for none."""
+
+    experiment: str
+    suite: str
+    sweep: str
+    overrides: list[str]
+
+
+def by_hand(words: Sequence[str], experiments: Sequence[str]) -> ByHand:
+    """The words of a command for one experiment: experiment=NAME, suite=NAME, sweep=NAME, and overrides.
+
+    experiments: those that there are, for the message where none is named.
+
+    Raises UserError for one that is given twice, and without an experiment.
+    """
+    named: dict[str, str] = {}
+    overrides = []
+    for text in words:
+        key, _, value = text.partition("=")
+        if key not in _BY_HAND:
+            overrides.append(text)
+        elif key in named:
+            raise UserError(f"{shown(text)}: {key} is set twice; give it once")
+        else:
+            named[key] = value
+    if "experiment" not in named:
+        raise UserError(f"no experiment given; add experiment=NAME; {choose_from('', experiments, 'conf/experiment/')}")
+    return ByHand(named["experiment"], named.get("suite", _SUITE), named.get("sweep", ""), overrides)
 
 
 def split_names(value: Any, option: str = "experiments") -> list[str]:

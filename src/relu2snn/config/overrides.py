@@ -4,12 +4,11 @@ Hydra's own grammar has no words for most file names ("Ergebnisse ä", "a,b", "i
 functions or numbers. So the value of a key that holds text is taken literally, unless it is quoted or null.
 """
 
-import difflib
 import pickle
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -18,10 +17,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from relu2snn.config.schema import Experiment
+from relu2snn.config.nearest import choose_from, key_hint
+from relu2snn.config.ranges import legal
+from relu2snn.config.schema import schema_fields
 from relu2snn.config.texts import QUOTED
 from relu2snn.config.typed import typed
-from relu2snn.errors import UserError, one_line, printable, shown
+from relu2snn.errors import UserError, one_line, shown
 
 LONGEST = 4_000
 """Characters of one override: Hydra reads it for every experiment, and takes a second for each ten thousand."""
@@ -31,6 +32,7 @@ _ELSEWHERE = {
     "experiment": "name experiments with experiments=…, not among the overrides",
     "sweep": "name sweeps with sweep=…, not among the overrides",
 }
+_OPTIONS = ("suite", "experiments", "overrides")
 
 
 def hydra_overrides(overrides: Sequence[str], groups: dict[str, list[str]], where: str = "") -> list[str]:
@@ -72,14 +74,14 @@ def _checked(text: str, groups: dict[str, list[str]]) -> tuple[str | None, str]:
     if key in _ELSEWHERE:
         return _ELSEWHERE[key], ""
     if key not in key_types():
-        close = difflib.get_close_matches(key[:100], key_types(), n=1)
-        return f"no such key '{shown(key)}'" + (f"; did you mean '{close[0]}'?" if close else ""), ""
+        option = "; it is an option of the call, beside overrides" if key in _OPTIONS else ""
+        return f"no such key '{shown(key)}'{option or key_hint(key, key_types())}", ""
     if "???" in value:
         return "'???' is no value; leave the override out to keep what conf/ says", ""
     if "${" in value and (problem := _reference_problem(value)):
         return problem, ""
     if key in groups and not value.startswith("{"):
-        return (None, f"{key}={quoted(value)}") if value in groups[key] else (_unknown(key, groups[key]), "")
+        return (None, f"{key}={quoted(value)}") if value in groups[key] else (_unknown(key, value, groups[key]), "")
     if is_text(key) and value != "null" and not QUOTED.fullmatch(value):
         return None, f"{key}={quoted(value)}"
     return _parsed_problem(key, text), text
@@ -94,8 +96,8 @@ def _left_over(text: str, before: str) -> str:
     return f"; where a value has blanks, put it in quotes, as in {key}={quote}{shown(whole, 60)}{quote}"
 
 
-def _unknown(group: str, names: list[str]) -> str:
-    return f"no such {group}; choose from {printable(', '.join(names))}"
+def _unknown(group: str, name: str, names: list[str]) -> str:
+    return f"no such {group}; {choose_from(name, names, f'conf/{group}/')}"
 
 
 @lru_cache(1000)
@@ -118,8 +120,16 @@ def _parsed_problem(key: str, text: str) -> str | None:
         quotes = f"put each text in quotes, as in {key}=['a=b','ä, ö']" if "[" in text else "put text in quotes"
         return _together(text) or f"not a value as Hydra reads it{why}; {quotes}"
     except Exception as error:
-        return _without_keys(one_line(error))
+        return f"{reason_of(error)}; {_way_out(key)}"
     return None
+
+
+def _way_out(key: str) -> str:
+    """What the value of a key may be."""
+    kind = key_types()[key]
+    if is_dataclass(kind):
+        return f"set the values in it, as in {key}.{fields(kind)[0].name}=…"
+    return f"give {legal(kind, schema_fields()[key].metadata)}"
 
 
 @cache
@@ -135,9 +145,10 @@ def _together(text: str) -> str | None:
     return None
 
 
-def _without_keys(reason: str) -> str:
-    """OmegaConf's reason, without the lines on where it stood."""
-    return re.sub(r" (full_key|reference_type|object_type)[:=].*", "", reason)
+def reason_of(error: Exception) -> str:
+    """What OmegaConf, Hydra or YAML says, without the lines on where it stood and was looked for."""
+    places = r" (full_key:|reference_type=|object_type=|Config search path:).*"
+    return re.sub(places, "", one_line(error.__cause__ or error))
 
 
 def _reference_problem(value: str) -> str | None:
@@ -167,12 +178,5 @@ def is_text(key: str) -> bool:
 @cache
 def key_types() -> dict[str, Any]:
     """The type of every key that an override may set, groups included."""
-
-    def walk(schema: type, prefix: str) -> Iterator[tuple[str, Any]]:
-        for entry in fields(schema):
-            yield prefix + entry.name, entry.type
-            if isinstance(entry.type, type) and is_dataclass(entry.type):
-                yield from walk(entry.type, f"{prefix}{entry.name}.")
-
     made_here = ("suite", "run", "expected")
-    return {key: kind for key, kind in walk(Experiment, "") if key.partition(".")[0] not in made_here}
+    return {key: entry.type for key, entry in schema_fields().items() if key.partition(".")[0] not in made_here}

@@ -1,11 +1,12 @@
 """The typed configuration: one dataclass per config group, with the legal range beside each value.
 
-Every value comes from `conf/`; a field without a value is MISSING, so that a stage which reads a value
-outside its slice fails instead of using a default.
+Every value comes from `conf/`, whose comments say what each key means; docs/config.md has both. A field without a value
+is MISSING, so that a stage which reads a value outside its slice fails instead of using a default.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from omegaconf import MISSING
@@ -60,10 +61,7 @@ class ByHand:
 
 @dataclass
 class PublishedFiles:
-    """What is known of a data set's files as they are published: MD5 by name, and how many images the whole set has.
-
-    The name of an idx file without .gz is that of its contents, however they are packed.
-    """
+    """What is known of a data set's files as they are published."""
 
     train_images: int | None = _count(_IMAGES, None)
     test_images: int | None = _count(_IMAGES, None)
@@ -74,11 +72,7 @@ class PublishedFiles:
 class Source:
     """Where a data set's files are looked for, in this order: directory, system_directory, keras_name.
 
-    Only for folders of photographs (places365, pass): seed draws the training sample or the order; mean_bgr is taken
-    off the pixels; images_per_class is the most that places365 draws; part_stride is where pass starts each part.
-    made_from: the folder of a sample from which small synthetic files of this format are first made in `directory`.
     An npz of the user's own (dataset.file) is looked for nowhere: it has no directory, and as many images as it has.
-    check: whether files of the kind real must have the digests of `published` (published), or may be others (none).
     With other numbers of images than published, nothing is compared: such files are no whole data set.
     """
 
@@ -101,7 +95,7 @@ class Source:
 
 @dataclass
 class Preprocess:
-    """Pixels become (pixel - mean) / std, which lie in [low, high] (p and q of the paper)."""
+    """What the network is given: (pixel - mean) / std, in [low, high]."""
 
     mean: float = _value(ge=-1e6, le=1e6)
     std: float = _value(ge=1e-6, le=1e6)
@@ -111,10 +105,9 @@ class Preprocess:
 
 @dataclass
 class Dataset:
-    """A data set. Its test images are run in `parts`: of part_images each (the last may be smaller), or even ones.
+    """Which images, how many, and how they are preprocessed.
 
-    file: an npz of the user's own (source.format=npz). Only then may classes and image_shape be null: those of the
-    user's network.
+    Only a file of the user's own leaves open how many, of what shape and of how many classes they are.
     """
 
     name: str = _value(text="name")
@@ -129,10 +122,7 @@ class Dataset:
 
 @dataclass
 class Model:
-    """A network family and its sizes; `width` scales the units of every hidden layer.
-
-    custom: the network in weights.file, as it is; it has sizes of its own.
-    """
+    """The ReLU network: a family and its sizes, or (custom) the network in weights.file as it is."""
 
     name: str = _value(text="label")
     family: str = _value(choices=("fc", "lenet5", "vgg", "resnet", "mobilenet", "inception", "allconv", "custom"))
@@ -144,20 +134,19 @@ class Model:
 
 @dataclass
 class Weights:
-    """Where the user may drop trained weights, and where they come from otherwise.
+    """Where trained weights are looked for, and where they come from otherwise.
 
-    They are looked for as `file`, when it is given, or as data/models/<directory>/<stem> with the suffix .h5,
-    .weights.h5, .keras or .npz, or under one of `other_names` there. Otherwise they are trained, converted from
-    `caffemodel` and `prototxt`, or the ImageNet weights of keras.applications. `kind` says what given weights are.
+    They are `file`, when it is given, or <root>/<directory>/<stem> with the suffix .h5, .weights.h5, .keras or .npz, or
+    one of `other_names` there; otherwise what `source` says.
     """
 
-    root: str = _value("data/models", text="path")
+    root: str = _value(text="path")
     directory: str = _value(text="path")
     stem: str = _value(text="file")
     other_names: list[str] = _value_list(text="file")
     file: str | None = _value(None, text="path")
-    kind: str = _value("pretrained", choices=("pretrained", "synthetic"))
-    source: str = _value("train", choices=("train", "caffe", "imagenet"))
+    kind: str = _value(choices=("pretrained", "synthetic"))
+    source: str = _value(choices=("train", "caffe", "imagenet"))
     caffemodel: str | None = _value(None, text="path")
     prototxt: str | None = _value(None, text="path")
     by_hand: list[ByHand] = _value_list()
@@ -165,7 +154,7 @@ class Weights:
 
 @dataclass
 class Dropout:
-    """Rates: after the first convolution, between the convolutions of a block, before and after dense layers."""
+    """Rates of dropout, by where it stands."""
 
     first: float = _value(ge=0, lt=1)
     between: float = _value(ge=0, lt=1)
@@ -174,7 +163,7 @@ class Dropout:
 
 @dataclass
 class Augmentation:
-    """Random shifts (fraction of the side), rotations (degrees) and horizontal flips."""
+    """Random changes of the training images."""
 
     shift: float = _value(ge=0, lt=1)
     rotation: float = _value(ge=0, le=180)
@@ -183,7 +172,7 @@ class Augmentation:
 
 @dataclass
 class Train:
-    """A training recipe. The learning rate is multiplied by decay_rate every decay_steps steps."""
+    """A training recipe, of networks for which no weights are given."""
 
     optimizer: str = _value(choices=("adam", "sgd"))
     learning_rate: float = _value(ge=1e-12, le=1e3)
@@ -204,10 +193,7 @@ class Train:
 
 @dataclass
 class Phase1:
-    """Scaling bounds of the input weight sums S_i, and the batch of the streaming passes.
-
-    floor: of the mapping with a reference, the smallest largest value of a channel, as a share of the layer's.
-    """
+    """Scaling of the ReLU network, and the passes that measure its outputs."""
 
     lower: float = _value(ge=-1e6, le=-1e-6)
     upper: float = _value(ge=1e-6, lt=1)
@@ -217,13 +203,9 @@ class Phase1:
 
 @dataclass
 class Phase2:
-    """The spiking run: mapping, windows, perturbations (standard deviations), batch, seed of the noise, precision.
+    """The spiking run: mapping, windows, perturbations, precision.
 
-    mapping: published (arXiv:2212.12522), or reference, with one more input of each neuron, a clock that spikes at
-    t_min. Windows last (1 + zeta) times the layer's largest ReLU output (margin) or largest bound (certified), which
-    are the same with a reference, or largest value for any admissible image (guaranteed, with a reference). noise: on
-    all spike times but clocks'; reference_noise: on the reference's. stretch: K / N of the mapping with a reference, by
-    which its potentials are flatter; null is 1.02. From 1.001 on it is exact by construction, below by certificate.
+    From a stretch of 1.001 on the mapping with a reference is exact by construction, below by certificate.
     """
 
     mapping: str = _value(choices=("published", "reference"))
@@ -240,13 +222,7 @@ class Phase2:
 
 @dataclass
 class Published:
-    """What a run is compared with, where there is something, and whose it is (source).
-
-    accuracy: of the spiking network. accuracy_loss: the original network's accuracy minus the spiking network's.
-    agreement: share of the test images for which both predict the same class.
-    dataset, model, recipe: the run that this was reported for, by the names in conf/published.yaml. weights: what may
-    stand for training, as file names with their last folders; "imagenet" is what keras.applications has.
-    """
+    """What a run is compared with, where there is something, and the run that this was reported for."""
 
     accuracy: float | None = _value(None, ge=0, le=1)
     accuracy_loss: float | None = _value(None, ge=-1, le=1)
@@ -260,21 +236,14 @@ class Published:
 
 @dataclass
 class Container:
-    """What runs the conversion from Caffe: a container engine, or (none) this environment. Results are the same."""
+    """What reads Caffe's files and the photographs of Places365. Results are the same."""
 
     engine: str = _value(choices=("docker", "podman", "apptainer", "none"))
 
 
 @dataclass
 class Figures:
-    """What the figures of an experiment show; they change no result.
-
-    images: how many test images, from the first, spike_times and exactness are over; null: all; batch: of these at a
-    time. image: the test image, counted from 0, of raster and potentials; null: the first of
-    `images` with an early spike in `layer`, or the first. layer: the hidden layer, counted from 1, of spike_times and
-    potentials; null: the one with most early spikes, or the first. neurons: how many of a layer the raster shows;
-    traces: how many the potentials show; seed: of these samples.
-    """
+    """What the figures of an experiment show; they change no result."""
 
     images: int | None = _count(_IMAGES)
     batch: int = _count(_BATCH)
@@ -287,11 +256,7 @@ class Figures:
 
 @dataclass
 class Sweep:
-    """A robustness sweep: phase 2 once more with phase2.<name> at each of `values`.
-
-    A value has `trials` trials with a seed each, or one where nothing is random. images: how many of the test images,
-    from the first; null is all of them.
-    """
+    """A robustness sweep: phase 2 once more with `phase2.<name>` at each of `values`."""
 
     name: str = _value(choices=("zeta", "noise", "alpha_noise", "reference_noise"))
     values: list[float] = _value(each={}, shortest=1, longest=1000)
@@ -301,13 +266,7 @@ class Sweep:
 
 @dataclass
 class Tracking:
-    """MLflow: the store, unless the environment's MLFLOW_TRACKING_URI is set, and how long to wait for it.
-
-    artifacts: the place of files, of a database without a server (null: mlartifacts beside a SQLite file); seconds to
-    wait for the lock of a SQLite file (lock_timeout), and for a server that does not answer (wait).
-    models: the networks that are logged as models, up to model_megabytes each; register: whether the spiking one
-    becomes a version of the registered model relu2snn-<suite>-<experiment>.
-    """
+    """Where results are logged, unless the environment's MLFLOW_TRACKING_URI is set, and what of them."""
 
     uri: str = _value(text="address")
     artifacts: str | None = _value(text="address")
@@ -320,12 +279,7 @@ class Tracking:
 
 @dataclass
 class Suite:
-    """A named set of experiments, with the overrides that make it what it is.
-
-    A closed suite runs only the experiments it lists, since its overrides fit no other. sweeps: by experiment, the
-    sweeps that run unless experiments or sweeps are named; per_sweep: overrides by sweep. variants: by experiment,
-    lists of overrides, each of which makes a run of its own beside the plain one.
-    """
+    """A named set of experiments, with the overrides that make it what it is; no override sets these."""
 
     name: str = _value(text="name")
     experiments: list[str] = _value(each={"text": "name"}, shortest=1, longest=1000)
@@ -364,7 +318,7 @@ class Experiment:
     """The whole configuration of one experiment."""
 
     name: str = _value(text="name")
-    outputs: str = _value("outputs", text="path")
+    outputs: str = _value(text="path")
     suite: Suite = field(default_factory=Suite)
     run: Run = field(default_factory=Run)
     dataset: Dataset = field(default_factory=Dataset)
@@ -388,9 +342,15 @@ def known(value: _Value | None) -> _Value:
     return value
 
 
-def schema_keys(schema: type, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of a dataclass, groups before what is in them, in the order in which they are declared."""
+def walk_fields(schema: type, prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:
+    """The fields of a dataclass by dotted key, in their order, groups before what is in them."""
     for entry in fields(schema):
-        yield prefix + entry.name
+        yield prefix + entry.name, entry
         if isinstance(entry.type, type) and is_dataclass(entry.type):
-            yield from schema_keys(entry.type, f"{prefix}{entry.name}.")
+            yield from walk_fields(entry.type, f"{prefix}{entry.name}.")
+
+
+@cache
+def schema_fields() -> dict[str, Field[Any]]:
+    """The fields of an experiment's configuration by dotted key, as `walk_fields` has them."""
+    return dict(walk_fields(Experiment))

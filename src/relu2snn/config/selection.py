@@ -282,6 +282,8 @@ def _sweeps(selection: Selection, running: list[str], asked: list[str], named: l
         return {} if named else own
     if asked == ["none"]:
         return {}
+    if "none" in asked:
+        raise UserError(f"sweep={','.join(asked)}: none leaves out all sweeps; name it alone, or leave it out")
     chosen = named or list(selection.suite.sweeps) or running
     if not set(chosen) & set(running):
         raise UserError(

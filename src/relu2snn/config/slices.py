@@ -11,7 +11,7 @@ from relu2snn.config.validate import check_ranges
 from relu2snn.config.values import plain, value_of
 from relu2snn.errors import UserError
 
-_IDENTITY = ("outputs", "suite.name")
+_IDENTITY = ("suite.name", "outputs")
 _EXPERIMENT = (*_IDENTITY, "name", "dataset.name")
 _WHOLE = (*_IDENTITY, "name", "dataset", "model", "weights", "train", "phase1", "phase2")
 _VARIANT = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from relu2snn.config.changes import changed_values, flatten, number_text, override_text
-from relu2snn.config.schema import Experiment, Run, schema_keys
+from relu2snn.config.schema import Experiment, Run, schema_fields
 from relu2snn.config.slices import STAGES, data_stages
 from relu2snn.config.values import plain, value_of
 from relu2snn.errors import UserError
@@ -23,7 +23,8 @@ BASE = "base"
 LONGEST = 100
 FILES_VARIABLE = "RELU2SNN_FILES"
 
-_GROUPS = ("phase2", "phase1", "train", "model", "weights", "dataset", "figures", "sweep")
+GROUPS = ("phase2", "phase1", "train", "model", "weights", "dataset", "figures", "sweep")
+"""What the folders of results are named by, in this order."""
 _FILES = ("dataset.file", "weights.file", "weights.caffemodel", "weights.prototxt")
 # Capitals are left out, since some file systems do not tell them apart.
 _PLAIN = re.compile(r"(?!null$|true$|false$)[a-z0-9._+-]{1,40}")
@@ -31,7 +32,7 @@ _DIGITS = 8
 # No comma: Snakemake names a job to another machine by its wildcards, and parts them at commas.
 BETWEEN = "__"
 _TOKEN = "sha256:"
-_ORDER = {key: number for number, key in enumerate(schema_keys(Experiment))}
+_ORDER = {key: number for number, key in enumerate(schema_fields())}
 
 
 def stages_of(config: Experiment) -> dict[str, tuple[str, ...]]:
@@ -72,7 +73,7 @@ def name_run(config: Experiment, standard: Experiment, dataset: Experiment | Non
             # The name is the folder above.
             found.pop("dataset.name", None)
         swept = f"phase2.{config.sweep.name}" if folder == "points" else None
-        changes[folder] = {key: found[key] for key in found if key != swept and _matters(key, stages)}
+        changes[folder] = {key: found[key] for key in found if key != swept and matters(key, stages)}
         for key in _FILES:
             if changes[folder].get(key) is not None:
                 files[key] = file_digest(key, changes[folder][key])
@@ -84,10 +85,11 @@ def name_run(config: Experiment, standard: Experiment, dataset: Experiment | Non
 
 
 def _leaves(config: Experiment) -> dict[str, Any]:
-    return dict(flatten({key: plain(value_of(config, key)) for key in ("name", *_GROUPS)}))
+    return dict(flatten({key: plain(value_of(config, key)) for key in ("name", *GROUPS)}))
 
 
-def _matters(key: str, stages: Iterable[str]) -> bool:
+def matters(key: str, stages: Iterable[str]) -> bool:
+    """Whether a key, or its group, is in the slice of one of the stages."""
     return any(key == each or key.startswith(f"{each}.") for stage in stages for each in STAGES[stage])
 
 
@@ -111,7 +113,7 @@ def override_list(changes: Mapping[str, Any]) -> list[str]:
 
 def _rank(key: str) -> tuple[int, int, str]:
     group = key.partition(".")[0]
-    return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS), _ORDER.get(key, len(_ORDER)), key
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS), _ORDER.get(key, len(_ORDER)), key
 
 
 def _part(key: str, value: Any, file: str | None) -> str:

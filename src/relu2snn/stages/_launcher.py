@@ -24,6 +24,8 @@ from relu2snn.config import (
     require_place,
     written,
 )
+from relu2snn.config.compose import known
+from relu2snn.config.options import by_hand
 from relu2snn.config.places import publish_places
 from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import unmasked
@@ -132,21 +134,10 @@ def _config(given: _Given) -> Experiment:
 
 
 def _by_hand(stage: str, words: list[str]) -> Experiment:
-    named: dict[str, str] = {}
-    overrides = []
-    for text in words:
-        key, _, value = text.partition("=")
-        if key not in ("experiment", "suite", "sweep"):
-            overrides.append(text)
-        elif key in named:
-            raise UserError(f"{shown(text)}: {key} is set twice; a stage runs one")
-        else:
-            named[key] = value
-    if "experiment" not in named:
-        raise UserError("no experiment given; add experiment=NAME, a file of conf/experiment/")
+    given = by_hand(words, known("experiment"))
     with composing():
-        suite = compose_suite(named.get("suite", "paper"))
-        config = compose_experiment(named["experiment"], suite, overrides, named.get("sweep", ""))
+        suite = compose_suite(given.suite)
+        config = compose_experiment(given.experiment, suite, given.overrides, given.sweep)
         require_place(config.outputs)
         publish_places([config])
         return from_slice(job_slice(config, stage))
