@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from random import Random
 from typing import Any
 
@@ -124,9 +125,8 @@ def _config_problem(config: Any, call: dict[str, Any]) -> str | None:
         key, _, text = given[0].partition("=")
         if is_text(key) and text not in ("null",) and text[:1] not in "'\"" and "${" not in text:
             found = value_of(config, key)
-            if found != text and str(found).replace("/", "") != text.replace("/", "").replace(
-                ".", "", text.count("./")
-            ):
+            # Of paths, what changes nothing is taken out.
+            if str(found) not in (text, str(PurePosixPath(text))):
                 return f"{key} is {found!r} for {text!r}"
     return None
 
