@@ -154,6 +154,8 @@ rule all:
         PATHS.results,
         PATHS.page("runtimes"),
         [each.tracked for each in RUNS],
+        # After a failed call the pages of the report stand without it.
+        [f"{each.provenance}/config.yaml" for each in RUNS],
         [PATHS.sweeps] if SWEEPS else [],
         [each.tracked_sweep for each in SWEEPS],
         [f"{each.tradeoffs}.csv" for each in SWEEPS],
