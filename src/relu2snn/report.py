@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from relu2snn.config import Reported
 from relu2snn.config.published import VALUES
-from relu2snn.results import Row, shown
+from relu2snn.results import Row, energies, shown
 from relu2snn.shipped import shipped_folder
 
 Text = TypeVar("Text", str, dict[str, str])
@@ -102,6 +102,46 @@ def summary(rows: Sequence[Row], reports: Sequence[Reported]) -> list[Row]:
 def row_name(row: Row) -> str:
     """An experiment with the overrides that make it this run."""
     return f"{row['experiment']} {row['overrides']}".strip()
+
+
+# What two rows share that differ in training alone.
+_ALIKE = ("dataset", "model", "phase1", "phase2")
+
+
+def beside_plain(rows: Sequence[Row], configurations: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows of results.csv with, under "l1", the strength of their activity regularisation, and what it has saved.
+
+    configurations: what each row's provenance/config.yaml says, empty where it has none. "saved": by what share a
+    regularised row has fewer synaptic operations than the row with the same images, network and phases without; None
+    where there is no such row.
+    """
+    kinds, strengths = [], []
+    for row, values in zip(rows, configurations, strict=True):
+        kinds.append([values[group] for group in _ALIKE] if values else None)
+        strengths.append(values["train"]["activity_l1"] if values and row["weights"] == "trained" else None)
+    plain = [
+        (kind, row["costs"].operations)
+        for kind, strength, row in zip(kinds, strengths, rows, strict=True)
+        if kind is not None and strength == 0 and row["costs"] is not None
+    ]
+    found = []
+    for row, kind, strength in zip(rows, kinds, strengths, strict=True):
+        without = next((operations for other, operations in plain if other == kind), None) if strength else None
+        saved = 1 - row["costs"].operations / without if without and row["costs"] is not None else None
+        found.append({**row, "l1": strength, "saved": saved})
+    return found
+
+
+def costs_page(rows: Sequence[Row], settings: Any, suite: str) -> str:
+    """What an image costs each network: operations, and energy by each model of conf/energy/ (settings).
+
+    rows: as `beside_plain` gives them; those without costs are left out.
+    """
+    counted = [row for row in rows if row["costs"] is not None]
+    prices = [energies(row["costs"], settings) for row in counted]
+    models = list(prices[0]) if prices else []
+    tables = {model: list(zip(counted, (each[model] for each in prices), strict=True)) for model in models}
+    return page("costs", f"Costs of the suite {suite}", rows=counted, tables=tables, settings=settings)
 
 
 def sweeps_page(rows: Sequence[Row], suite: str) -> str:

@@ -8,6 +8,7 @@ with extra("figures"):
     from relu2snn.figures.disagreement import disagreeing, plot_disagreement
     from relu2snn.figures.exactness import plot_exactness
     from relu2snn.figures.layers import plot_certified, plot_layer_maxima
+    from relu2snn.figures.operations import plot_operations
     from relu2snn.figures.potentials import CLASSES, plot_output_potentials, plot_potentials
     from relu2snn.figures.spikes import plot_raster, plot_spike_times
     from relu2snn.figures.style import COLUMN_WIDTH, save_figure
@@ -24,6 +25,7 @@ __all__ = [
     "plot_disagreement",
     "plot_exactness",
     "plot_layer_maxima",
+    "plot_operations",
     "plot_output_potentials",
     "plot_potentials",
     "plot_raster",

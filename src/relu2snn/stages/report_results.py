@@ -1,7 +1,7 @@
 """Writes the report's table of results, beside published ones where there are, and that of the software behind them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
@@ -10,13 +10,13 @@ from relu2snn.config.published import VALUES
 from relu2snn.config.values import plain
 from relu2snn.errors import UserError
 from relu2snn.files import read_json, write_text
-from relu2snn.report import results_page, row_name, software_page, summary
+from relu2snn.report import beside_plain, costs_page, results_page, row_name, software_page, summary
 from relu2snn.results import Row, collect, finished_paths, write_csv
 from relu2snn.stages._app import stage_app
 
 
 def run(config: Experiment, part: int | None) -> None:
-    """Write report/results.html, summary.csv and software.html over all experiments of the suite with results."""
+    """Write report/results.html, summary.csv, costs.html and software.html over all experiments with results."""
     outputs, suite = config.outputs, config.suite.name
     paths = Paths(outputs, suite)
     rows = collect(outputs, suite)
@@ -26,6 +26,8 @@ def run(config: Experiment, part: int | None) -> None:
     write_text(paths.page("results"), results_page(rows, reports, suite))
     short = summary(rows, reports)
     write_csv(Path(paths.page("results")).with_name("summary.csv"), short, list(short[0]))
+    compared = beside_plain(rows, [_configuration(folder) for folder in folders])
+    write_text(paths.page("costs"), costs_page(compared, config.energy, suite))
     software = {
         row_name(row): read_json(folder / "software.json")
         for row, folder in zip(rows, folders, strict=True)
@@ -37,9 +39,9 @@ def run(config: Experiment, part: int | None) -> None:
 def _reported(outputs: str, suite: str, row: Row, provenance: Path) -> Reported:
     """What others report for a row, by its own files; nothing where it has no provenance to tell which run it is."""
     nothing = Reported(dict.fromkeys(VALUES), None, "")
-    if not (provenance / "config.yaml").exists():
+    values = _configuration(provenance)
+    if not values:
         return nothing
-    values: Any = OmegaConf.to_container(OmegaConf.load(provenance / "config.yaml"))
     pattern = Paths(outputs, suite).phase2
     phase2 = read_json(f"{pattern.format(experiment=row['experiment'], variant=row['variant'])}/result.json")
     paths = finished_paths(outputs, suite, phase2)
@@ -51,6 +53,12 @@ def _reported(outputs: str, suite: str, row: Row, provenance: Path) -> Reported:
         phase2,
     )
     return result if not result.reason or _sets_out_to_compare(row["experiment"], suite) else nothing
+
+
+def _configuration(provenance: Path) -> dict[str, Any]:
+    """The whole configuration of a row, nothing where it has no provenance."""
+    file = provenance / "config.yaml"
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file))) if file.exists() else {}
 
 
 def _sets_out_to_compare(experiment: str, suite: str) -> bool:
