@@ -1,4 +1,4 @@
-"""What a network costs, counted one synapse after the other over the oracle's spikes: what the library is compared with.
+"""What a network costs, counted synapse by synapse over the oracle's spikes: what the library is compared with.
 
 Like the oracle, it shares no code with `relu2snn` and must stay so: matrices and spike times in, sums out.
 """
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 def run_layers(
     nodes: Sequence[Any], pixels: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, tuple[float, float]]]:
-    """Spike times and windows of every tensor, as `oracle.run_graph` gives them, for networks of more than a few neurons.
+    """Spike times and windows of every tensor, as `oracle.run_graph` gives them, for more than a few neurons.
 
     A neuron is given the inputs that it has a synapse with, and the clock at t_min; others change nothing.
     """
@@ -97,6 +97,6 @@ def is_before(times: Array, end: float) -> NDArray[np.bool_]:
     return np.asarray(times < end - 1e-11 * max(end, 1.0))
 
 
-def _pairs(W: Array) -> Any:
+def _pairs(matrix: Array) -> Any:
     """Of large matrices, only where there is something."""
-    return zip(*np.nonzero(W), strict=True)
+    return zip(*np.nonzero(matrix), strict=True)

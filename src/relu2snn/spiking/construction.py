@@ -56,13 +56,13 @@ def quick_step(
     segments: Mapping[str, Prepared],
     ops: TensorFlowOps,
     keep: Collection[str],
-    count: Collection[str] = (),
+    counted: Collection[str] = (),
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """A function of images by name: potentials and leads as a graph of `Simulation` gives them, spikes and peaks
     (batch, populations), and `first` (batch,), the number of the first segment for which this decides nothing of an
     image, or of all segments where it decides everything.
 
-    segments: all of them, at least one, by construction; keep: names of tensors whose leads to return; count: of those
+    segments: all of them, at least one, by construction; keep: names of tensors whose leads to return; counted: those
     whose spikes to count unit by unit, over the images that this decides.
     """
 
@@ -102,7 +102,7 @@ def quick_step(
             "spikes": tf.stack(spikes, 1),
             "peaks": tf.stack(peaks, 1),
             "leads": {name: leads[name] for name in keep},
-            "units": {name: unit_spikes(leads[name], every) for name in count},
+            "units": {name: unit_spikes(leads[name], every) for name in counted},
             "first": tf.reduce_sum(tf.math.cumprod(whole, 1), 1),
         }
 
@@ -115,9 +115,9 @@ def _largest(known: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def gathered(found: Mapping[str, Any], rows: Any, pairs: Collection[int]) -> dict[str, Any]:
-    """What a quick step has found of the images `rows`, those it decides, as a graph of `Simulation` gives it, in numpy.
+    """What a quick step has found of the images `rows`, as a graph of `Simulation` gives it, in numpy.
 
-    pairs: how many each population has in one image.
+    rows: those that it decides. pairs: how many each population has in one image.
     """
     spikes, peaks = found["spikes"].numpy()[rows], found["peaks"].numpy()[rows]
     count = len(spikes)

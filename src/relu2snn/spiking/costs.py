@@ -28,12 +28,13 @@ _NOTHING = 1e-6
 class SegmentCosts:
     """What one segment costs for an image, on average: its neurons, and the synapses that lead to them.
 
-    spiking: whether these spike; those of a read-out do not. neurons: of all its populations. spikes: those of its neurons before the end of their
-    window. synapses: entries of its maps that are not 0, once for each population; operations: of these, those that a
-    spike before the end of its window has reached. reference: neurons with a synapse from a clock at t_min (the
-    reference neuron, or padding). start: neurons that begin to integrate at t_start. dense_macs, effective_macs: what
-    the ReLU network multiplies and adds for this segment, padding apart, and of these with neither factor 0.
-    integration: from t_start to the end of the window in units of the input window, summed over the neurons.
+    spiking: whether these spike; those of a read-out do not. neurons: of all its populations. spikes: those of its
+    neurons before the end of their window. synapses: entries of its maps that are not 0, once for each population;
+    operations: of these, those that a spike before the end of its window has reached. reference: neurons with a synapse
+    from a clock at t_min (the reference neuron, or padding). start: neurons that begin to integrate at t_start.
+    dense_macs, effective_macs: what the ReLU network multiplies and adds for this segment, padding apart, and of these
+    with neither factor 0. integration: from t_start to the end of the window in units of the input window, summed over
+    the neurons.
     """
 
     name: str
@@ -78,7 +79,16 @@ class Costs:
     @property
     def counts(self) -> Counts:
         """The sums over the segments."""
-        names = ("synapses", "operations", "forced", "reference", "start", "dense_macs", "effective_macs", "integration")
+        names = (
+            "synapses",
+            "operations",
+            "forced",
+            "reference",
+            "start",
+            "dense_macs",
+            "effective_macs",
+            "integration",
+        )
         sums: dict[str, Any] = {name: sum(getattr(each, name) for each in self.segments) for name in names}
         return Counts(**sums, neurons=self.spiking_neurons, latency=self.latency)
 

@@ -1,4 +1,4 @@
-"""What a linear map costs: the synapses of each input, the products of a ReLU network, the sums of weights; in numpy."""
+"""What a linear map costs: synapses of each input, products of a ReLU network, sums of weights; in plain numpy."""
 
 from typing import NamedTuple
 
@@ -135,7 +135,7 @@ def products_of(map_: LinearMap) -> Products:
             return Products(int(fan_out_of(map_, whole=True).sum()), fan_out_of(map_), 0)
         case Chain():
             first, second = products_of(map_.first), products_of(map_.second)
-            if first.dense:
+            if _multiplies(map_.first):
                 behind = first.behind + int(second.each.sum()) + second.behind
                 return Products(first.dense + second.dense, first.each, behind)
             return Products(second.dense, _moved(map_.first, second.each), second.behind)
@@ -144,6 +144,16 @@ def products_of(map_: LinearMap) -> Products:
             each = np.sum([part.each for part in parts], axis=0)
             return Products(sum(part.dense for part in parts), each, sum(part.behind for part in parts))
     return Products(0, np.zeros(int(np.prod(map_.inputs)), np.int64), 0)
+
+
+def _multiplies(map_: LinearMap) -> bool:
+    """Whether there is a convolution in a map."""
+    match map_:
+        case Chain():
+            return _multiplies(map_.first) or _multiplies(map_.second)
+        case Sum():
+            return any(map(_multiplies, map_.parts))
+    return isinstance(map_, Convolution)
 
 
 def _moved(map_: LinearMap, counts: Counts) -> Counts:

@@ -46,7 +46,8 @@ class Simulation:
     All that changes from batch to batch is in here: which batch it is, for the noise, and what was learnt about blocks.
 
     part: whose noise to draw. certify: False simulates every neuron event by event. keep: names of tensors whose leads
-    to return. count: whether spikes are counted unit by unit. tensors: those that the network's arrays are views of, so that large ones are not held twice.
+    to return. count: whether spikes are counted unit by unit. tensors: those that the network's arrays are views of, so
+    that large ones are not held twice.
 
     Example:
         simulation = Simulation(network)
