@@ -4,6 +4,7 @@ Each is an HTML file that stands alone. The report shows it in a frame; its capt
 """
 
 import csv
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ def page(template: str, title: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "row_name": row_name}
+    environment.filters |= {"shown": shown, "row_name": row_name, "base64": lambda data: b64encode(data).decode()}
     return environment.get_template(f"{template}.html").render(title=title, **values)
 
 
@@ -132,16 +133,16 @@ def beside_plain(rows: Sequence[Row], configurations: Sequence[Mapping[str, Any]
     return found
 
 
-def costs_page(rows: Sequence[Row], settings: Any, suite: str) -> str:
+def costs_page(rows: Sequence[Row], settings: Any, suite: str, picture: bytes = b"") -> str:
     """What an image costs each network: operations, and energy by each model of conf/energy/ (settings).
 
-    rows: as `beside_plain` gives them; those without costs are left out.
+    rows: as `beside_plain` gives them; those without costs are left out. picture: of the energies, as SVG.
     """
     counted = [row for row in rows if row["costs"] is not None]
     prices = [energies(row["costs"], settings) for row in counted]
     models = list(prices[0]) if prices else []
     tables = {model: list(zip(counted, (each[model] for each in prices), strict=True)) for model in models}
-    return page("costs", f"Costs of the suite {suite}", rows=counted, tables=tables, settings=settings)
+    return page("costs", f"Costs of the suite {suite}", rows=counted, tables=tables, settings=settings, picture=picture)
 
 
 def sweeps_page(rows: Sequence[Row], suite: str) -> str:

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from relu2snn.figures.layers import above_layers
 from relu2snn.figures.style import BLUE, GREEN, LABEL, ORANGE, VERMILLION, dress, legend_above
 
+_FEW = 8
+
 
 def plot_operations(
     segments: Sequence[str],
@@ -29,18 +31,20 @@ def plot_operations(
         "MACs of the ReLU network": (dense, "s", VERMILLION, "none", -0.24),
         "of these, without zeros": (effective, "s", VERMILLION, "full", -0.12),
         "synaptic operations": (operations, "o", BLUE, "full", 0.0),
-        "of forced spikes": (forced, "v", ORANGE, "full", 0.12),
-        "of clocks": (clocks, "^", GREEN, "full", 0.24),
+        "forced spikes": (forced, "v", ORANGE, "full", 0.12),
+        "clocks": (clocks, "^", GREEN, "full", 0.24),
     }
     for name, (values, *_) in series.items():
         if len(values) != len(segments):
             raise ValueError(f"{name}: {len(values)} entries for {len(segments)} segments; give one per segment")
     figure, axes, numbers = above_layers(segments)
+    # Where there are many layers, marks of one layer would lie on each other.
+    size = 3.5 if len(segments) <= _FEW else 2.5
     for name, (values, marker, colour, fill, aside) in series.items():
         places = [number + aside for number in numbers]
         heights = [value or math.nan for value in values]
         axes.plot(
-            places, heights, marker=marker, color=colour, fillstyle=fill, linestyle="none", markersize=3.5, label=name
+            places, heights, marker=marker, color=colour, fillstyle=fill, linestyle="none", markersize=size, label=name
         )  # fmt: skip
     axes.set_yscale("log")
     dress(axes, "layer, first to last", "operations for one image")

@@ -1,5 +1,6 @@
 """What every figure shares: width, palette, text sizes, axes, and the files it becomes."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ VALUES = "viridis"
 """The perceptually uniform map of values."""
 
 LABEL, TICK = 7, 6
+_SVG = {"svg.hashsalt": "relu2snn", "svg.fonttype": "none"}
 LOGARITHMIC_FROM = 50
 """Values that span more than this factor stand on a logarithmic axis."""
 
@@ -61,12 +63,19 @@ def zero_below(axes: Axes, lowest: int, highest: int) -> float:
     return foot
 
 
+def svg_of(figure: Figure) -> bytes:
+    """`figure` as SVG, its text as text; the same figure gives the same bytes."""
+    with io.BytesIO() as file, matplotlib.rc_context(_SVG):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        return file.getvalue()
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write `figure` as `path`.png (200 dpi) and `path`.svg, its text as text; the same figure gives the same bytes."""
     for suffix in ("png", "svg"):
         with (
             atomic_path(f"{path}.{suffix}") as temporary,
-            matplotlib.rc_context({"svg.hashsalt": "relu2snn", "svg.fonttype": "none"}),
+            matplotlib.rc_context(_SVG),
         ):
             figure.savefig(temporary, dpi=200, metadata={"Date": None} if suffix == "svg" else None)
         # Laid out once, both files show the same, and the second takes half the time.

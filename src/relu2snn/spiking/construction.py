@@ -5,7 +5,7 @@ long as no z of an image is, and none of its inputs is late, every closed form i
 layer as soon as it does for the largest lead of each population. The other images are run again, event by event.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,13 +42,17 @@ def _by_image(values: Any) -> tuple[Any, Any]:
     return spikes, tf.cast(tf.reduce_max(rows, 1), tf.float64)
 
 
-def unit_spikes(leads: Any, images: Any = None) -> Any:
-    """How many of the images spike before the end of the window, unit by unit, (units,) float32; images: a mask."""
-    rows = tf.reshape(leads, (tf.shape(leads)[0], -1))
-    before = tf.cast(rows > 0, tf.float32)
-    # A product, which is quicker than a sum along the batch; exact, since no batch has 2²⁴ images.
-    chosen = tf.ones(tf.shape(rows)[:1]) if images is None else tf.cast(images, tf.float32)
-    return tf.linalg.matvec(before, chosen, transpose_a=True)
+def unit_spikes(tensors: Sequence[Any], images: Any) -> Any:
+    """In how many images each unit spikes before the end of its window, one tensor after the other, (units,) float32.
+
+    images: which of them to count, (batch,) bool.
+    """
+    if not tensors:
+        return tf.zeros(0)
+    # A product, which is quicker than a sum along the batch, and exact: no batch has 2²⁴ images.
+    chosen = tf.cast(images, tf.float32)[None]
+    rows = [tf.reshape(each, (-1, int(np.prod(each.shape[1:])))) for each in tensors]
+    return tf.concat([tf.matmul(chosen, tf.cast(each > 0, tf.float32))[0] for each in rows], 0)
 
 
 def quick_step(
@@ -102,7 +106,7 @@ def quick_step(
             "spikes": tf.stack(spikes, 1),
             "peaks": tf.stack(peaks, 1),
             "leads": {name: leads[name] for name in keep},
-            "units": {name: unit_spikes(leads[name], every) for name in counted},
+            "units": unit_spikes([leads[name] for name in counted], every),
             "first": tf.reduce_sum(tf.math.cumprod(whole, 1), 1),
         }
 
@@ -129,6 +133,6 @@ def gathered(found: Mapping[str, Any], rows: Any, pairs: Collection[int]) -> dic
         "sizes": np.stack([np.zeros(len(total)), peaks.max(axis=0, initial=0.0)], axis=1),
         "spikes": total,
         "leads": {name: each.numpy()[rows] for name, each in found["leads"].items()},
-        "units": {name: each.numpy() for name, each in found["units"].items()},
+        "units": found["units"].numpy(),
         "early": np.zeros(count, np.bool_),
     }

@@ -97,12 +97,13 @@ class Costs:
         return self.counts.energy(model)
 
     def __str__(self) -> str:
-        head = ("segment", "neurons", "spikes", "synapses", "operations", "forced", "clocks", "dense MACs", "effective")
-        rows = [head]
+        rows: list[tuple[str, ...]] = [
+            ("segment", "neurons", "spikes", "synapses", "operations", "forced", "clocks", "dense MACs", "effective")
+        ]
         for each in self.segments:
-            counted = (each.spikes, each.synapses, each.operations, each.forced, each.reference + each.start)
-            counted = (*counted, each.dense_macs, each.effective_macs)
-            rows.append((each.name, f"{each.neurons:,}", *(f"{value:,.0f}" for value in counted)))
+            sent = (each.neurons, each.spikes, each.synapses, each.operations, each.forced)
+            counted = (*sent, each.reference + each.start, each.dense_macs, each.effective_macs)
+            rows.append((each.name, *(f"{value:,.0f}" for value in counted)))
         total = self.counts
         lines = [
             f"{total.operations:,.0f} synaptic operations for an image, on average over {self.images:,}; the ReLU "

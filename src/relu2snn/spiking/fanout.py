@@ -95,7 +95,7 @@ def _uses(map_: Selection) -> Counts:
 def _before(map_: LinearMap, counts: Counts) -> Counts:
     """Counts of the outputs of a map without sums as counts of its inputs."""
     if isinstance(map_, Diagonal):
-        return counts * (np.broadcast_to(map_.factors, map_.inputs).ravel() != 0)
+        return np.where(np.broadcast_to(map_.factors, map_.inputs).ravel() != 0, counts, 0)
     assert isinstance(map_, Selection)
     if map_.index is None:
         return counts

@@ -102,7 +102,8 @@ class SpikingRun:
         self._evidence = {name: Evidence() for name in self.layers}
         self._spikes = dict.fromkeys(self.layers, 0)
         shapes = self.network.shapes
-        self.unit_spikes = {name: np.zeros(neurons_in(shapes[name]), np.int64) for name in consumed(self.network)}
+        self._sizes = {name: neurons_in(shapes[name]) for name in consumed(self.network)}
+        self._units = np.zeros(sum(self._sizes.values()), np.int64)
         self._largest_pixel = {node.name: 0.0 for node in self._encoders}
 
     def logits(self, images: Any) -> Any:
@@ -129,8 +130,7 @@ class SpikingRun:
             for name in self.layers:
                 self._evidence[name] += outcome.evidence[name]
                 self._spikes[name] += outcome.spikes[name]
-            for name, counted in outcome.units.items():
-                self.unit_spikes[name] += counted
+            self._units += outcome.units
         return _only(outcome.potentials)
 
     def _count_pixels(self, extremes: dict[str, tuple[Floats, Floats]]) -> None:
@@ -150,6 +150,12 @@ class SpikingRun:
         """The network that is run: as it was when the run began or was started again."""
         found: SpikingNetwork = self._simulation.network
         return found
+
+    @property
+    def unit_spikes(self) -> dict[str, Counts]:
+        """In how many images each unit has spiked before the end of its window, (units,), by tensor."""
+        parts = np.split(self._units, np.cumsum(list(self._sizes.values()))[:-1])
+        return dict(zip(self._sizes, parts, strict=True))
 
     def _counts(self, name: str) -> Counts:
         return np.array([getattr(self._evidence[layer], name) for layer in self.layers], np.int64)

@@ -28,8 +28,8 @@ class Outcome(NamedTuple):
 
     potentials: those of each read-out, (batch, *shape), by name. evidence and spikes, by population: what became of its
     pairs, and its spikes before t_max, with the noise. leads: those of the tensors that were asked for. early (batch,):
-    images in which a neuron spiked before its window. units: how many images each unit spiked in before the end of its
-    window, (units,), of every tensor that a map takes, if they are counted.
+    images in which a neuron spiked before its window. units: in how many images each unit has spiked before the end of
+    its window, (units,), of one tensor that `consumed` names after the other, if they are counted.
     """
 
     potentials: dict[str, Floats]
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     spikes: dict[str, int]
     leads: dict[str, Floats]
     early: NDArray[np.bool_]
-    units: dict[str, NDArray[np.int64]]
+    units: NDArray[np.int64]
 
 
 class Simulation:
@@ -140,7 +140,7 @@ class Simulation:
             evidence = {name: evidence_of(counts[k], sizes[k]) for k, name in enumerate(self.populations)}
             self._learn(evidence)
         spikes = {name: int(each) for name, each in zip(self.populations, found["spikes"], strict=True)}
-        units = {name: each.astype(np.int64) for name, each in found["units"].items()}
+        units = found["units"].astype(np.int64)
         return Outcome(found["potentials"], evidence, spikes, found["leads"], found["early"], units)
 
     def _run(self, images: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,9 +164,8 @@ class Simulation:
         early = np.zeros(len(open_), np.bool_)
         early[open_] = rest["early"]
         sizes = np.maximum(found["sizes"], rest["sizes"])
-        sums = {key: found[key] + rest[key] for key in ("counts", "spikes")}
-        units = {name: each + rest["units"][name] for name, each in found["units"].items()}
-        return found | {"sizes": sizes, "early": early, "units": units, **sums}
+        sums = {key: found[key] + rest[key] for key in ("counts", "spikes", "units")}
+        return found | {"sizes": sizes, "early": early, **sums}
 
     def _walk(self, images: Mapping[str, Any], first: int) -> dict[str, Any]:
         seeds = {name: tf.constant(batch_seed(state, self._batch)) for name, state in self._states.items()}
@@ -220,7 +219,7 @@ class Simulation:
             "sizes": tf.concat(sizes, 0) if sizes else tf.zeros((0, 2), tf.float64),
             "spikes": tf.stack(spikes) if spikes else tf.zeros(0, tf.int64),
             "leads": {name: leads[name] for name in self._keep},
-            "units": {name: unit_spikes(leads[name]) for name in self._count},
+            "units": unit_spikes([leads[name] for name in self._count], tf.fill(tf.shape(early), True)),
             "early": early,
         }
 

@@ -9,9 +9,10 @@ from relu2snn.config import Experiment, Paths, Reported, compose_experiment, com
 from relu2snn.config.published import VALUES
 from relu2snn.config.values import plain
 from relu2snn.errors import UserError
+from relu2snn.figures import plot_energies, svg_of
 from relu2snn.files import read_json, write_text
 from relu2snn.report import beside_plain, costs_page, results_page, row_name, software_page, summary
-from relu2snn.results import Row, collect, finished_paths, write_csv
+from relu2snn.results import Row, collect, energies, finished_paths, write_csv
 from relu2snn.stages._app import stage_app
 
 
@@ -27,7 +28,7 @@ def run(config: Experiment, part: int | None) -> None:
     short = summary(rows, reports)
     write_csv(Path(paths.page("results")).with_name("summary.csv"), short, list(short[0]))
     compared = beside_plain(rows, [_configuration(folder) for folder in folders])
-    write_text(paths.page("costs"), costs_page(compared, config.energy, suite))
+    write_text(paths.page("costs"), costs_page(compared, config.energy, suite, _picture(compared, config.energy)))
     software = {
         row_name(row): read_json(folder / "software.json")
         for row, folder in zip(rows, folders, strict=True)
@@ -53,6 +54,22 @@ def _reported(outputs: str, suite: str, row: Row, provenance: Path) -> Reported:
         phase2,
     )
     return result if not result.reason or _sets_out_to_compare(row["experiment"], suite) else nothing
+
+
+def _picture(rows: list[Row], settings: Any) -> bytes:
+    """The energies of all rows beside their ReLU networks', as SVG; nothing where none has counted its operations."""
+    counted = [row for row in rows if row["costs"] is not None]
+    if not counted:
+        return b""
+    prices = [energies(row["costs"], settings) for row in counted]
+    shares = {
+        model: (
+            [each[model].effective / each[model].dense for each in prices],
+            [each[model].spiking / each[model].dense for each in prices],
+        )
+        for model in prices[0]
+    }
+    return svg_of(plot_energies([row_name(row) for row in counted], shares))
 
 
 def _configuration(provenance: Path) -> dict[str, Any]:
