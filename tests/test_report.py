@@ -348,7 +348,7 @@ def counted(operations: float) -> Counts:
 def test_a_regularised_row_says_what_it_saves_beside_the_one_without() -> None:
     rows = [
         {**ROW, "weights": "trained", "costs": counted(400.0)},
-        {**ROW, "weights": "trained", "experiment": "mnist_fc_l1", "costs": counted(300.0)},
+        {**ROW, "weights": "trained", "experiment": "mnist_fc_l1", "costs": counted(300.0), "spiking_fraction": 0.1},
         # Another network, other windows, given weights, and no provenance: nothing to compare with.
         {**ROW, "weights": "trained", "experiment": "narrow", "costs": counted(100.0)},
         {**ROW, "weights": "trained", "variant": "zeta=0.3", "costs": counted(350.0)},
@@ -363,15 +363,16 @@ def test_a_regularised_row_says_what_it_saves_beside_the_one_without() -> None:
     )
     found = beside_plain(rows, [whole, sparse, narrow, short, sparse, {}])
     assert [row["l1"] for row in found] == [0, 0.00045, 0.00045, 0.00045, None, None]
-    assert [row["saved"] for row in found] == [None, 0.25, None, None, None, None]
+    assert [row["fewer_operations"] for row in found] == [None, 0.25, None, None, None, None]
+    assert [row["fewer_spikes"] for row in found] == [None, 0.6, None, None, None, None]
     energy: Any = compose_experiment("mnist_fc", compose_suite("paper")).energy
     page = costs_page(found, energy, "paper")
     tables = Cells(page).tables
     assert list(tables) == ["operations", "float32", "float32 and memory", "int8", "int8 and memory"]
     first, second, *_ = tables["operations"][2:]
-    assert first[:6] == ["mnist_fc", "", "", "0.25", "1000", "400.0"]
-    assert second[:6] == ["mnist_fc_l1", "0.00045", "25.0%", "0.25", "1000", "300.0"]
-    assert first[6:] == ["0.4", "600.0", "100", "1000", "400.0", "10.25", str(10.25 * 256)]
+    assert first[:7] == ["mnist_fc", "", "", "", "0.25", "1000", "400.0"]
+    assert second[:7] == ["mnist_fc_l1", "0.00045", "60.0%", "25.0%", "0.1", "1000", "300.0"]
+    assert first[7:] == ["0.4", "600.0", "100", "1000", "400.0", "10.25", str(10.25 * 256)]
     spiking = {name: float(rows[2][1].removesuffix(" pJ")) for name, rows in tables.items() if name != "operations"}
     # 400 operations, 60 neurons that begin to integrate and 50 that have their last slope.
     assert spiking == pytest.approx(

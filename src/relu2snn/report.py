@@ -112,25 +112,33 @@ _ALIKE = ("dataset", "model", "phase1", "phase2")
 def beside_plain(rows: Sequence[Row], configurations: Sequence[Mapping[str, Any]]) -> list[Row]:
     """The rows of results.csv with, under "l1", the strength of their activity regularisation, and what it has saved.
 
-    configurations: what each row's provenance/config.yaml says, empty where it has none. "saved": by what share a
-    regularised row has fewer synaptic operations than the row with the same images, network and phases without; None
-    where there is no such row.
+    configurations: what each row's provenance/config.yaml says, empty where it has none. "fewer_spikes" and
+    "fewer_operations": by what share a regularised row has fewer spikes for each neuron, and fewer synaptic operations,
+    than the row with the same images, network and phases without; None where there is no such row.
     """
-    kinds, strengths = [], []
-    for row, values in zip(rows, configurations, strict=True):
-        kinds.append([values[group] for group in _ALIKE] if values else None)
-        strengths.append(values["train"]["activity_l1"] if values and row["weights"] == "trained" else None)
+    kinds = [[values[group] for group in _ALIKE] if values else None for values in configurations]
+    strengths = [
+        values["train"]["activity_l1"] if values and row["weights"] == "trained" else None
+        for row, values in zip(rows, configurations, strict=True)
+    ]
     plain = [
-        (kind, row["costs"].operations)
+        (kind, row)
         for kind, strength, row in zip(kinds, strengths, rows, strict=True)
         if kind is not None and strength == 0 and row["costs"] is not None
     ]
     found = []
     for row, kind, strength in zip(rows, kinds, strengths, strict=True):
-        without = next((operations for other, operations in plain if other == kind), None) if strength else None
-        saved = 1 - row["costs"].operations / without if without and row["costs"] is not None else None
-        found.append({**row, "l1": strength, "saved": saved})
+        other = next((each for known, each in plain if known == kind), None) if strength and row["costs"] else None
+        saved: Row = {"fewer_spikes": None, "fewer_operations": None}
+        if other is not None:
+            saved["fewer_spikes"] = _fewer(row["spiking_fraction"], other["spiking_fraction"])
+            saved["fewer_operations"] = _fewer(row["costs"].operations, other["costs"].operations)
+        found.append({**row, "l1": strength, **saved})
     return found
+
+
+def _fewer(count: float, other: float) -> float | None:
+    return 1 - count / other if other else None
 
 
 def costs_page(rows: Sequence[Row], settings: Any, suite: str, picture: bytes = b"") -> str:
