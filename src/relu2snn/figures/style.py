@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +21,6 @@ VALUES = "viridis"
 """The perceptually uniform map of values."""
 
 LABEL, TICK = 7, 6
-_SVG = {"svg.hashsalt": "relu2snn", "svg.fonttype": "none"}
 LOGARITHMIC_FROM = 50
 """Values that span more than this factor stand on a logarithmic axis."""
 
@@ -63,9 +63,14 @@ def zero_below(axes: Axes, lowest: int, highest: int) -> float:
     return foot
 
 
+def _for_svg() -> AbstractContextManager[None]:
+    """Settings by which text stays text, and the same figure gives the same bytes."""
+    return matplotlib.rc_context({"svg.hashsalt": "relu2snn", "svg.fonttype": "none"})
+
+
 def svg_of(figure: Figure) -> bytes:
     """`figure` as SVG, its text as text; the same figure gives the same bytes."""
-    with io.BytesIO() as file, matplotlib.rc_context(_SVG):
+    with io.BytesIO() as file, _for_svg():
         figure.savefig(file, format="svg", metadata={"Date": None})
         return file.getvalue()
 
@@ -75,7 +80,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     for suffix in ("png", "svg"):
         with (
             atomic_path(f"{path}.{suffix}") as temporary,
-            matplotlib.rc_context(_SVG),
+            _for_svg(),
         ):
             figure.savefig(temporary, dpi=200, metadata={"Date": None} if suffix == "svg" else None)
         # Laid out once, both files show the same, and the second takes half the time.
