@@ -96,6 +96,26 @@ def test_metrics_have_layers_and_epochs_as_steps(tmp_path, tracking, client):
     assert client.get_run(phase2).data.tags["exact"] == "false"
 
 
+def test_other_prices_of_the_same_result_are_shown_by_its_run(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_prices")
+    fake_results(values)
+    logged = track(values)
+    for mac in (2.0, 9.0, 2.0, 4.6):
+        again = track(
+            {**values, "energy": {**values["energy"], "float32": {**values["energy"]["float32"], "mac": mac}}}
+        )
+        assert again == logged
+        for run_id in (logged["parent"], logged["children"]["phase2"]):
+            # Also where it is less than before, although the result is as old as it was.
+            shown = client.get_run(run_id).data.metrics
+            assert shown["energy_relu_nj"] == pytest.approx(1000 * (mac + 10) / 1e3)
+            assert shown["synaptic_operations"] == 375.0
+        note = client.get_run(logged["parent"]).data.tags["mlflow.note.content"]
+        assert f"float32 {mac:g} pJ for a multiply-accumulate" in note
+        assert "| float32 and memory |" in note
+    assert len(history(client, logged["parent"], "synaptic_operations")) == 1
+
+
 def test_a_perturbed_configuration_logs_its_own_variant(tmp_path, tracking, client):
     values = config_slice(tmp_path, "fake_headline", "phase2.noise=0.01")
     fake_results(values, agreement=0.25)
