@@ -344,6 +344,7 @@ def test_memory_turns_the_balance(access: float, verdict: str) -> None:
     assert at.spiking == pytest.approx(at.dense)
     dearer = HAND.energy(EnergyModel(mac=0.2, accumulate=0.9))
     assert dearer.verdict == "the ReLU network takes less, even without skipping zeros"
+    assert dearer.order == ("zeros skipped", "ReLU", "spiking")
     assert dearer.break_even < dearer.share
 
 

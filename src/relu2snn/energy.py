@@ -123,6 +123,12 @@ class Energy:
     break_even: float
 
     @property
+    def order(self) -> tuple[str, ...]:
+        """The spiking network, the ReLU network and one that skips zeros: what takes least comes first."""
+        taken = {"spiking": self.spiking, "zeros skipped": self.effective, "ReLU": self.dense}
+        return tuple(sorted(taken, key=lambda name: taken[name]))
+
+    @property
     def verdict(self) -> str:
         """Which network takes less, in one sentence."""
         if self.spiking >= self.dense:
