@@ -52,6 +52,12 @@ rule report_results:
             ),
         ),
         report(
+            PATHS.page("costs"),
+            caption="report/costs.rst",
+            category="Costs",
+            labels={"table": "Operations and energy"},
+        ),
+        report(
             PATHS.page("software"),
             caption="report/software.rst",
             category="Software and run times",

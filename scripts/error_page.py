@@ -17,7 +17,7 @@ SECTIONS = {
     "Images and data sets": ("datasets", "formats"),
     "Files of networks and weights": ("networks", "saved"),
     "Converting and verifying": ("mapping", "graph"),
-    "Running a spiking network": ("spiking",),
+    "Running a spiking network": ("spiking", "energy"),
     "Exporting": ("exported",),
     "Figures": ("figures",),
     "Stages": ("stages", "presentation"),

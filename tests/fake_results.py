@@ -11,6 +11,20 @@ from relu2snn.files import digest_of, read_json
 from relu2snn.stages.track import run
 
 LAYERS = ["conv2d", "conv2d_1"]
+COSTS = {
+    "segments": [*LAYERS, "logits"],
+    "spiking_neurons": 30,
+    "neurons": {"total": 40, "layers": [20, 10, 10]},
+    "spikes": {"total": 12.0, "layers": [8.0, 4.0, 0.0]},
+    "synapses": {"total": 1000, "layers": [500, 400, 100]},
+    "operations": {"total": 375.0, "layers": [250.0, 100.0, 25.0]},
+    "forced": {"total": 625.0, "layers": [250.0, 300.0, 75.0]},
+    "reference": {"total": 5, "layers": [5, 0, 0]},
+    "start": {"total": 40, "layers": [20, 10, 10]},
+    "dense_macs": {"total": 1000, "layers": [500, 400, 100]},
+    "effective_macs": {"total": 375.0, "layers": [250.0, 100.0, 25.0]},
+    "integration": {"total": 200.0, "layers": [100.0, 60.0, 40.0]},
+}
 
 
 def config_slice(tmp_path, suite, *overrides, experiment="fmnist_lenet"):
@@ -104,6 +118,7 @@ def fake_results(values, trained=True, labelled=True, **changes):
             "not_exact": [f"1 spikes came before their window: 1 in {LAYERS[0]}"],
             "early_spikes": {"total": 1, "layers": [1, 0]},
             "largest_deviation": {"total": 0.5, "layers": [0.5, 0.0]},
+            "costs": COSTS,
             "device": "CPU",
             "seconds": 30.0,
         },

@@ -39,6 +39,7 @@ ALLOWED = {
         "spiking",
         "tracking",
         "figures",
+        "energy",
         "results",
         "report",
         "software",
@@ -51,8 +52,8 @@ ALLOWED = {
     "ui": {"config", "tracking"},
     "exported": {"graph", "spiking"},
     "figures": {"spiking"},
-    "results": {"config"},
-    "report": {"config", "results"},
+    "results": {"config", "energy"},
+    "report": {"config", "energy", "results"},
     "runs": {"config", "results"},
     "plan": {"config", "datasets", "networks"},
     "software": set(),
@@ -63,7 +64,8 @@ ALLOWED = {
     "networks": {"config.families", "config.schema", "config.sizes", "datasets", "saved"},
     "saved": set(),
     "mapping": {"graph", "spiking"},
-    "spiking": {"graph"},
+    "spiking": {"energy", "graph"},
+    "energy": set(),
     "graph": set(),
     "arguments": set(),
     "clock": set(),
@@ -78,7 +80,7 @@ ALLOWED = {
     "shipped": set(),
     "slurm": set(),
     "loading": set(),
-    "__init__": {"exported", "loading", "mapping", "spiking"},
+    "__init__": {"energy", "exported", "loading", "mapping", "spiking"},
 }
 # The only parts that may import a library; the mapping and the spiking layers know none of them.
 ONLY = {

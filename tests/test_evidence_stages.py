@@ -71,6 +71,19 @@ def test_result_json_follows_the_evidence_of_its_parts(outputs: Path, zeta: floa
     assert why is None or any(why in reason for reason in result["not_exact"])
     assert (result["rounding"]["total"] < 1e-6) == (zeta < 1e6)
     assert len(result["rounding"]["layers"]) == len(result["layers"])
+    costs = result["costs"]
+    parts = [load_json(f"{Paths.of(config).part(part)}.json")[0] for part in range(2)]
+    sums = [part["costs"]["sums"]["operations"] for part in parts]
+    assert all(sum(each) for each in sums)
+    np.testing.assert_allclose(costs["operations"]["layers"], np.sum(sums, axis=0) / 30, rtol=1e-15)
+    assert costs["segments"][:-1] == result["layers"]
+    assert costs["spiking_neurons"] == sum(parts[0]["neurons"])
+    assert costs["spikes"]["total"] / costs["spiking_neurons"] == pytest.approx(result["spiking_fraction"]["total"])
+    whole = np.add(costs["operations"]["layers"], costs["forced"]["layers"])
+    np.testing.assert_allclose(whole, costs["synapses"]["layers"])
+    if zeta > 0:
+        # Each activation that is not 0 is one spike.
+        assert costs["operations"] == costs["effective_macs"]
     if zeta == -0.7:
         # The reason counts the early spikes of all parts.
         assert any(reason.startswith(f"{result['early_spikes']['total']} spikes") for reason in result["not_exact"])

@@ -18,9 +18,10 @@ from relu2snn import figures, mapping, spiking
 PACKAGES = ("relu2snn", "relu2snn.mapping", "relu2snn.spiking", "relu2snn.figures")
 # Data that others make, for looking at, and what has no arguments to show.
 WITHOUT = {
-    "Comparison", "Curve", "Decoding", "Evidence", "Figure", "Measurement", "MembranePotential", "OutputPotentials",
-    "Raster", "SpikeHistogram", "SpikeRecorder", "SpikingNetwork", "UnsupportedLayerError", "Verification",
-    "largest_values", "network_of", "relu_network", "spike_kinds", "spiking_model",
+    "Comparison", "Costs", "Curve", "Decoding", "Evidence", "Figure", "Measurement", "MembranePotential",
+    "OutputPotentials", "Raster", "SegmentCosts", "SpikeHistogram", "SpikeRecorder", "SpikingNetwork",
+    "UnsupportedLayerError", "Verification", "largest_values", "network_of", "relu_network", "segment_sums",
+    "spike_kinds", "spiking_model",
 }  # fmt: skip
 
 

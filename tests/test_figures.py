@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from relu2snn.figures import COLUMN_WIDTH, plot_certified, plot_layer_maxima, save_figure
+from relu2snn.figures import (
+    COLUMN_WIDTH,
+    plot_certified,
+    plot_energies,
+    plot_layer_maxima,
+    plot_operations,
+    save_figure,
+    svg_of,
+)
 from relu2snn.figures.style import BLUE, VERMILLION
 
 LENET = ["conv2d", "conv2d_1", "conv2d_2", "dense", "dense_1"]
@@ -159,3 +167,79 @@ def test_a_network_that_is_certified_throughout_says_so():
 def test_one_pair_that_was_not_certified_is_not_rounded_away():
     figure = plot_certified(["a"], [1], [0], [10**9], 1000)
     assert "all but 1 of 1,000,000,000 pairs" in figure.get_suptitle()
+
+
+def operations(layers):
+    count = len(layers)
+    series = ([4e5, 0.0, 3e3][:count], [1e5, 2e3, 0.0][:count], [60, 20, 10][:count])
+    macs = ([5e5, 2e3, 3e3][:count], [4e5, 0.0, 3e3][:count])
+    fill = [[*each, *[7.0] * (count - len(each))] for each in (*series, *macs)]
+    return plot_operations(layers, *fill, images=1000)
+
+
+def test_operations_stand_beside_multiply_accumulates():
+    figure = operations(["conv2d", "dense", "logits"])
+    shown = lines(figure)
+    assert list(shown) == [
+        "MACs of the ReLU network",
+        "of these, without zeros",
+        "synaptic operations",
+        "forced spikes",
+        "clocks",
+    ]
+    heights = {name: line.get_ydata() for name, line in shown.items()}
+    # What is 0 has no mark.
+    np.testing.assert_array_equal(heights["synaptic operations"], [4e5, np.nan, 3e3])
+    np.testing.assert_array_equal(heights["clocks"], [60, 20, 10])
+    places = [line.get_xdata() for line in shown.values()]
+    assert all((np.abs(np.diff(at)) > 0.05).all() for at in zip(*places, strict=True))
+    looks = [(line.get_marker(), to_hex(line.get_color()), line.get_fillstyle()) for line in shown.values()]
+    assert len(set(looks)) == len(looks)
+    assert figure.axes[0].get_yscale() == "log"
+    assert figure.get_suptitle() == "403,000 synaptic operations, 505,000 MACs (1,000 images)"
+
+
+@pytest.mark.parametrize("layers", [["dense"], [*LENET, "logits"], [*VGG, "logits"]])
+def test_operations_stay_inside_the_column(layers):
+    figure = operations(layers)
+    assert_within_column(figure)
+    assert figure.axes[0].get_position().height > 0.4
+
+
+def test_operations_that_do_not_match_are_refused():
+    with pytest.raises(ValueError, match="clocks: 1 entries for 2 segments; give one per segment"):
+        plot_operations(["a", "b"], [1, 1], [1, 1], [1], [1, 1], [1, 1], 1)
+
+
+ENERGIES = {"float32": ([0.4, 0.5], [0.08, 0.1]), "float32 and memory": ([0.4, 0.5], [0.5, 1.25])}
+ROWS = ["fmnist_fc", "fmnist_lenet phase2.mapping=reference train.epochs=5"]
+
+
+def test_energies_stand_beside_the_relu_networks():
+    figure = plot_energies(ROWS, ENERGIES)
+    first, second = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == list(ENERGIES)
+    shown = {line.get_label(): line.get_xdata() for line in second.get_lines()}
+    assert list(shown["ReLU network, zeros skipped"]) == [0.4, 0.5]
+    assert list(shown["spiking network"]) == [0.5, 1.25]
+    assert list(shown["ReLU network"]) == [1, 1]
+    # All panels have the same axis, from 0 to beyond the largest.
+    assert first.get_xlim() == second.get_xlim() == (0, pytest.approx(1.35))
+    assert [label.get_text().replace("\n", " ") for label in first.get_yticklabels()] == ROWS
+    figure.draw_without_rendering()
+    whole = figure.get_tightbbox()
+    assert whole.x0 >= -0.01
+    assert whole.x1 <= figure.get_figwidth() + 0.01
+
+
+def test_a_figure_in_a_page_is_the_same_each_time():
+    pictures = {svg_of(plot_energies(ROWS, ENERGIES)) for _ in range(2)}
+    (picture,) = pictures
+    assert b"zeros skipped" in picture
+
+
+def test_energies_of_nothing_or_of_other_rows_are_refused():
+    with pytest.raises(ValueError, match="no row, or no model, to be drawn"):
+        plot_energies([], {})
+    with pytest.raises(ValueError, match=r"float32: shares of \[1, 2\] for 2 rows"):
+        plot_energies(ROWS, {"float32": ([1.0], [1.0, 2.0])})

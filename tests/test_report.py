@@ -19,7 +19,17 @@ from runs import EXPERIMENTS, OVERRIDES, ROOT, make_report, paths
 from relu2snn.config import FIGURES, compose_experiment, compose_suite
 from relu2snn.config.published import VALUES, Reported
 from relu2snn.config.values import plain
-from relu2snn.report import beside_published, compares, results_page, runtimes, software_page, summary
+from relu2snn.energy import Counts
+from relu2snn.report import (
+    beside_plain,
+    beside_published,
+    compares,
+    costs_page,
+    results_page,
+    runtimes,
+    software_page,
+    summary,
+)
 
 NAMES = EXPERIMENTS.split(",")
 
@@ -317,6 +327,70 @@ def test_what_the_docs_report_is_what_the_configs_say() -> None:
         if values.accuracy is not None:
             assert str(values.accuracy) in doc.read_text()
             assert "2212.12522" in values.source
+
+
+def counted(operations: float) -> Counts:
+    """The costs of a network of 1,000 synapses, 50 neurons that spike, and 10 outputs."""
+    return Counts(
+        synapses=1000,
+        operations=operations,
+        forced=1000 - operations,
+        neurons=50,
+        reference=40,
+        start=60,
+        dense_macs=1000,
+        effective_macs=operations,
+        integration=200.0,
+        latency=10.25,
+    )
+
+
+def test_a_regularised_row_says_what_it_saves_beside_the_one_without() -> None:
+    rows = [
+        {**ROW, "weights": "trained", "costs": counted(400.0)},
+        {**ROW, "weights": "trained", "experiment": "mnist_fc_l1", "costs": counted(300.0), "spiking_fraction": 0.1},
+        # Another network, other windows, given weights, and no provenance: nothing to compare with.
+        {**ROW, "weights": "trained", "experiment": "narrow", "costs": counted(100.0)},
+        {**ROW, "weights": "trained", "variant": "zeta=0.3", "costs": counted(350.0)},
+        {**ROW, "experiment": "given", "costs": counted(350.0)},
+        {**ROW, "weights": "trained", "experiment": "old", "costs": counted(350.0)},
+    ]
+    whole = plain(compose_experiment("mnist_fc", compose_suite("paper")))
+    sparse = plain(compose_experiment("mnist_fc_l1", compose_suite("paper")))
+    narrow, short = (
+        plain(compose_experiment("mnist_fc_l1", compose_suite("paper"), [override]))
+        for override in ("model.width=0.5", "phase2.zeta=0.3")
+    )
+    found = beside_plain(rows, [whole, sparse, narrow, short, sparse, {}])
+    assert [row["l1"] for row in found] == [0, 0.00045, 0.00045, 0.00045, None, None]
+    assert [row["fewer_operations"] for row in found] == [None, 0.25, None, None, None, None]
+    assert [row["fewer_spikes"] for row in found] == [None, 0.6, None, None, None, None]
+    energy: Any = compose_experiment("mnist_fc", compose_suite("paper")).energy
+    page = costs_page(found, energy, "paper")
+    tables = Cells(page).tables
+    assert list(tables) == ["operations", "float32", "float32 and memory", "int8", "int8 and memory"]
+    first, second, *_ = tables["operations"][2:]
+    assert first[:7] == ["mnist_fc", "", "", "", "0.25", "1000", "400.0"]
+    assert second[:7] == ["mnist_fc_l1", "0.00045", "60.0%", "25.0%", "0.1", "1000", "300.0"]
+    assert first[7:] == ["0.4", "600.0", "100", "1000", "400.0", "10.25", str(10.25 * 256)]
+    spiking = {name: float(rows[2][1].removesuffix(" pJ")) for name, rows in tables.items() if name != "operations"}
+    # 400 operations, 60 neurons that begin to integrate and 50 that have their last slope.
+    assert spiking == pytest.approx(
+        {"float32": 510 * 0.9, "float32 and memory": 510 * 15.9, "int8": 510 * 0.03, "int8 and memory": 510 * 3.78}
+    )
+    order = {name: rows[2][-1] for name, rows in tables.items() if name != "operations"}
+    assert order["float32"] == order["int8"] == "spiking, zeros skipped, ReLU"
+    assert order["float32 and memory"] == order["int8 and memory"] == "zeros skipped, spiking, ReLU"
+    assert "4.6 pJ" in page
+
+
+def test_without_regularised_rows_nothing_is_said_of_them_and_uncounted_rows_are_left_out() -> None:
+    energy: Any = compose_experiment("mnist_fc", compose_suite("paper")).energy
+    rows = [{**ROW, "costs": counted(400.0)}, {**ROW, "experiment": "before", "costs": None}]
+    page = costs_page(beside_plain(rows, [{}, {}]), energy, "paper")
+    assert "regularisation" not in page
+    assert [row[0] for row in Cells(page).tables["operations"][2:]] == ["mnist_fc"]
+    assert "run its phase 2 again" in costs_page(beside_plain(rows[1:], [{}]), energy, "paper")
 
 
 def test_names_and_values_cannot_break_a_page() -> None:

@@ -10,7 +10,7 @@ from stamped import write_json
 
 from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
-from relu2snn.results import COLUMNS, collect, print_table
+from relu2snn.results import COLUMNS, COST_COLUMNS, collect, energy_models, print_table
 from relu2snn.stages.tables import results as run
 
 SUITE = "fake_suite"
@@ -22,6 +22,25 @@ FOLDERS = {"dataset": "base", "train": "base", "weights": "base", "phase1": "bas
 def paths_of(outputs, name, variant="base"):
     names = {"outputs": str(outputs), "suite": {"name": SUITE}, "name": name, "dataset": {"name": "fake_data"}}
     return Paths.of(from_slice({**names, "run": {**FOLDERS, "phase2": variant}}))
+
+
+COSTS = {
+    "synapses": 100,
+    "operations": 25.0,
+    "forced": 75.0,
+    "reference": 4,
+    "start": 6,
+    "dense_macs": 100,
+    "effective_macs": 24.5,
+    "integration": 12.0,
+}
+ENERGY = {
+    "resolution": 0.25,
+    "mac_accesses": 2.0,
+    "accumulate_accesses": 3.0,
+    "float32": {"mac": 4.0, "accumulate": 1.0, "access": 2.0},
+    "int8": {"mac": 0.25, "accumulate": 0.125, "access": 0.5},
+}
 
 
 def fake_experiment(outputs, name, variants=("base",), **changes):
@@ -60,13 +79,18 @@ def fake_experiment(outputs, name, variants=("base",), **changes):
                 "simulated": {"total": 2, "layers": [2]},
                 "early_spikes": {"total": 1, "layers": [1]},
                 "largest_deviation": {"total": 0.5, "layers": [0.5]},
+                **({} if values.get("uncounted") else {"costs": FAKE_COSTS}),
             },
         )
     return paths
 
 
+FAKE_COSTS = {"segments": ["dense"], "spiking_neurons": 5}
+FAKE_COSTS |= {key: {"total": value, "layers": [value]} for key, value in COSTS.items()}
+
+
 def results(outputs):
-    run(from_slice({"outputs": str(outputs), "suite": {"name": SUITE}}))
+    run(from_slice({"outputs": str(outputs), "suite": {"name": SUITE}, "energy": ENERGY}))
     with open(outputs / SUITE / "results.csv", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -97,9 +121,37 @@ def test_one_row_per_experiment_and_variant_in_order_with_every_bit(tmp_path):
         "data": "real",
         "weights": "trained",
         "variant": "base",
+        "synaptic_operations": "25.0",
+        "dense_macs": "100",
+        "effective_macs": "24.5",
+        "latency_steps": repr(1 / 3 / 0.25),
+        # 25 operations and 6 + 5 of clocks, of 1 + 3 · 2 pJ; multiply-accumulates of 4 + 2 · 2 pJ.
+        "energy_spiking_nj": repr(36 * 7 / 1e3),
+        "energy_relu_nj": "0.8",
+        "energy_relu_sparse_nj": "0.196",
     }
     assert [row["overrides"] for row in rows] == ["", "phase2.zeta=0.3", ""]
     assert rows[0]["weights"] == "pretrained"
+
+
+def test_a_result_from_before_costs_were_counted_has_none(tmp_path):
+    fake_experiment(tmp_path, "mnist_fc", uncounted=True)
+    (row,) = results(tmp_path)
+    assert {row[name] for name in COST_COLUMNS} == {""}
+    assert row["agreement"] == "1.0"
+
+
+def test_every_model_of_the_hardware_has_its_constants():
+    models = energy_models(from_slice({"energy": ENERGY}).energy)
+    assert list(models) == ["float32", "float32 and memory", "int8", "int8 and memory"]
+    pairs = {name: (each.per_mac, each.per_accumulate) for name, each in models.items()}
+    assert pairs == {
+        "float32": (4.0, 1.0),
+        "float32 and memory": (8.0, 7.0),
+        "int8": (0.25, 0.125),
+        "int8 and memory": (1.25, 1.625),
+    }
+    assert {each.resolution for each in models.values()} == {0.25}
 
 
 def test_other_suites_and_data_sets_are_not_read(tmp_path):
@@ -162,9 +214,22 @@ def test_table_is_whole_when_it_is_not_printed_to_a_terminal(tmp_path, monkeypat
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)
     monkeypatch.setenv("COLUMNS", "40")
-    results(tmp_path)
+    print_table(collect(str(tmp_path), SUITE))
     text = output.getvalue()
     assert name in text
     assert variant in text
     assert "…" not in text
     assert re.findall(r"accuracy original|nonzero fraction", text) == ["accuracy original", "nonzero fraction"]
+
+
+def test_main_columns_fit_a_hundred_characters_and_lose_nothing(tmp_path, monkeypatch):
+    name = "an_experiment_with_quite_a_long_name"
+    fake_experiment(tmp_path, name, variants=("noise=0.0005__alpha_noise=0.00001__train.epochs=16",))
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    results(tmp_path)
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(lines[1].split("┃")) == 6 + 2
+    folded = "".join(line.split("│")[1].strip() for line in lines if line.startswith("│"))
+    assert folded.replace(" ", "") == f"{name}phase2.noise=0.0005__alpha_noise=0.00001__train.epochs=16"

@@ -1,5 +1,6 @@
 """The stage that draws an experiment's figures: on a small network whose spikes do come early, from its files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from relu2snn.spiking import (
     Raster,
     SpikeHistogram,
     SpikingRun,
+    costs_of,
     membrane_potentials,
     output_potentials,
+    segment_sums,
     spike_times,
     spiking_model,
 )
 from relu2snn.stages.figures import run
+from relu2snn.stages.gather import costs_in_result
 
 IMAGES = 20
 SUITE, NAME, DATA = "fake_suite", "fake_experiment", "fake_data"
@@ -69,6 +73,7 @@ def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
         "windows": tested.windows,
         "simulated": {"layers": tested.simulated.tolist()},
         "early_spikes": {"layers": tested.early.tolist()},
+        "costs": costs_in_result([segment_sums(tested)], IMAGES),
     }
     write_json(f"{paths.phase2}/result.json", result)
     return {"spiking": spiking, "images": images, "pixels": pixels, "run": tested, "labels": (original, found)}
@@ -115,6 +120,13 @@ def test_the_numbers_are_those_of_the_run(early: Any) -> None:
     assert numbers["spike_times.layer"] == name
     assert numbers["spike_times.images"] == IMAGES
     assert numbers["spike_times.before_end"] == run.spikes[chosen]
+    assert numbers["operations.images"] == IMAGES
+    counted = costs_of(run)
+    assert list(numbers["operations.segments"]) == [each.name for each in counted.segments]
+    for key in ("operations", "forced"):
+        np.testing.assert_allclose(numbers[f"operations.{key}"], [getattr(each, key) for each in counted.segments])
+    assert numbers["operations.dense"].tolist() == [each.dense_macs for each in counted.segments]
+    assert numbers["operations.clocks"].sum() == counted.counts.reference + counted.counts.start
     # Spikes before t_min by rounding alone are not early.
     before = numbers["spike_times.edges"][:-1] < numbers["spike_times.t_min"] - 1e-9
     assert numbers["spike_times.counts"][before].sum() == pytest.approx(run.early[chosen], abs=5)
@@ -173,6 +185,7 @@ def test_the_numbers_draw_the_figures_again(early: Any, tmp_path: Path) -> None:
     again = {
         "layer_maxima": figures.plot_layer_maxima(**of("layer_maxima")),
         "certified": figures.plot_certified(**of("certified")),
+        "operations": figures.plot_operations(**of("operations")),
         "disagreement": figures.plot_disagreement(**of("disagreement")),
         "spike_times": figures.plot_spike_times(SpikeHistogram(**of("spike_times"))),
         "exactness": figures.plot_exactness(Decoding(**of("exactness"))),
@@ -209,6 +222,16 @@ def test_the_same_settings_give_the_same_bytes(early: Any) -> None:
 def test_what_is_not_there_is_one_line(early: Any, setting: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         draw(early[0], **setting)
+
+
+def test_a_result_from_before_costs_were_counted_is_one_line(tmp_path: Path) -> None:
+    prepare_experiment(tmp_path, zeta=0.5)
+    file = tmp_path / SUITE / NAME / "phase2" / "base" / "result.json"
+    result = json.loads(file.read_text())
+    del result["costs"]
+    write_json(file, result)
+    with pytest.raises(UserError, match=r"phase2/base/result\.json: made before costs were counted; delete it"):
+        draw(tmp_path)
 
 
 @pytest.mark.parametrize(

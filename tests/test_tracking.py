@@ -61,6 +61,16 @@ def test_metrics_have_layers_and_epochs_as_steps(tmp_path, tracking, client):
     assert history(client, phase1, "nonzero_fraction_test") == [(0, 0.4)]
     assert history(client, phase1, "layer_nonzero_fraction_calibration") == [(1, 0.25), (2, 0.75)]
     assert history(client, phase2, "layer_spiking_fraction") == [(1, 0.2), (2, 0.6)]
+    # 375 operations and 30 + 40 of clocks, of 0.9 + 3 · 5 pJ; multiply-accumulates of 4.6 + 2 · 5 pJ.
+    prices = {
+        "synaptic_operations": 375.0,
+        "dense_macs": 1000.0,
+        "effective_macs": 375.0,
+        "latency_steps": 12.5 * 256,
+        "energy_spiking_nj": pytest.approx(445 * 15.9 / 1e3),
+        "energy_relu_nj": pytest.approx(14.6),
+        "energy_relu_sparse_nj": pytest.approx(375 * 14.6 / 1e3),
+    }
     assert client.get_run(logged["parent"]).data.metrics == {
         "accuracy_original": 0.875,
         "accuracy_scaled": 0.875,
@@ -74,12 +84,36 @@ def test_metrics_have_layers_and_epochs_as_steps(tmp_path, tracking, client):
         "nonzero_fraction": 0.4,
         "images": 1000.0,
         "seconds_per_image": 0.03,
+        **prices,
     }
+    assert history(client, phase2, "layer_synaptic_operations") == [(1, 250.0), (2, 100.0), (3, 25.0)]
+    assert history(client, phase2, "layer_forced_operations") == [(1, 250.0), (2, 300.0), (3, 75.0)]
+    assert {name: client.get_run(phase2).data.metrics[name] for name in prices} == prices
     assert history(client, phase2, "layer_certified") == [(1, 0.75), (2, 1.0)]
     assert history(client, phase2, "simulated") == [(0, 2.0)]
     assert history(client, phase2, "layer_early_spikes") == [(1, 1.0), (2, 0.0)]
     assert history(client, phase2, "largest_deviation") == [(0, 0.5)]
     assert client.get_run(phase2).data.tags["exact"] == "false"
+
+
+def test_other_prices_of_the_same_result_are_shown_by_its_run(tmp_path, tracking, client):
+    values = config_slice(tmp_path, "fake_prices")
+    fake_results(values)
+    logged = track(values)
+    for mac in (2.0, 9.0, 2.0, 4.6):
+        again = track(
+            {**values, "energy": {**values["energy"], "float32": {**values["energy"]["float32"], "mac": mac}}}
+        )
+        assert again == logged
+        for run_id in (logged["parent"], logged["children"]["phase2"]):
+            # Also where it is less than before, although the result is as old as it was.
+            shown = client.get_run(run_id).data.metrics
+            assert shown["energy_relu_nj"] == pytest.approx(1000 * (mac + 10) / 1e3)
+            assert shown["synaptic_operations"] == 375.0
+        note = client.get_run(logged["parent"]).data.tags["mlflow.note.content"]
+        assert f"float32 {mac:g} pJ for a multiply-accumulate" in note
+        assert "| float32 and memory |" in note
+    assert len(history(client, logged["parent"], "synaptic_operations")) == 1
 
 
 def test_a_perturbed_configuration_logs_its_own_variant(tmp_path, tracking, client):

@@ -49,7 +49,7 @@ def offered() -> Iterator[str]:
         os.environ["RELU2SNN_STARTED_BY"] = before
     yield name
     with contextlib.suppress(ProcessLookupError):
-        os.kill(int(name.split()[0]), signal.SIGTERM)
+        os.kill(number_of(name), signal.SIGTERM)
 
 
 def words(stage: str, *overrides: str) -> list[str]:
@@ -80,8 +80,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def number_of(offered: str) -> int:
+    return int(offered.partition("-")[0])
+
+
 def copies_of(name: str) -> list[psutil.Process]:
-    return psutil.Process(int(name.split()[0])).children()
+    return psutil.Process(number_of(name)).children()
 
 
 def test_every_stage_that_reads_a_slice_can_be_run() -> None:
@@ -195,14 +199,19 @@ def test_a_caller_whose_warm_process_is_killed_ends_its_copy_and_says_so(trained
     _warm.offer(["phase1", "phase2"])
     offered = os.environ.pop(_warm.VARIABLE)
     with at_work(trained, tmp_path, offered) as (process, copy):
-        os.kill(int(offered.split()[0]), signal.SIGKILL)
+        os.kill(number_of(offered), signal.SIGKILL)
         _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
         line = "relu2snn phase1: its warm process was killed; run it again to go on"
         assert errors.splitlines()[-1] == line
         wait_for(lambda: not copy.is_running(), "the copy has ended")
-    # The next stage does without.
-    assert run("weights", tmp_path, **{_warm.VARIABLE: offered}).returncode == 0
+    # The next stage does without, also where nobody has taken note of that end.
+    assert psutil.Process(number_of(offered)).status() == psutil.STATUS_ZOMBIE
+    (images,) = (tmp_path / "outputs" / "smoke" / "datasets").rglob("test_labels.npy")
+    images.unlink()
+    shutil.copy(next((trained / "outputs" / "smoke" / "datasets").rglob("test_labels.npy")), images)
+    ran = run("phase1", tmp_path, **{_warm.VARIABLE: offered})
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_warm_process_serves_only_its_own_user(offered: str) -> None:

@@ -93,6 +93,7 @@ AGAIN = [
     ("phase2.window=certified", {"bounds", "convert", "phase2", "gather", *SHOWN}),
     ("published.accuracy=0.5", {"provenance", "report_results", "report_runtimes"}),
     ("figures.neurons=5", {"figures", "track", "provenance", "report_results", "report_runtimes"}),
+    ("energy.float32.mac=5", {"track", "results", "provenance", "report_results", "report_runtimes"}),
     ("tracking.lock_timeout=5", set()),
     ("tracking.models=[]", {"track"}),
     ("tracking.register=true", {"track"}),

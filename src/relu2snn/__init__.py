@@ -4,6 +4,8 @@ Example:
     >>> spiking = relu2snn.convert(model, calibration, low=0, high=1)
     >>> relu2snn.verify(model, spiking, images).exact
     True
+    >>> relu2snn.costs(spiking, images).images
+    20
     >>> spiking.save("spiking.keras")
 
 `keras.models.load_model` loads what was saved wherever this package is imported.
@@ -14,18 +16,22 @@ from typing import TYPE_CHECKING, Any
 from relu2snn.loading import follow
 
 if TYPE_CHECKING:
+    from relu2snn.energy import EnergyModel
     from relu2snn.exported import export, export_events
     from relu2snn.mapping import OnnxModel, UnsupportedLayerError, Verification, convert, load_onnx, verify
-    from relu2snn.spiking import SpikingModel, spike_times
+    from relu2snn.spiking import Costs, SpikingModel, costs, spike_times
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Costs",
+    "EnergyModel",
     "OnnxModel",
     "SpikingModel",
     "UnsupportedLayerError",
     "Verification",
     "convert",
+    "costs",
     "export",
     "export_events",
     "load_onnx",
@@ -34,7 +40,11 @@ __all__ = [
 ]
 
 # Where names are from that are not from mapping.
-_ELSEWHERE = {"SpikingModel": "spiking", "spike_times": "spiking", "export": "exported", "export_events": "exported"}
+_ELSEWHERE = {
+    **dict.fromkeys(("Costs", "SpikingModel", "costs", "spike_times"), "spiking"),
+    **dict.fromkeys(("export", "export_events"), "exported"),
+    "EnergyModel": "energy",
+}
 
 
 def __getattr__(name: str) -> Any:

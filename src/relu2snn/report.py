@@ -4,6 +4,7 @@ Each is an HTML file that stands alone. The report shows it in a frame; its capt
 """
 
 import csv
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from relu2snn.config import Reported
 from relu2snn.config.published import VALUES
-from relu2snn.results import Row, shown
+from relu2snn.results import Row, energies, shown
 from relu2snn.shipped import shipped_folder
 
 Text = TypeVar("Text", str, dict[str, str])
@@ -32,7 +33,7 @@ def page(template: str, title: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "row_name": row_name}
+    environment.filters |= {"shown": shown, "row_name": row_name, "base64": lambda data: b64encode(data).decode()}
     return environment.get_template(f"{template}.html").render(title=title, **values)
 
 
@@ -102,6 +103,54 @@ def summary(rows: Sequence[Row], reports: Sequence[Reported]) -> list[Row]:
 def row_name(row: Row) -> str:
     """An experiment with the overrides that make it this run."""
     return f"{row['experiment']} {row['overrides']}".strip()
+
+
+# What two rows share that differ in training alone.
+_ALIKE = ("dataset", "model", "phase1", "phase2")
+
+
+def beside_plain(rows: Sequence[Row], configurations: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows of results.csv with, under "l1", the strength of their activity regularisation, and what it has saved.
+
+    configurations: what each row's provenance/config.yaml says, empty where it has none. "fewer_spikes" and
+    "fewer_operations": by what share a regularised row has fewer spikes for each neuron, and fewer synaptic operations,
+    than the row with the same images, network and phases without; None where there is no such row.
+    """
+    kinds = [[values[group] for group in _ALIKE] if values else None for values in configurations]
+    strengths = [
+        values["train"]["activity_l1"] if values and row["weights"] == "trained" else None
+        for row, values in zip(rows, configurations, strict=True)
+    ]
+    plain = [
+        (kind, row)
+        for kind, strength, row in zip(kinds, strengths, rows, strict=True)
+        if kind is not None and strength == 0 and row["costs"] is not None
+    ]
+    found = []
+    for row, kind, strength in zip(rows, kinds, strengths, strict=True):
+        other = next((each for known, each in plain if known == kind), None) if strength and row["costs"] else None
+        saved: Row = {"fewer_spikes": None, "fewer_operations": None}
+        if other is not None:
+            saved["fewer_spikes"] = _fewer(row["spiking_fraction"], other["spiking_fraction"])
+            saved["fewer_operations"] = _fewer(row["costs"].operations, other["costs"].operations)
+        found.append({**row, "l1": strength, **saved})
+    return found
+
+
+def _fewer(count: float, other: float) -> float | None:
+    return 1 - count / other if other else None
+
+
+def costs_page(rows: Sequence[Row], settings: Any, suite: str, picture: bytes = b"") -> str:
+    """What an image costs each network: operations, and energy by each model of conf/energy/ (settings).
+
+    rows: as `beside_plain` gives them; those without costs are left out. picture: of the energies, as SVG.
+    """
+    counted = [row for row in rows if row["costs"] is not None]
+    prices = [energies(row["costs"], settings) for row in counted]
+    models = list(prices[0]) if prices else []
+    tables = {model: list(zip(counted, (each[model] for each in prices), strict=True)) for model in models}
+    return page("costs", f"Costs of the suite {suite}", rows=counted, tables=tables, settings=settings, picture=picture)
 
 
 def sweeps_page(rows: Sequence[Row], suite: str) -> str:

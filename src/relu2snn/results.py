@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relu2snn.config import Paths, from_slice
+from relu2snn.energy import Counts, Energy, EnergyModel
 from relu2snn.errors import UserError
 from relu2snn.files import write_text
 from relu2snn.made import Job, require
@@ -40,6 +41,18 @@ COLUMNS = (
 
 MAIN_COLUMNS = ("experiment", "accuracy_original", "accuracy", "agreement", "exact", "latency")
 
+COST_COLUMNS = (
+    "synaptic_operations",
+    "dense_macs",
+    "effective_macs",
+    "latency_steps",
+    "energy_spiking_nj",
+    "energy_relu_nj",
+    "energy_relu_sparse_nj",
+)
+"""For one image on average: operations of the spiking network, multiply-accumulates of the ReLU network, latency in
+steps of energy.resolution, and energy in float32 with accesses to memory; _sparse: where zeros are skipped."""
+
 POINT_COLUMNS = (
     "parameter",
     "value",
@@ -67,7 +80,7 @@ def collect(outputs: str, suite: str) -> list[Row]:
     """The rows of every result of phase 2 under outputs/<suite>, by experiment, those without overrides first.
 
     A result is left out, with a line on stderr, when a file of its data set, weights or phase 1 is missing or damaged,
-    or when they were not made together. Raises UserError when there are none.
+    or when they were not made together. "costs" of a row are its `Counts`. Raises UserError when there are none.
     """
     files = result_files(outputs, suite, "*/phase2/*/result.json")
     rows = [row for file in files if (row := _row(outputs, suite, file)) is not None]
@@ -125,10 +138,60 @@ def point_rows(sweep: Row) -> list[Row]:
 def write_csv(path: str | Path, rows: list[Row], columns: Sequence[str] = COLUMNS) -> None:
     """Write `rows` with every bit of their numbers; what a data set cannot have (no labels: accuracy) is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def costs_of(result: Row) -> Counts | None:
+    """The counts of a run's result.json; None of a file from before they were counted."""
+    costs = result.get("costs")
+    if costs is None:
+        return None
+    names = ("synapses", "operations", "forced", "reference", "start", "dense_macs", "effective_macs", "integration")
+    totals = {name: costs[name]["total"] for name in names}
+    return Counts(**totals, neurons=costs["spiking_neurons"], latency=result["latency"])
+
+
+def energy_models(settings: Any) -> dict[str, EnergyModel]:
+    """The models of hardware that conf/energy/ describes, by what they are called where energies are shown."""
+    found = {}
+    for name in ("float32", "int8"):
+        numbers = getattr(settings, name)
+        common = {"mac": numbers.mac, "accumulate": numbers.accumulate, "resolution": settings.resolution}
+        words = {"mac_accesses": settings.mac_accesses, "accumulate_accesses": settings.accumulate_accesses}
+        found[name] = EnergyModel(**common)
+        found[f"{name} and memory"] = EnergyModel(**common, **words, access=numbers.access)
+    return found
+
+
+def energies(counts: Counts, settings: Any) -> dict[str, Energy]:
+    """The energy of an image by each of these models."""
+    return {name: counts.energy(model) for name, model in energy_models(settings).items()}
+
+
+def cost_values(counts: Counts | None, settings: Any) -> Row:
+    """The values of COST_COLUMNS; None where nothing was counted."""
+    if counts is None:
+        return dict.fromkeys(COST_COLUMNS)
+    energy = energies(counts, settings)["float32 and memory"]
+    return {
+        "synaptic_operations": counts.operations,
+        "dense_macs": counts.dense_macs,
+        "effective_macs": counts.effective_macs,
+        "latency_steps": counts.latency / settings.resolution,
+        # A thousand pJ.
+        "energy_spiking_nj": energy.spiking / 1e3,
+        "energy_relu_nj": energy.dense / 1e3,
+        "energy_relu_sparse_nj": energy.effective / 1e3,
+    }
+
+
+def write_results(path: str | Path, rows: list[Row], settings: Any) -> None:
+    """Write results.csv: the rows of `collect` with their costs by the settings of conf/energy/."""
+    priced = [{**row, **cost_values(row["costs"], settings)} for row in rows]
+    write_csv(path, priced, (*COLUMNS, *COST_COLUMNS))
 
 
 def print_main(rows: list[Row], file: TextIO | None = None) -> None:
@@ -197,6 +260,7 @@ def _row(outputs: str, suite: str, file: Path) -> Row | None:
         "latency": phase2["latency"],
         "nonzero_fraction": phase1["nonzero_fraction"]["test"]["total"],
         "spiking_fraction": phase2["spiking_fraction"]["total"],
+        "costs": costs_of(phase2),
         **kinds,
     }
 

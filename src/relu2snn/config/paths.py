@@ -13,6 +13,7 @@ FIGURES = (
     "output_potentials",
     "layer_maxima",
     "certified",
+    "operations",
     "disagreement",
 )
 """The figures of every experiment, in the order of reading: files <name>.png and <name>.svg in Paths.figures."""

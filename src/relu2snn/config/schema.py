@@ -255,6 +255,30 @@ class Figures:
 
 
 @dataclass
+class Arithmetic:
+    """pJ of a multiply-accumulate, of an accumulate, and of an access to one word of memory."""
+
+    mac: float = _value(ge=0, le=1e9)
+    accumulate: float = _value(gt=0, le=1e9)
+    access: float = _value(ge=0, le=1e9)
+
+
+@dataclass
+class Energy:
+    """The hardware that energies are estimated for (docs/costs.md); it changes no result but these estimates.
+
+    resolution: its time step, in units of the input window. mac_accesses, accumulate_accesses: words of memory that a
+    multiply-accumulate and an accumulate move. float32, int8: what one operation takes in that arithmetic.
+    """
+
+    resolution: float = _value(gt=0, le=1)
+    mac_accesses: float = _value(ge=0, le=1e3)
+    accumulate_accesses: float = _value(ge=0, le=1e3)
+    float32: Arithmetic = field(default_factory=Arithmetic)
+    int8: Arithmetic = field(default_factory=Arithmetic)
+
+
+@dataclass
 class Sweep:
     """A robustness sweep: phase 2 once more with `phase2.<name>` at each of `values`."""
 
@@ -331,6 +355,7 @@ class Experiment:
     container: Container = field(default_factory=Container)
     sweep: Sweep = field(default_factory=Sweep)
     figures: Figures = field(default_factory=Figures)
+    energy: Energy = field(default_factory=Energy)
     tracking: Tracking = field(default_factory=Tracking)
     # In the slice of a stage: the values that must have shaped the files that it reads (config.shaping.job_slice).
     expected: dict[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ PLACES = re.compile(
 """Where files stand makes no other run; what they are does, and is told by their digests."""
 
 # Nor do batches (but training's), what is shown, and where.
-_NO_MATTER = re.compile(r"(outputs|suite|run|expected|tracking|published|figures)(\.|$)|(phase1|phase2)\.batch$")
+_NO_MATTER = re.compile(r"(outputs|suite|run|expected|tracking|published|figures|energy)(\.|$)|(phase1|phase2)\.batch$")
 
 
 def shaping(experiment: Experiment, stage: str) -> dict[str, Any]:

@@ -130,12 +130,14 @@ STAGES: dict[str, tuple[str, ...]] = {
         "tracking.models",
         "tracking.model_megabytes",
         "tracking.register",
+        # What operations take is applied where costs are shown; runs only count them.
+        "energy",
         *_DRAWN,
     ),
     # What is published, and what figures show, changes no result.
-    "provenance": (*_WHOLE, "published", "figures", *_MADE),
-    "results": _IDENTITY,
-    "report_results": _IDENTITY,
+    "provenance": (*_WHOLE, "published", "figures", "energy", *_MADE),
+    "results": (*_IDENTITY, "energy"),
+    "report_results": (*_IDENTITY, "energy"),
     "report_runtimes": _IDENTITY,
     # A point has its value in phase2, and does not know of the others.
     "sweep_point": (

@@ -6,11 +6,13 @@ with extra("figures"):
     from matplotlib.figure import Figure
 
     from relu2snn.figures.disagreement import disagreeing, plot_disagreement
+    from relu2snn.figures.energies import plot_energies
     from relu2snn.figures.exactness import plot_exactness
     from relu2snn.figures.layers import plot_certified, plot_layer_maxima
+    from relu2snn.figures.operations import plot_operations
     from relu2snn.figures.potentials import CLASSES, plot_output_potentials, plot_potentials
     from relu2snn.figures.spikes import plot_raster, plot_spike_times
-    from relu2snn.figures.style import COLUMN_WIDTH, save_figure
+    from relu2snn.figures.style import COLUMN_WIDTH, save_figure, svg_of
     from relu2snn.figures.sweeps import plot_sweep
     from relu2snn.figures.tradeoffs import Curve, plot_tradeoffs
 
@@ -22,8 +24,10 @@ __all__ = [
     "disagreeing",
     "plot_certified",
     "plot_disagreement",
+    "plot_energies",
     "plot_exactness",
     "plot_layer_maxima",
+    "plot_operations",
     "plot_output_potentials",
     "plot_potentials",
     "plot_raster",
@@ -31,4 +35,5 @@ __all__ = [
     "plot_sweep",
     "plot_tradeoffs",
     "save_figure",
+    "svg_of",
 ]

@@ -44,7 +44,7 @@ def plot_layer_maxima(
     for name, values in (("maxima", maxima), ("windows", windows)):
         if values is not None and len(values) != len(layers):
             raise ValueError(f"{name} has {len(values)} entries for {len(layers)} layers; give one per layer")
-    figure, axes, numbers = _above_layers(layers)
+    figure, axes, numbers = above_layers(layers)
     style: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.5}
     axes.plot(numbers, maxima, "o-", color=BLUE, label="largest ReLU output", **style)
     lengths = [t_max - t_min for t_min, t_max in ([] if windows is None else windows)]
@@ -84,7 +84,7 @@ def plot_certified(
     for name, values in (("simulated", simulated), ("early", early), ("pairs", pairs)):
         if len(values) != len(layers):
             raise ValueError(f"{name} has {len(values)} entries for {len(layers)} layers; give one per layer")
-    figure, axes, numbers = _above_layers(layers)
+    figure, axes, numbers = above_layers(layers)
     # The smallest share there can be is one pair of all.
     foot = zero_below(axes, math.floor(-math.log10(max(pairs, default=1))), 0)
     series = {
@@ -105,7 +105,7 @@ def plot_certified(
     return figure
 
 
-def _above_layers(layers: Sequence[str]) -> tuple[Figure, Axes, range]:
+def above_layers(layers: Sequence[str]) -> tuple[Figure, Axes, range]:
     """A figure with one position for each layer, named upright where the names have room; its axes and positions."""
     longest = max(map(len, layers), default=0)
     upright = longest * len(layers) <= _UPRIGHT_CHARACTERS

@@ -1,6 +1,7 @@
 """Single-spike networks: exact simulation, the Keras model, read-out of spike times and potentials."""
 
 from relu2snn.spiking.compare import Comparison, Decoding
+from relu2snn.spiking.costs import Costs, SegmentCosts, costs, costs_of, segment_sums
 from relu2snn.spiking.evidence import Evidence
 from relu2snn.spiking.model import SpikingModel, spiking_model
 from relu2snn.spiking.network import latency, network_of, neurons_of
@@ -27,17 +28,21 @@ __all__ = [
     "LATE",
     "ON_TIME",
     "Comparison",
+    "Costs",
     "Decoding",
     "Evidence",
     "MembranePotential",
     "OutputPotentials",
     "Raster",
+    "SegmentCosts",
     "Simulation",
     "SpikeHistogram",
     "SpikeRecorder",
     "SpikingModel",
     "SpikingNetwork",
     "SpikingRun",
+    "costs",
+    "costs_of",
     "latency",
     "membrane_potentials",
     "network_of",
@@ -45,6 +50,7 @@ __all__ = [
     "output_potentials",
     "perturbed",
     "raster",
+    "segment_sums",
     "spike_histogram",
     "spike_kinds",
     "spike_times",

@@ -213,6 +213,11 @@ def inputs_of(node: SpikingNode) -> tuple[str, ...]:
     return tuple(node.maps)
 
 
+def consumed(network: SpikingNetwork) -> list[str]:
+    """The tensors of leads that maps of segments and read-outs take, in order."""
+    return list(dict.fromkeys(name for node in network if isinstance(node, Firing | Potential) for name in node.maps))
+
+
 def neurons_in(shape: Shape) -> int:
     """How many neurons a population of this shape has."""
     return math.prod(shape)

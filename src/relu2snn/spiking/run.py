@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from relu2snn.graph.saved import describe
 from relu2snn.spiking.evidence import Evidence
 from relu2snn.spiking.network import check_images, check_weights, network_of
-from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork, inputs_of
+from relu2snn.spiking.nodes import (
+    Earliest,
+    Encoder,
+    Firing,
+    Potential,
+    SpikingNetwork,
+    consumed,
+    inputs_of,
+    neurons_in,
+)
 from relu2snn.spiking.rounding import LIMITS
 from relu2snn.spiking.simulation import images_by_name
 
@@ -55,8 +64,9 @@ class SpikingRun:
     those that were simulated event by event, of these the spikes before t_min, and the largest difference of a
     simulated neuron's decoded value from the closed form, which is its ReLU unless α is disturbed. early_images: images
     with a spike before t_min. rounding (layers,): what rounding may add to a value of the layer, as a share of the
-    layer's largest value (see `rounding`). outside: images with pixels outside the encoder's range. reasons: why the
-    run is not exact, by kind; exact: there are none.
+    layer's largest value (see `rounding`). unit_spikes: by tensor that a segment takes (images, neurons, pools) in how
+    many images each of its units has spiked before the end of its window, (units,). outside: images with pixels outside
+    the encoder's range. reasons: why the run is not exact, by kind; exact: there are none.
 
     part: whose noise to draw. certify=False simulates every neuron event by event: the same spike times, much slower.
     Raises ValueError when the model is not a spiking network, or has a weight that is not finite.
@@ -76,7 +86,7 @@ class SpikingRun:
         check_weights(model)
         self._model, self._certify = model, certify
         self._lock = threading.RLock()
-        self._simulation = model.simulation(part=part, certify=certify)
+        self._simulation = model.simulation(part=part, certify=certify, count=True)
         self.layers = list(network.populations)
         self.windows = list(network.windows.values())
         self.neurons = np.array([self._simulation.neurons[name] for name in self.layers], np.int64)
@@ -100,13 +110,16 @@ class SpikingRun:
             if _lasting(network) == _lasting(self._simulation.network):
                 self._simulation.start(network, part)
             else:
-                self._simulation = self._model.simulation(part=part, certify=self._certify)
+                self._simulation = self._model.simulation(part=part, certify=self._certify, count=True)
             self._clear()
 
     def _clear(self) -> None:
         self.images = self.outside = self.early_images = self._overflown = 0
         self._evidence = {name: Evidence() for name in self.layers}
         self._spikes = dict.fromkeys(self.layers, 0)
+        shapes = self.network.shapes
+        self._sizes = {name: neurons_in(shapes[name]) for name in consumed(self.network)}
+        self._units = np.zeros(sum(self._sizes.values()), np.int64)
         self._largest_pixel = {node.name: 0.0 for node in self._encoders}
 
     def logits(self, images: Any) -> Any:
@@ -133,6 +146,7 @@ class SpikingRun:
             for name in self.layers:
                 self._evidence[name] += outcome.evidence[name]
                 self._spikes[name] += outcome.spikes[name]
+            self._units += outcome.units
         return _only(outcome.potentials)
 
     def _count_pixels(self, extremes: dict[str, tuple[Floats, Floats]]) -> None:
@@ -146,6 +160,18 @@ class SpikingRun:
             largest = max(float(np.abs(first).max()), float(np.abs(last).max()))
             self._largest_pixel[node.name] = max(self._largest_pixel[node.name], largest)
         self.outside += int(np.count_nonzero(outside))
+
+    @property
+    def network(self) -> SpikingNetwork:
+        """The network that is run: as it was when the run began or was started again."""
+        found: SpikingNetwork = self._simulation.network
+        return found
+
+    @property
+    def unit_spikes(self) -> dict[str, Counts]:
+        """In how many images each unit has spiked before the end of its window, (units,), by tensor."""
+        parts = np.split(self._units, np.cumsum(list(self._sizes.values()))[:-1])
+        return dict(zip(self._sizes, parts, strict=True))
 
     def _counts(self, name: str) -> Counts:
         return np.array([getattr(self._evidence[layer], name) for layer in self.layers], np.int64)
@@ -269,7 +295,5 @@ def _lasting(network: SpikingNetwork) -> list[Any]:
 def _sources(network: SpikingNetwork, tensors: Sequence[str]) -> set[str]:
     """The encoders and populations that tensors come from, through pools."""
     pools = {node.name: node.tensors for node in network if isinstance(node, Earliest)}
-    found: set[str] = set()
-    for name in tensors:
-        found |= _sources(network, pools[name]) if name in pools else {name}
-    return found
+    found = [_sources(network, pools[name]) if name in pools else {name} for name in tensors]
+    return set().union(*found)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from relu2snn.spiking.backend import TensorFlowOps, unit_range
 from relu2snn.spiking.between import earliest, read
 from relu2snn.spiking.bounds import Blocks
-from relu2snn.spiking.construction import closed_only, gathered, quick_step
+from relu2snn.spiking.construction import closed_only, gathered, quick_step, unit_spikes
 from relu2snn.spiking.engine import COUNTS, Fired, evidence_of, fire, simulate
 from relu2snn.spiking.evidence import Evidence
-from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork
+from relu2snn.spiking.nodes import Earliest, Encoder, Firing, Potential, SpikingNetwork, consumed
 from relu2snn.spiking.noise import batch_seed, disturb, noise_state
 from relu2snn.spiking.prepared import Prepared
 from relu2snn.spiking.references import reference_leads, reference_shape, with_references
@@ -28,7 +28,8 @@ class Outcome(NamedTuple):
 
     potentials: those of each read-out, (batch, *shape), by name. evidence and spikes, by population: what became of its
     pairs, and its spikes before t_max, with the noise. leads: those of the tensors that were asked for. early (batch,):
-    images in which a neuron spiked before its window.
+    images in which a neuron spiked before its window. units: in how many images each unit has spiked before the end of
+    its window, (units,), of one tensor that `consumed` names after the other, if they are counted.
     """
 
     potentials: dict[str, Floats]
@@ -36,6 +37,7 @@ class Outcome(NamedTuple):
     spikes: dict[str, int]
     leads: dict[str, Floats]
     early: NDArray[np.bool_]
+    units: NDArray[np.int64]
 
 
 class Simulation:
@@ -44,7 +46,8 @@ class Simulation:
     All that changes from batch to batch is in here: which batch it is, for the noise, and what was learnt about blocks.
 
     part: whose noise to draw. certify: False simulates every neuron event by event. keep: names of tensors whose leads
-    to return. tensors: those that the network's arrays are views of, so that large ones are not held twice.
+    to return. count: whether spikes are counted unit by unit. tensors: those that the network's arrays are views of, so
+    that large ones are not held twice.
 
     Example:
         >>> simulation = Simulation(network_of(spiking), keep=["dense"])
@@ -62,10 +65,12 @@ class Simulation:
         part: int = 0,
         certify: bool = True,
         keep: Collection[str] = (),
+        count: bool = False,
         tensors: Iterable[Any] = (),
     ) -> None:
         self._ops = TensorFlowOps(network.precision, tensors)
         self._certify, self._keep = certify, frozenset(keep)
+        self._count = consumed(network) if count else []
         self.lock = threading.RLock()
         self._nodes, self._references = with_references(network)
         shapes = network.shapes | {name: reference_shape(node) for name, node in self._references.items()}
@@ -91,7 +96,7 @@ class Simulation:
             and not self._references
             and all(each.by_construction for each in self._segments.values())
         ):
-            quick = quick_step(self._nodes, self._segments, self._ops, self._keep)
+            quick = quick_step(self._nodes, self._segments, self._ops, self._keep, self._count)
             self._quick = _traced(tf.function(quick, input_signature=[images], autograph=False))
         else:
             self._step = _traced(self._step)
@@ -139,7 +144,8 @@ class Simulation:
             evidence = {name: evidence_of(counts[k], sizes[k]) for k, name in enumerate(self.populations)}
             self._learn(evidence)
         spikes = {name: int(each) for name, each in zip(self.populations, found["spikes"], strict=True)}
-        return Outcome(found["potentials"], evidence, spikes, found["leads"], found["early"])
+        units = found["units"].astype(np.int64)
+        return Outcome(found["potentials"], evidence, spikes, found["leads"], found["early"], units)
 
     def _run(self, images: Mapping[str, Any]) -> dict[str, Any]:
         """The images by construction that this decides, the others event by event, from where it does not."""
@@ -162,7 +168,8 @@ class Simulation:
         early = np.zeros(len(open_), np.bool_)
         early[open_] = rest["early"]
         sizes = np.maximum(found["sizes"], rest["sizes"])
-        return found | {"sizes": sizes, "early": early, **{key: found[key] + rest[key] for key in ("counts", "spikes")}}
+        sums = {key: found[key] + rest[key] for key in ("counts", "spikes", "units")}
+        return found | {"sizes": sizes, "early": early, **sums}
 
     def _walk(self, images: Mapping[str, Any], first: int) -> dict[str, Any]:
         seeds = {name: tf.constant(batch_seed(state, self._batch)) for name, state in self._states.items()}
@@ -216,6 +223,7 @@ class Simulation:
             "sizes": tf.concat(sizes, 0) if sizes else tf.zeros((0, 2), tf.float64),
             "spikes": tf.stack(spikes) if spikes else tf.zeros(0, tf.int64),
             "leads": {name: leads[name] for name in self._keep},
+            "units": unit_spikes([leads[name] for name in self._count], tf.fill(tf.shape(early), True)),
             "early": early,
         }
 

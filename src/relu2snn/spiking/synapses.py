@@ -48,8 +48,8 @@ def fields_of(node: Firing, shapes: Mapping[str, Shape]) -> list[Fields] | None:
     """The fields of a segment whose maps are convolutions, for the units that have the same ones; or None."""
     parts: list[tuple[str, Placed]] = []
     for name, map_ in node.maps.items():
-        for way in _ways(map_):
-            found = _placed(way)
+        for way in ways_of(map_):
+            found = placed(way)
             if found is None:
                 return None
             parts.append((name, found))
@@ -96,20 +96,20 @@ def tensor_offsets(node: Firing, shapes: Mapping[str, Shape]) -> Indices:
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
 
 
-def _ways(map_: LinearMap) -> Iterator[list[LinearMap]]:
+def ways_of(map_: LinearMap) -> Iterator[list[LinearMap]]:
     """The ways through a map, which add up to it, as what follows each other; a sum in a chain has several."""
     match map_:
         case Sum():
             for part in map_.parts:
-                yield from _ways(part)
+                yield from ways_of(part)
         case Chain():
-            for first, second in itertools.product(_ways(map_.first), _ways(map_.second)):
+            for first, second in itertools.product(ways_of(map_.first), ways_of(map_.second)):
                 yield [*first, *second]
         case _:
             yield [map_]
 
 
-def _placed(links: list[LinearMap]) -> Placed | None:
+def placed(links: list[LinearMap]) -> Placed | None:
     """A chain of maps as one convolution, in groups where it has them; None where it is none, or would be too large."""
     # What only has another shape has its elements in the same order, where one position sees all of them.
     reshaped = len(links) > 1 and isinstance(links[0], Selection) and links[0].index is None

@@ -49,6 +49,7 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     yield _disagreement(config, dataset, original, work.read_npz(f"{folder}/predictions.npz", "gather")["labels"])
     spiking = load_spiking(work, f"{folder}/spiking.keras")
     yield _certified(phase2, spiking)
+    yield _operations(phase2, f"{folder}/result.json")
 
     scaled = load_scaled(work, paths.scaled)
     values = values_model(scaled)
@@ -97,6 +98,23 @@ def _certified(phase2: dict[str, Any], spiking: SpikingModel) -> Drawing:
         "images": images,
     }
     return "certified", figures.plot_certified(**numbers), numbers
+
+
+def _operations(phase2: dict[str, Any], file: str) -> Drawing:
+    if "costs" not in phase2:
+        raise UserError(f"{file}: made before costs were counted; delete it and its parts, and run the workflow again")
+    costs = phase2["costs"]
+    columns = {key: costs[key]["layers"] for key in ("operations", "forced", "reference", "start")}
+    numbers = {
+        "segments": costs["segments"],
+        "operations": columns["operations"],
+        "forced": columns["forced"],
+        "clocks": [sum(pair) for pair in zip(columns["reference"], columns["start"], strict=True)],
+        "dense": costs["dense_macs"]["layers"],
+        "effective": costs["effective_macs"]["layers"],
+        "images": phase2["images"],
+    }
+    return "operations", figures.plot_operations(**numbers), numbers
 
 
 def _disagreement(

@@ -15,7 +15,15 @@ from typing import Any
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
-from relu2snn.results import SWEEP_COLUMNS, collect, collect_sweeps, print_main, result_files, write_csv
+from relu2snn.results import (
+    SWEEP_COLUMNS,
+    collect,
+    collect_sweeps,
+    print_main,
+    result_files,
+    write_csv,
+    write_results,
+)
 from relu2snn.slurm import Failures
 from relu2snn.stages import tables
 from relu2snn.stages.tradeoffs import write_tradeoffs
@@ -95,7 +103,7 @@ def _write(config: Experiment) -> Iterator[str]:
         return
 
     def results() -> None:
-        write_csv(paths.results, collect(outputs, suite))
+        write_results(paths.results, collect(outputs, suite), config.energy)
 
     def sweeps() -> None:
         write_csv(paths.sweeps, collect_sweeps(outputs, suite), SWEEP_COLUMNS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from relu2snn.results import shown
+from relu2snn.results import costs_of, energies, shown
 
 Row = Sequence[object]
 
@@ -29,8 +29,12 @@ def experiment_note(
     data: Mapping[str, Any],
     command: Sequence[str],
     figures: Sequence[Path],
+    energy: Any,
 ) -> str:
-    """What one experiment has found, how to make it again, and its figures, for the run of this id."""
+    """What one experiment has found and costs, how to make it again, and its figures, for the run of this id.
+
+    energy: the constants of conf/energy/.
+    """
     images = phase2["images"]
     same = round(phase2["agreement"] * images)
     labelled = phase1["accuracy_original"] is not None
@@ -59,6 +63,7 @@ def experiment_note(
                 ("computed on", phase2["device"]),
             ],
         ),
+        *_costs(phase2, energy),
         f"**Make it again**\n\n```\n{shlex.join(command)}\n```",
         f"**Layers**, largest ReLU output on {phase1['calibration_images']:,} calibration images\n\n"
         + table(
@@ -123,6 +128,51 @@ def _exactness(phase2: Mapping[str, Any]) -> str:
     if phase2["noise"] or phase2["alpha_noise"] or phase2["reference_noise"]:
         return "not exact, since it was run with noise"
     return f"**not exact**: {'; '.join(phase2['not_exact'])}"
+
+
+def _costs(phase2: Mapping[str, Any], settings: Any) -> list[str]:
+    """What an image costs in operations, and in energy by each model; nothing of a result that has not counted it."""
+    counts = costs_of(dict(phase2))
+    if counts is None:
+        return []
+    found = energies(counts, settings)
+    numbers = settings.float32
+    return [
+        "**Costs of an image**\n\n"
+        + table(
+            ("spiking network", "", "ReLU network", ""),
+            [
+                (
+                    "synaptic operations",
+                    f"{counts.operations:,.0f}",
+                    "multiply-accumulates",
+                    f"{counts.dense_macs:,}",
+                ),
+                ("of synapses", f"{counts.synapses:,}", "of these without zeros", f"{counts.effective_macs:,.0f}"),
+                (
+                    "of forced spikes",
+                    f"{counts.forced:,.0f}",
+                    f"latency, steps of {settings.resolution:g}",
+                    f"{counts.latency / settings.resolution:,.0f}",
+                ),
+            ],
+        ),
+        table(
+            ("nJ for an image", "spiking", "ReLU", "ReLU, zeros skipped", "inputs that spike", "break-even"),
+            [
+                (
+                    name,
+                    *(f"{value / 1e3:,.4g}" for value in (each.spiking, each.dense, each.effective)),
+                    f"{each.share:.1%}",
+                    f"{each.break_even:.1%}",
+                )
+                for name, each in found.items()
+            ],
+        ),
+        f"With memory, {found['float32 and memory'].verdict}. Estimates of 45 nm: float32 {numbers.mac:g} pJ for a "
+        f"multiply-accumulate, {numbers.accumulate:g} for an accumulate, {numbers.access:g} for a word of memory. "
+        "Updates of potentials, forced spikes and the transport of spikes are left out; see docs/costs.md.",
+    ]
 
 
 def _layer(phase2: Mapping[str, Any], number: int) -> Row:

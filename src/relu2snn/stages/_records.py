@@ -6,6 +6,7 @@ from typing import Any
 
 from relu2snn.config import FIGURES, Experiment, Paths, stage_slice
 from relu2snn.made import Job, load_npz
+from relu2snn.results import COST_COLUMNS, cost_values, costs_of
 from relu2snn.stages._described import sizes
 from relu2snn.stages._job import check_files
 from relu2snn.stages._networks import networks
@@ -20,6 +21,13 @@ _TRAINING = {
 }
 _PHASE1 = ("accuracy_original", "accuracy_scaled", "agreement_scaled")
 _PHASE2 = ("accuracy", "agreement", "latency")
+# What each segment costs, read-outs last, by the names in result.json.
+_COSTS = {
+    "layer_synaptic_operations": "operations",
+    "layer_forced_operations": "forced",
+    "layer_dense_macs": "dense_macs",
+    "layer_effective_macs": "effective_macs",
+}
 _EVIDENCE = ("spiking_fraction", "certified", "simulated", "early_spikes", "largest_deviation")
 
 
@@ -55,7 +63,10 @@ class Results:
         # from run to run.
         self.identity = {
             "config": {
-                key: value for key, value in self._values.items() if key not in ("outputs", "dataset", "weights")
+                key: value
+                for key, value in self._values.items()
+                # The results are the same, whatever one operation of theirs takes.
+                if key not in ("outputs", "dataset", "weights", "energy")
             },
             "dataset": {key: value for key, value in self._values["dataset"].items() if key != "source"},
             "data": data["digest"],
@@ -82,7 +93,7 @@ class Results:
             seconds=sum(child.seconds for child in children),
             config=self._values,
             note=lambda run_id: experiment_note(
-                run_id, self._phase1, self._phase2, self._data, self._command, pictures
+                run_id, self._phase1, self._phase2, self._data, self._command, pictures, self._config.energy
             ),
             data=[self._images("train", "training" if self._trained else "calibration"), self._images("test", "test")],
             models=networks(self._config, self._work, self._paths, self._data, self._phase1, self._phase2, self._tags),
@@ -125,6 +136,13 @@ class Results:
             *_scalars(result, _PHASE2),
             ("exact", float(result["exact"]), 0),
             *(metric for name in _EVIDENCE for metric in _fraction(name, result[name])),
+            *self._prices(),
+            *(
+                metric
+                for name, key in _COSTS.items()
+                if "costs" in result
+                for metric in _by_layer(name, result["costs"][key]["layers"])
+            ),
         ]
         return self._stage("phase2", self._phase2_file, metrics, result["seconds"], [self._images("test", "test")])
 
@@ -182,7 +200,12 @@ class Results:
             ("nonzero_fraction", float(phase1["nonzero_fraction"]["test"]["total"]), 0),
             ("images", float(phase2["images"]), 0),
             ("seconds_per_image", phase2["seconds"] / phase2["images"], 0),
+            *self._prices(),
         ]
+
+    def _prices(self) -> list[Metric]:
+        """What an image costs, in the columns of results.csv."""
+        return _scalars(cost_values(costs_of(self._phase2), self._config.energy), COST_COLUMNS)
 
 
 def _scalars(result: Mapping[str, Any], names: Iterable[str]) -> list[Metric]:

@@ -22,8 +22,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
+from relu2snn.processes import Process
+
 VARIABLE = "RELU2SNN_WARM"
-"""Names the warm process to the stages: its number, and its socket."""
+"""Names the warm process to the stages: as `Process` does, and by its socket."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STREAMS = (0, 1, 2)
@@ -75,25 +77,19 @@ def _pass_on(child: int, number: int) -> None:
 
 def _connect(offered: str, *, patient: bool) -> socket.socket | None:
     number, _, name = offered.partition(" ")
+    server = Process.parse(number)
     while True:
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(b"\0" + name.encode())
         except OSError:
             connection.close()
-            if not patient or not _lives(int(number)):
+            # One that was killed stays in the list of processes as long as Snakemake, which has started it, does.
+            if not patient or server is None or not server.lives():
                 return None
             time.sleep(_PAUSE)
         else:
             return connection
-
-
-def _lives(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except OSError:
-        return False
-    return True
 
 
 def _ask(connection: socket.socket, arguments: Sequence[str]) -> None:
@@ -151,7 +147,7 @@ def offer(rules: Iterable[str]) -> None:
         # What a terminal sends to all goes through those who wait for the stages.
         start_new_session=True,
     )
-    os.environ[VARIABLE] = f"{process.pid} {name}"
+    os.environ[VARIABLE] = f"{Process.parse(str(process.pid))} {name}"
     atexit.register(_end, process)
 
 

@@ -64,6 +64,8 @@ def run(config: Experiment) -> None:
             "early_images": sum(part["early_images"] for part in parts),
             "largest_deviation": {"total": float(deviation.max()), "layers": deviation.tolist()},
             "rounding": {"total": float(rounding.max()), "layers": rounding.tolist()},
+            # For an image, on average; what they take by a model of hardware is worked out where it is shown.
+            "costs": costs_in_result([part["costs"] for part in parts], images),
             "device": ", ".join(sorted({part["device"] for part in parts})),
             "seconds": sum(part["seconds"] for part in parts),
         },
@@ -71,6 +73,21 @@ def run(config: Experiment) -> None:
     agreement, latency = sum(part["agreeing"] for part in parts) / images, parts[0]["latency"]
     exact = f"not exact, {'; '.join(reasons)}" if reasons else "exact"
     print(f"{config.name}: agreement {shown(agreement)}, {exact}, latency {shown(latency)}")
+
+
+def costs_in_result(parts: list[dict[str, Any]], images: int) -> dict[str, Any]:
+    """The costs of `relu2snn.spiking.SegmentCosts` by segment and in total, for one image on average."""
+    columns: dict[str, Any] = dict(parts[0]["constant"])
+    spiking = columns.pop("spiking")
+    for key in parts[0]["sums"]:
+        columns[key] = (np.sum([part["sums"][key] for part in parts], axis=0) / images).tolist()
+    columns["forced"] = np.subtract(columns["synapses"], columns["operations"]).tolist()
+    return {
+        "segments": parts[0]["segments"],
+        # Those of read-outs do not spike.
+        "spiking_neurons": sum(count for count, spikes in zip(columns["neurons"], spiking, strict=True) if spikes),
+        **{key: {"total": sum(values), "layers": values} for key, values in columns.items()},
+    }
 
 
 def _reasons(parts: list[dict[str, Any]], early: list[int]) -> list[str]:

@@ -13,7 +13,7 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.datasets import Dataset, part_range
 from relu2snn.errors import UserError
 from relu2snn.progress import progress
-from relu2snn.spiking import SpikingRun, latency
+from relu2snn.spiking import SpikingRun, latency, segment_sums
 from relu2snn.stages import bounds, convert, gather, reference
 from relu2snn.stages._device import device, say_device
 from relu2snn.stages._job import job, open_data
@@ -79,6 +79,7 @@ def simulate(config: Experiment, part: int) -> None:
             "largest_deviation": spiking.deviation.tolist(),
             "rounding": spiking.rounding.tolist(),
             "not_exact": spiking.reasons,
+            "costs": segment_sums(spiking),
             "device": device(),
             "seconds": time.perf_counter() - started,
         },

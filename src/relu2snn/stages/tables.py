@@ -1,7 +1,7 @@
 """The tables and pages over all rows of a suite: results.csv, sweeps.csv, and the report's pages."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
@@ -9,24 +9,36 @@ from relu2snn.config import Experiment, Paths, Reported, compose_experiment, com
 from relu2snn.config.published import VALUES
 from relu2snn.config.values import plain
 from relu2snn.errors import UserError
+from relu2snn.figures import plot_energies, svg_of
 from relu2snn.files import read_json, write_text
-from relu2snn.report import results_page, row_name, runtimes_page, software_page, summary, sweeps_page
+from relu2snn.report import (
+    beside_plain,
+    costs_page,
+    results_page,
+    row_name,
+    runtimes_page,
+    software_page,
+    summary,
+    sweeps_page,
+)
 from relu2snn.results import (
     SWEEP_COLUMNS,
     Row,
     collect,
     collect_sweeps,
+    energies,
     finished_paths,
     print_main,
     print_table,
     write_csv,
+    write_results,
 )
 
 
 def results(config: Experiment) -> None:
     """Write outputs/<suite>/results.csv over all experiments that have results, and print its main columns."""
     rows = collect(config.outputs, config.suite.name)
-    write_csv(Paths.of(config).results, rows)
+    write_results(Paths.of(config).results, rows, config.energy)
     print_main(rows)
 
 
@@ -50,7 +62,7 @@ def report_runtimes(config: Experiment) -> None:
 
 
 def report_results(config: Experiment) -> None:
-    """Write report/results.html, summary.csv and software.html over all experiments of the suite with results.
+    """Write report/results.html, summary.csv, costs.html and software.html over all experiments with results.
 
     A row stands beside what others report for it, where it can be compared.
     """
@@ -63,6 +75,8 @@ def report_results(config: Experiment) -> None:
     write_text(paths.page("results"), results_page(rows, reports, suite))
     short = summary(rows, reports)
     write_csv(Path(paths.page("results")).with_name("summary.csv"), short, list(short[0]))
+    compared = beside_plain(rows, [_configuration(folder) for folder in folders])
+    write_text(paths.page("costs"), costs_page(compared, config.energy, suite, _picture(compared, config.energy)))
     software = {
         row_name(row): read_json(folder / "software.json")
         for row, folder in zip(rows, folders, strict=True)
@@ -74,9 +88,9 @@ def report_results(config: Experiment) -> None:
 def _reported(outputs: str, suite: str, row: Row, provenance: Path) -> Reported:
     """What others report for a row, by its own files; nothing where it has no provenance to tell which run it is."""
     nothing = Reported(dict.fromkeys(VALUES), None, "")
-    if not (provenance / "config.yaml").exists():
+    values = _configuration(provenance)
+    if not values:
         return nothing
-    values: Any = OmegaConf.to_container(OmegaConf.load(provenance / "config.yaml"))
     pattern = Paths(outputs, suite).phase2
     phase2 = read_json(f"{pattern.format(experiment=row['experiment'], variant=row['variant'])}/result.json")
     paths = finished_paths(outputs, suite, phase2)
@@ -88,6 +102,28 @@ def _reported(outputs: str, suite: str, row: Row, provenance: Path) -> Reported:
         phase2,
     )
     return result if not result.reason or _sets_out_to_compare(row["experiment"], suite) else nothing
+
+
+def _picture(rows: list[Row], settings: Any) -> bytes:
+    """The energies of all rows beside their ReLU networks', as SVG; nothing where none has counted its operations."""
+    counted = [row for row in rows if row["costs"] is not None]
+    if not counted:
+        return b""
+    prices = [energies(row["costs"], settings) for row in counted]
+    shares = {
+        model: (
+            [each[model].effective / each[model].dense for each in prices],
+            [each[model].spiking / each[model].dense for each in prices],
+        )
+        for model in prices[0]
+    }
+    return svg_of(plot_energies([row_name(row) for row in counted], shares))
+
+
+def _configuration(provenance: Path) -> dict[str, Any]:
+    """The whole configuration of a row, nothing where it has no provenance."""
+    file = provenance / "config.yaml"
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file))) if file.exists() else {}
 
 
 def _sets_out_to_compare(experiment: str, suite: str) -> bool:

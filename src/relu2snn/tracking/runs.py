@@ -191,11 +191,12 @@ def _fill(
         before_end()
         return run_id
     tags = {**record.tags, **links, KEY_TAG: key, WRITER_TAG: str(Process.this())}
-    points = record.metrics if new else _unlogged(client, run_id, record.metrics)
+    ended = int(_ended(record) * 1000)
+    points, time = (record.metrics, ended) if new else _unlogged(client, run_id, record.metrics, ended)
     if new or run.info.status != "FINISHED":
         # Until it is finished, a run is not taken to show its content.
         tags[CONTENT_TAG] = content
-    _send(client, run, record, tags, points)
+    _send(client, run, record, tags, points, time)
     before_end()
     client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time + int(record.seconds * 1000))
     if run.data.tags.get(CONTENT_TAG) != content and CONTENT_TAG not in tags:
@@ -203,12 +204,12 @@ def _fill(
     return run_id
 
 
-def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metrics: Sequence[Metric]) -> None:
-    """Log all that a run shows."""
+def _send(client: Any, run: Any, record: Record, tags: Mapping[str, str], metrics: Sequence[Metric], time: int) -> None:
+    """Log all that a run shows; time: of the metrics, in milliseconds."""
     from mlflow.entities import Metric as Point
     from mlflow.entities import Param, RunTag
 
-    run_id, time = run.info.run_id, int(_ended(record) * 1000)
+    run_id = run.info.run_id
     named = {**tags, **({_NOTE_TAG: record.note(run_id)} if record.note else {})}
     values = flatten(record.params)
     params = [Param(key, value if isinstance(value, str) else json.dumps(value)) for key, value in values]
@@ -256,13 +257,20 @@ def _data_input(data: DataSet) -> Any:
     return DatasetInput(entity, [InputTag("mlflow.data.context", data.context)])
 
 
-def _unlogged(client: Any, run_id: str, metrics: Sequence[Metric]) -> list[Metric]:
-    """The points that the run does not show yet: a result made again, file time and all, adds none."""
+def _unlogged(client: Any, run_id: str, metrics: Sequence[Metric], time: int) -> tuple[list[Metric], int]:
+    """The points that the run does not show yet, and their time: a result made again, file time and all, adds none.
+
+    Of points of one time MLflow shows the largest value. So the time is after that of all that it shows, also where the
+    result is the old one and only the price of its operations is another.
+    """
     shown: dict[tuple[str, int], float] = {}
+    latest = 0
     for name in {name for name, _, _ in metrics}:
         for point in sorted(client.get_metric_history(run_id, name), key=lambda point: point.timestamp):
             shown[name, point.step] = point.value
-    return [(name, value, step) for name, value, step in metrics if shown.get((name, step)) != value]
+            latest = max(latest, point.timestamp)
+    changed = [(name, value, step) for name, value, step in metrics if shown.get((name, step)) != value]
+    return changed, max(time, latest + 1)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
