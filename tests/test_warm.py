@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -169,6 +170,22 @@ def at_work(
         process.communicate()
 
 
+def test_an_interrupt_before_the_stage_has_begun_is_one_line(tmp_path: Path) -> None:
+    name = f"relu2snn-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(b"\0" + name.encode())
+        door.listen()
+        variables = {_warm.VARIABLE: f"{os.getpid()} {name}"}
+        process = subprocess.Popen(
+            words("phase1"), cwd=tmp_path, env=environment() | variables, stderr=subprocess.PIPE, text=True
+        )
+        with door.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 130
+    # Its streams may have been on their way here.
+    assert process.communicate()[1] == "relu2snn phase1: interrupted; run it again to go on\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_caller_ends_the_copy(
     trained: Path, tmp_path: Path, offered: str, number: signal.Signals
@@ -231,6 +248,17 @@ sys.exit(len(_warm._receive(connection, 4)))
 """
     ran = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_caller_that_is_killed_while_it_asks_disturbs_nobody(tmp_path: Path, offered: str) -> None:
+    for sent in (b"", b"\0", b"\0\0\0\x09", b"\0\0\0\x09{"):
+        connection = _warm._connect(offered, patient=True)
+        assert connection is not None
+        connection.sendall(sent)
+        connection.close()
+    ran = run("data", place(tmp_path / "run"), **{_warm.VARIABLE: offered})
+    assert ran.returncode == 0, ran.stderr
+    assert psutil.pid_exists(number_of(offered))
 
 
 def test_no_warm_process_is_started_for_a_single_stage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from relu2snn.stages._warm import _LENGTH, _SIGNALS, _STATUS, _STREAMS, _receive
 
 # How often it looks whether its workflow is still there, in seconds.
 _INTERVAL = 0.5
+# How long it waits for the words of who asks.
+_PATIENCE = 10.0
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -44,7 +46,11 @@ def serve(name: str) -> dict[str, Any] | None:
                     _report(children)
                     continue
                 connection, _ = door.accept()
-                found = _asked(connection)
+                # Who asks may be killed, or stopped, in the middle of it.
+                connection.settimeout(_PATIENCE)
+                found = None
+                with contextlib.suppress(OSError):
+                    found = _asked(connection)
                 if found is None:
                     connection.close()
                     continue

@@ -45,6 +45,9 @@ def run_warm(arguments: Sequence[str]) -> int | None:
     stage = STAGES.get(arguments[0]) if arguments else None
     if stage is None or not stage.warm:
         return None
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        # Nothing has begun, so nothing is to be tidied up.
+        signal.signal(signal.SIGINT, lambda number, frame: _interrupted(arguments[0]))
     connection = _connect(offered, patient=stage.tensorflow)
     if connection is None:
         return None
@@ -68,6 +71,11 @@ def run_warm(arguments: Sequence[str]) -> int | None:
         return 1
     status = int(_STATUS.unpack(ended)[0])
     return status if status >= 0 else 128 - status
+
+
+def _interrupted(stage: str) -> None:
+    os.write(2, f"relu2snn {stage}: interrupted; run it again to go on\n".encode())
+    os._exit(128 + signal.SIGINT)
 
 
 def _pass_on(child: int, number: int) -> None:
