@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from runs import environment, paths, snakemake
 
-from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite, from_slice
+from relu2snn.config import FIGURES, Experiment, Paths, compose_experiment, compose_suite, from_slice
 from relu2snn.config.schema import Preprocess
 from relu2snn.config.selection import select
 from relu2snn.config.shaping import job_slice
@@ -465,7 +465,7 @@ def test_the_workflow_takes_a_network_and_images_to_the_table(whole: tuple[Path,
     assert row["accuracy"] == row["accuracy_original"] == ""
     assert row["data"] == "real"
     place = paths(folder, "custom", overrides, suite="graphs")
-    assert len(list(Path(place.figures).glob("*.png"))) == 8
+    assert len(list(Path(place.figures).glob("*.png"))) == len(FIGURES)
     assert Path(place.tracked).is_file()
     result, _ = load_json(f"{place.phase2}/result.json")
     assert result["accuracy"] is None

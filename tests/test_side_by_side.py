@@ -64,6 +64,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "summary.csv",
         "results.html",
         "software.html",
+        "costs.html",
         "runtimes.html",
     }
     return folder
@@ -114,7 +115,7 @@ def test_a_run_by_hand_stands_beside_and_shows_in_the_table_of_the_next_call(bot
     assert Path(paths(both, "fmnist_fc", " ".join(given), "quickstart").phase2).exists()
     removed = run(both, "relu2snn.runs", "remove", name)
     assert removed.returncode == 0, removed.stderr
-    views = ("results", "report", "runtimes", "summary", "software")
+    views = ("results", "report", "runtimes", "summary", "software", "costs")
     left = {path for path in contents(both) if not Path(path).name.startswith(views)}
     assert left == {path for path in kept if not Path(path).name.startswith(views)}
     last = call(both, OTHER)

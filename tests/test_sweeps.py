@@ -323,7 +323,7 @@ def test_a_trial_predicts_what_phase_2_predicts_with_its_seed(swept: Path) -> No
     subprocess.run(["cp", "-r", str(swept / "outputs"), str(copy)], check=True)
     point = copy / Path(f"{files_of(swept).point(0.05)}.npz").relative_to(swept / "outputs")
     point.unlink()
-    by_hand = [sys.executable, "-m", "relu2snn.stages", "sweep_point", *stage[3:], "sweep=noise"]
+    by_hand = [sys.executable, "-m", "relu2snn.stages", "sweep_point", *stage[4:], "sweep=noise"]
     done = subprocess.run(
         [*by_hand, *SWEEP_OVERRIDES.split()[:-1], "phase2.noise=0.05", "outputs=by_hand"],
         cwd=swept,

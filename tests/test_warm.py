@@ -81,6 +81,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def heeding() -> None:
+    """In a program that is started: a shell that runs tests in the background makes it ignore signals."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def number_of(offered: str) -> int:
     return int(offered.partition("-")[0])
 
@@ -159,14 +165,19 @@ def at_work(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heeding,
     )
+    copy = None
     try:
         wait_for(lambda: [each for each in copies_of(offered) if stage_of(each) == "phase1"], "phase 1 is at work")
         (copy,) = [each for each in copies_of(offered) if stage_of(each) == "phase1"]
         wait_for(lambda: list((folder / "outputs" / ".locks").glob("*")), "it has its lock")
         yield process, copy
     finally:
-        process.kill()
+        for each in (process, copy):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if each:
+                    each.kill()
         process.communicate()
 
 
@@ -177,7 +188,12 @@ def test_an_interrupt_before_the_stage_has_begun_is_one_line(tmp_path: Path) -> 
         door.listen()
         variables = {_warm.VARIABLE: f"{os.getpid()} {name}"}
         process = subprocess.Popen(
-            words("phase1"), cwd=tmp_path, env=environment() | variables, stderr=subprocess.PIPE, text=True
+            words("phase1"),
+            cwd=tmp_path,
+            env=environment() | variables,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heeding,
         )
         with door.accept()[0]:
             process.send_signal(signal.SIGINT)

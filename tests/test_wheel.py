@@ -122,7 +122,7 @@ def test_a_wheel_has_the_folders_that_the_package_reads_as_they_stand_in_the_rep
         for path in there:
             assert files[f"relu2snn/{path.relative_to(ROOT)}"] == path.read_bytes()
     assert "relu2snn/py.typed" in files
-    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src" / "relu2snn").rglob("*.py")}
+    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
     data = tuple(f"relu2snn/{folder}/" for folder in FOLDERS)
     assert {name for name in files if name.endswith(".py") and not name.startswith(data)} == sources
 

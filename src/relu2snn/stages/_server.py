@@ -156,5 +156,7 @@ def prepare() -> bool:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Its starter has held them back.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     request = serve(sys.argv[1]) if prepare() else None
     sys.exit(become(request) if request else 0)

@@ -148,13 +148,18 @@ def offer(rules: Iterable[str]) -> None:
     name = f"relu2snn-{secrets.token_hex(16)}"
     # Each stage takes the threads of its own job.
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "relu2snn.stages._server", name],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        # What a terminal sends to all goes through those who wait for the stages.
-        start_new_session=True,
-    )
+    # Until it ignores them itself, an interrupt would meet Python in the middle of an import.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "relu2snn.stages._server", name],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            # What a terminal sends to all goes through those who wait for the stages.
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.environ[VARIABLE] = f"{Process.parse(str(process.pid))} {name}"
     atexit.register(_end, process)
 
