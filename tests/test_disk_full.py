@@ -21,7 +21,7 @@ from relu2snn.config import compose_experiment, compose_suite, from_slice
 from relu2snn.config.shaping import job_slice
 from relu2snn.config.workflow import publish_places
 from relu2snn.errors import UserError, machine_error
-from relu2snn.stages._table import STAGES
+from relu2snn.stages import _table
 
 NETWORK = [
     "dataset.source.train_images=300",
@@ -102,7 +102,7 @@ def call(number: int, folder: Path) -> None:
     store = [f"tracking.uri=sqlite:///{folder}/outputs/mlflow.db", f"tracking.artifacts={folder}/outputs/mlartifacts"]
     whole = compose_experiment(experiment, compose_suite(suite), [*ours, *store, *overrides], sweep)
     publish_places([whole])
-    STAGES[stage].run(from_slice(job_slice(whole, stage)), part)
+    _table.STAGES[stage].run(from_slice(job_slice(whole, stage)), part)
 
 
 def inputs(folder: Path) -> None:
