@@ -43,7 +43,7 @@ class LogHandler(LogHandlerBase):
     @property
     def has_filter(self) -> bool:
         # Those who ask for more words get all of Snakemake's.
-        return not (self.common_settings.dryrun or self.common_settings.verbose or self.common_settings.printshellcmds)
+        return not self._all
 
     @property
     def has_formatter(self) -> bool:

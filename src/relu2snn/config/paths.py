@@ -146,7 +146,7 @@ class Paths:
         return f"{self.folder}/logs/{variant}/{job}.log"
 
     def benchmark(self, job: str, variant: str = "{variant}") -> str:
-        """Wall time and memory of a job, as Snakemake measures them."""
+        """Wall time, CPU time and memory of a job, in the form of Snakemake's benchmarks."""
         return f"{self.folder}/benchmarks/{variant}/{job}.tsv"
 
     @property

@@ -25,6 +25,7 @@ def run(config: Experiment) -> None:
 
     images = sum(part["images"] for part in parts)
     correct = [part["correct"] for part in parts]
+    agreement, latency = sum(part["agreeing"] for part in parts) / images, parts[0]["latency"]
     neurons = np.array(parts[0]["neurons"]) * images
     spikes, certified, constructed, simulated, early = (
         np.sum([part[key] for part in parts], axis=0)
@@ -41,8 +42,8 @@ def run(config: Experiment) -> None:
             "images": images,
             # Data sets without labels have no accuracy.
             "accuracy": None if None in correct else sum(correct) / images,
-            "agreement": sum(part["agreeing"] for part in parts) / images,
-            "latency": parts[0]["latency"],
+            "agreement": agreement,
+            "latency": latency,
             **{key: made[key] for key in MADE},
             "layers": parts[0]["layers"],
             # Of the network as its mapping scales it.
@@ -70,7 +71,6 @@ def run(config: Experiment) -> None:
             "seconds": sum(part["seconds"] for part in parts),
         },
     )
-    agreement, latency = sum(part["agreeing"] for part in parts) / images, parts[0]["latency"]
     exact = f"not exact, {'; '.join(reasons)}" if reasons else "exact"
     print(f"{config.name}: agreement {shown(agreement)}, {exact}, latency {shown(latency)}")
 
