@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from runs import environment, jobs, stage_of
+from runs import command_of, environment, jobs, stage_of
 
 # Longer than anything here takes once nothing is killed any more.
 PATIENCE = 3600
@@ -209,24 +209,18 @@ def _victims(
     return [draw.choice(chosen)] if chosen else []
 
 
-def _command(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
-
-
 _SCRIPT = re.compile(r"\S*python\S* \S*make_smoke_data\.py")
 
 
 def _is_job(process: psutil.Process) -> bool:
-    return bool(stage_of(process) or _SCRIPT.match(_command(process)))
+    return bool(stage_of(process) or _SCRIPT.match(command_of(process)))
 
 
 _PROGRAMS: dict[str, Callable[[psutil.Process], object]] = {
     "job": _is_job,
     # The shell that has started the stage, who waits for it, and the warm process; on a cluster the Snakemake that runs
     # a job there.
-    "part": lambda each: not _is_job(each) and re.search(r"relu2snn\.stages|^tee | --target-jobs ", _command(each)),
+    "part": lambda each: not _is_job(each) and re.search(r"relu2snn\.stages|^tee | --target-jobs ", command_of(each)),
 }
 
 
@@ -235,7 +229,7 @@ _PROGRAMS: dict[str, Callable[[psutil.Process], object]] = {
 
 def require_clean(words: Sequence[str], folder: Path) -> None:
     """Nothing runs, nothing is left over, no error but those of the kills was met, and there is nothing to do."""
-    assert not [each.cmdline() for each in processes_in(folder)]
+    assert not [command_of(each) for each in processes_in(folder)]
     patterns = (".partial-*", ".locks/*", "checkpoint-*", "trials-*")
     assert not [path for pattern in patterns for path in (folder / "outputs").rglob(pattern)]
     left = [*folder.glob(".snakemake/locks/*"), *folder.glob(".snakemake/incomplete/*")]

@@ -1,5 +1,6 @@
 """Real runs of Snakemake in a temporary folder, with a small part of the shipped sample."""
 
+import contextlib
 import gzip
 import os
 import struct
@@ -25,13 +26,21 @@ SWEEP_OVERRIDES = (
 )
 
 
+def command_of(process: psutil.Process) -> str:
+    """The words with which a process was started; empty for one that has ended since it was found."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def stage_of(process: psutil.Process) -> str:
-    """The stage that a process runs, warm or not; empty for those that wait for one, and others."""
-    if "relu2snn.stages" not in " ".join(process.cmdline()):
+    """The stage that a process runs, warm or not; empty for those that wait for one, others, and ended ones."""
+    if "relu2snn.stages" not in command_of(process):
         return ""
-    # Linux keeps fifteen letters.
-    named = [stage for stage in STAGES if stage[:15] == process.name()[:15]]
-    return named[0] if named else ""
+    with contextlib.suppress(psutil.Error):
+        # Linux keeps fifteen letters.
+        return next((stage for stage in STAGES if stage[:15] == process.name()[:15]), "")
+    return ""
 
 
 def drop_images(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from runs import ROOT, environment, stage_of
+from runs import ROOT, command_of, environment, stage_of
 
 from relu2snn.slurm import queued
 
@@ -129,7 +129,7 @@ def steps_of(number: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if f"slurmstepd: [{number}." in " ".join(process.cmdline()):
+            if f"slurmstepd: [{number}." in command_of(process):
                 found.append(process)
     return found
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from runs import ROOT, command, drop_images, environment, jobs, snakemake
+from runs import ROOT, command, command_of, drop_images, environment, jobs, snakemake
 
 from relu2snn.config import STAGES, Paths, compose_experiment, compose_suite, from_slice, stage_slice, written
 from relu2snn.errors import UserError
@@ -348,7 +348,7 @@ def start(folder: Path, **variables: str) -> subprocess.Popen[str]:
 
 def programs_of(run: subprocess.Popen[str]) -> list[psutil.Process]:
     """The stages that Snakemake runs."""
-    return [each for each in psutil.Process(run.pid).children(recursive=True) if each.cmdline()[:1] == ["python"]]
+    return [each for each in psutil.Process(run.pid).children(recursive=True) if command_of(each).startswith("python ")]
 
 
 def stamp(folder: Path) -> int:
