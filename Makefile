@@ -42,8 +42,9 @@ plan: .venv/runtime ## what a suite will take, before it runs: hours, memory, st
 smoke: .venv/runtime ## every row of the paper and its sweeps, narrow, on small synthetic files
 	$(RUN) --config suite=smoke
 
-clean: ## remove all results: outputs/, data/smoke/, .snakemake/, stored/
-	rm -rf outputs stored .snakemake data/smoke
+clean: ## remove all results: what is in outputs/, data/smoke/, .snakemake/, stored/
+	if [ -L outputs ]; then rm outputs; elif [ -d outputs ]; then find outputs -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +; fi
+	rm -rf stored .snakemake data/smoke
 
 ##@ Change it; CONTRIBUTING.md says how
 lint: .venv/dev ## ruff, mypy, snakefmt, snakemake --lint, typos, links of documents

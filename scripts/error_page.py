@@ -20,9 +20,9 @@ SECTIONS = {
     "Running a spiking network": ("spiking", "energy"),
     "Exporting": ("exported",),
     "Figures": ("figures",),
-    "Stages": ("stages", "presentation"),
+    "Stages, tables and the report": ("stages", "presentation"),
     "Results, files and the machine": (
-        "clock", "errors", "files", "locks", "made", "plan", "processes", "progress", "report", "results", "runs",
+        "clock", "errors", "files", "locks", "made", "plan", "processes", "progress", "runs",
         "secrecy", "shipped", "slurm", "software",
     ),
     "Containers": ("containers", "apptainer"),

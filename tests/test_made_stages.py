@@ -18,8 +18,8 @@ from relu2snn.datasets.arrays import ArraySet, prepare
 from relu2snn.errors import UserError
 from relu2snn.made import Job, load_json
 from relu2snn.made.keras_file import copy, read_stamp
+from relu2snn.networks.written import load_spiking
 from relu2snn.stages._job import job
-from relu2snn.stages._models import load_spiking
 from relu2snn.stages._table import STAGES
 
 IMAGES = 24

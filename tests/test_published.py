@@ -23,7 +23,7 @@ from relu2snn.config import (
 from relu2snn.config.changes import flatten
 from relu2snn.config.published import VALUES
 from relu2snn.config.values import plain
-from relu2snn.report import compares
+from relu2snn.presentation.report import compares
 from relu2snn.stages import provenance, tables
 
 ROWS = compose_suite("paper").experiments

@@ -20,7 +20,7 @@ from relu2snn.config import FIGURES, compose_experiment, compose_suite
 from relu2snn.config.published import VALUES, Reported
 from relu2snn.config.values import plain
 from relu2snn.energy import Counts
-from relu2snn.report import (
+from relu2snn.presentation.report import (
     beside_plain,
     beside_published,
     compares,

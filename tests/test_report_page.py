@@ -8,7 +8,7 @@ import pytest
 from browser import Visit, chromium, is_drawn
 from playwright.sync_api import Locator, expect
 
-from relu2snn.results import shown
+from relu2snn.presentation.results import shown
 
 pytestmark = pytest.mark.workflow
 

@@ -10,7 +10,7 @@ from stamped import write_json
 
 from relu2snn.config import Paths, from_slice
 from relu2snn.errors import UserError
-from relu2snn.results import COLUMNS, COST_COLUMNS, collect, energy_models, print_table
+from relu2snn.presentation.results import COLUMNS, COST_COLUMNS, collect, energy_models, print_table
 from relu2snn.stages.tables import results as run
 
 SUITE = "fake_suite"

@@ -246,7 +246,7 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
 
 
 def test_photographs_are_shown_as_they_were(tmp_path: Path) -> None:
-    from relu2snn.stages._drawn import picture
+    from relu2snn.presentation.drawn import picture
 
     mean = [10.0, 20.0, 30.0]
     rgb = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -422,11 +423,14 @@ def test_the_commit_tells_local_changes_and_is_absent_elsewhere(tmp_path, monkey
 
     git("init")
     (tmp_path / "code.py").write_text("1\n")
-    git("add", "code.py")
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "README.md").touch()
+    git("add", "code.py", "outputs/README.md")
     git("commit", "-m", "first")
     head = git("rev-parse", "HEAD")
     assert git_commit(tmp_path) == head
     git("tag", "v1")
+    shutil.rmtree(tmp_path / "outputs")
     assert git_commit(tmp_path) == head
     (tmp_path / "code.py").write_text("2\n")
     assert git_commit(tmp_path) == f"{head}-dirty"

@@ -21,7 +21,7 @@ from relu2snn.config.variants import BASE, BETWEEN
 from relu2snn.errors import UserError, one_line
 from relu2snn.locks import require_free
 from relu2snn.made import load_json
-from relu2snn.results import finished_paths, result_files
+from relu2snn.presentation.results import finished_paths, result_files
 
 # What belongs to the run of that name alone.
 _OWN = ("phase2", "provenance", "mlflow")

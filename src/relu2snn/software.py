@@ -35,13 +35,23 @@ def processor() -> str:
 def git_commit(folder: Path | None) -> str | None:
     """The commit checked out around `folder`, with "-dirty" after local changes; None outside a git checkout.
 
-    folder: None, too, is outside of any, as the package is that comes from a wheel.
+    folder: None, too, is outside of any, as the package is that comes from a wheel. That outputs/ was deleted, where
+    results go, is no change.
     """
     if folder is None:
         return None
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    head = _git(folder, "rev-parse", "HEAD")
+    if not head:
+        return None
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)outputs")
+    return f"{head}-dirty" if changed else head
+
+
+def _git(folder: Path, *words: str) -> str | None:
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        answer = subprocess.run(
+            ["git", "-C", str(folder), "--no-optional-locks", *words], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip() or None
+    return answer.stdout.strip()

@@ -5,6 +5,7 @@ copies; files of the user stay where they are, and Snakemake runs the jobs that 
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from relu2snn.config.paths import Paths
 from relu2snn.config.schema import FOLDER_FORMATS, Experiment
 from relu2snn.errors import UserError, one_line, shown
 
+# That of a checkout's outputs/, before anything was run.
+_README = "README.md"
 _ARRAYS = tuple(f"{split}_{kind}.npy" for split in ("train", "test") for kind in ("images", "labels"))
 
 
@@ -73,7 +76,10 @@ class Storage:
             copies.mkdir(parents=True, exist_ok=True)
             if place.is_symlink() and place.resolve() == copies.resolve():
                 return
-            if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+            if place.is_dir() and not place.is_symlink() and {each.name for each in place.iterdir()} <= {_README}:
+                # Where git lists it, Snakemake sends it to pods, and wants to find it.
+                for each in place.iterdir():
+                    shutil.move(each, copies / each.name)
                 place.rmdir()
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(copies)

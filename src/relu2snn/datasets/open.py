@@ -5,7 +5,10 @@ from pathlib import Path
 from relu2snn.datasets.arrays import ArrayDataset
 from relu2snn.datasets.dataset import Dataset
 from relu2snn.datasets.photographs import PhotographDataset
-from relu2snn.made import load_json
+from relu2snn.made import Job, load_json
+
+DATA_STAGES = ("data", "custom_data", "photographs")
+"""The stages that leave a prepared data set."""
 
 
 def open_dataset(folder: str | Path) -> Dataset:
@@ -15,3 +18,13 @@ def open_dataset(folder: str | Path) -> Dataset:
     """
     source, _ = load_json(Path(folder) / "source.json")
     return PhotographDataset(folder) if "layout" in source else ArrayDataset(folder)
+
+
+def open_data(work: Job, folder: str) -> Dataset:
+    """The prepared data set in `folder`.
+
+    Raises UserError when it is missing or damaged, or contradicts what the job knows.
+    """
+    dataset = open_dataset(folder)
+    work.accept(f"{folder}/source.json", dataset.stamp, DATA_STAGES)
+    return dataset

@@ -15,7 +15,7 @@ from typing import Any
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
-from relu2snn.results import (
+from relu2snn.presentation.results import (
     SWEEP_COLUMNS,
     collect,
     collect_sweeps,

@@ -1,11 +1,12 @@
 """The largest bound of every layer, for windows that certify: phase1/scaled.keras and images to phase1/bounds.json."""
 
 from relu2snn.config import Experiment, Paths
+from relu2snn.datasets import open_data
 from relu2snn.errors import UserError
 from relu2snn.mapping import measure_bounds
+from relu2snn.networks.written import load_scaled
 from relu2snn.progress import progress
-from relu2snn.stages._job import job, open_data
-from relu2snn.stages._models import load_scaled
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment) -> None:

@@ -6,10 +6,10 @@ from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.made import Job
 from relu2snn.mapping import guaranteed, relu_network, to_spiking
+from relu2snn.networks.written import load_scaled
+from relu2snn.presentation.described import described
 from relu2snn.spiking import SpikingModel, spiking_model
-from relu2snn.stages._described import described
 from relu2snn.stages._job import job
-from relu2snn.stages._models import load_scaled
 
 
 def run(config: Experiment) -> None:

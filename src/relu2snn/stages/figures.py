@@ -9,8 +9,9 @@ from typing import Any
 
 from relu2snn.config import FIGURES, Experiment, Paths
 from relu2snn.figures import save_figure
-from relu2snn.stages._drawn import draw
-from relu2snn.stages._job import file_digests, job
+from relu2snn.made import file_digests
+from relu2snn.presentation.drawn import draw
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment) -> None:

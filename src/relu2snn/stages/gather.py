@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.results import shown
-from relu2snn.stages._described import MADE, described
+from relu2snn.presentation.described import MADE, described
+from relu2snn.presentation.results import shown
 from relu2snn.stages._job import job
 
 

@@ -15,14 +15,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import Dataset, Split
+from relu2snn.datasets import Dataset, Split, open_data
 from relu2snn.errors import UserError
 from relu2snn.mapping import Measurement, UnsupportedLayerError, bounded_sums, logits_model, read_keras, relu_model
+from relu2snn.networks.written import load_model
+from relu2snn.presentation.results import shown
 from relu2snn.progress import progress
-from relu2snn.results import shown
 from relu2snn.stages._device import device, say_device
-from relu2snn.stages._job import job, open_data
-from relu2snn.stages._models import load_model
+from relu2snn.stages._job import job
 
 Labels = NDArray[np.int64]
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import Dataset, part_range
+from relu2snn.datasets import Dataset, open_data, part_range
 from relu2snn.errors import UserError
+from relu2snn.networks.written import load_spiking
 from relu2snn.progress import progress
 from relu2snn.spiking import SpikingRun, latency, segment_sums
 from relu2snn.stages import bounds, convert, gather, reference
 from relu2snn.stages._device import device, say_device
-from relu2snn.stages._job import job, open_data
-from relu2snn.stages._models import load_spiking
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment, part: int | None = None) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.files import write_json, write_text
-from relu2snn.report import page
+from relu2snn.presentation.report import page
 from relu2snn.shipped import checkout
 from relu2snn.software import git_commit, software
 

@@ -9,8 +9,8 @@ import numpy as np
 from relu2snn.config import Experiment, Paths
 from relu2snn.errors import UserError
 from relu2snn.mapping import relu_model, relu_network, unit_maxima
+from relu2snn.networks.written import load_scaled
 from relu2snn.stages._job import job
-from relu2snn.stages._models import load_scaled
 
 
 def run(config: Experiment) -> None:

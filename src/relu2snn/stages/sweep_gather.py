@@ -7,10 +7,10 @@ from typing import Any
 from relu2snn.config import Experiment, Paths, sweep_point, sweep_values
 from relu2snn.config.shaping import shaping
 from relu2snn.figures import plot_sweep, save_figure
-from relu2snn.made import Job
-from relu2snn.results import POINT_COLUMNS, point_rows, write_csv
-from relu2snn.stages._described import MADE, described
-from relu2snn.stages._job import file_digests, job
+from relu2snn.made import Job, file_digests
+from relu2snn.presentation.described import MADE, described
+from relu2snn.presentation.results import POINT_COLUMNS, point_rows, write_csv
+from relu2snn.stages._job import job
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "early_images", "spiking_fraction", "certified")
 

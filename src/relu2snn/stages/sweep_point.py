@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from relu2snn.config import Experiment, Paths, point_value, sweep_point, trial_seed
-from relu2snn.datasets import Dataset, part_range
+from relu2snn.datasets import Dataset, open_data, part_range
 from relu2snn.made.npz_file import Arrays
 from relu2snn.spiking import SpikingRun, latency
-from relu2snn.stages._job import job, open_data
+from relu2snn.stages._job import job
 from relu2snn.stages._trials import KeptTrials
 from relu2snn.stages.convert import spiking_network
 from relu2snn.stages.phase2 import classify

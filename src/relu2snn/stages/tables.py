@@ -11,7 +11,7 @@ from relu2snn.config.values import plain
 from relu2snn.errors import UserError
 from relu2snn.figures import plot_energies, svg_of
 from relu2snn.files import read_json, write_text
-from relu2snn.report import (
+from relu2snn.presentation.report import (
     beside_plain,
     costs_page,
     results_page,
@@ -21,7 +21,7 @@ from relu2snn.report import (
     summary,
     sweeps_page,
 )
-from relu2snn.results import (
+from relu2snn.presentation.results import (
     SWEEP_COLUMNS,
     Row,
     collect,

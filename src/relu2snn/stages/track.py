@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.places import tracking_of
 from relu2snn.config.shaping import PLACES
+from relu2snn.datasets import DATA_STAGES
+from relu2snn.presentation.notes import suite_note
+from relu2snn.presentation.records import Results
 from relu2snn.shipped import checkout
 from relu2snn.software import git_commit
-from relu2snn.stages._job import DATA_STAGES, job
-from relu2snn.stages._note import suite_note
-from relu2snn.stages._records import Results
+from relu2snn.stages._job import job
 from relu2snn.tracking import Store, log_experiment
 
 _SHOWN_CHANGES = 3

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from relu2snn.config import Experiment, Paths, stage_slice
-from relu2snn.made import load_json
-from relu2snn.results import point_rows
-from relu2snn.stages._job import DATA_STAGES, check_files
-from relu2snn.stages._note import sweep_note
+from relu2snn.datasets import DATA_STAGES
+from relu2snn.made import check_files, load_json
+from relu2snn.presentation.notes import sweep_note
+from relu2snn.presentation.results import point_rows
 from relu2snn.stages.sweep_gather import sweep_job
 from relu2snn.stages.track import run_name, run_tags, store
 from relu2snn.tracking import Metric, Record, log_sweep

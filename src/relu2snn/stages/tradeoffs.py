@@ -2,7 +2,7 @@
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.figures import Curve, plot_tradeoffs, save_figure
-from relu2snn.results import Row, collect_sweeps, write_csv
+from relu2snn.presentation.results import Row, collect_sweeps, write_csv
 
 COLUMNS = (
     "mapping",

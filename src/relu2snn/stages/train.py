@@ -6,8 +6,8 @@ import os
 
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.config.schema import known
-from relu2snn.datasets import ArrayDataset
-from relu2snn.stages._job import DATA_STAGES, job
+from relu2snn.datasets import DATA_STAGES, ArrayDataset
+from relu2snn.stages._job import job
 
 
 def run(config: Experiment) -> None:

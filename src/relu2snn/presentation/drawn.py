@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from relu2snn import figures
 from relu2snn.config import Experiment, Paths
-from relu2snn.datasets import Dataset
+from relu2snn.datasets import Dataset, open_data
 from relu2snn.errors import UserError
 from relu2snn.made import Job
 from relu2snn.mapping import values_model
+from relu2snn.networks.written import load_scaled, load_spiking
 from relu2snn.progress import progress
 from relu2snn.spiking import (
     Comparison,
@@ -27,8 +28,6 @@ from relu2snn.spiking import (
     raster,
 )
 from relu2snn.spiking.decide import is_early
-from relu2snn.stages._job import open_data
-from relu2snn.stages._models import load_scaled, load_spiking
 
 Drawing = tuple[str, figures.Figure, dict[str, Any]]
 

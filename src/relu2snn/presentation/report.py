@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from relu2snn.config import Reported
 from relu2snn.config.published import VALUES
-from relu2snn.results import Row, energies, shown
+from relu2snn.presentation.results import Row, energies, shown
 from relu2snn.shipped import shipped_folder
 
 Text = TypeVar("Text", str, dict[str, str])

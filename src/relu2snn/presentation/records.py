@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from relu2snn.config import FIGURES, Experiment, Paths, stage_slice
-from relu2snn.made import Job, load_npz
-from relu2snn.results import COST_COLUMNS, cost_values, costs_of
-from relu2snn.stages._described import sizes
-from relu2snn.stages._job import check_files
-from relu2snn.stages._networks import networks
-from relu2snn.stages._note import experiment_note
+from relu2snn.made import Job, check_files, load_npz
+from relu2snn.presentation.described import sizes
+from relu2snn.presentation.models import networks
+from relu2snn.presentation.notes import experiment_note
+from relu2snn.presentation.results import COST_COLUMNS, cost_values, costs_of
 from relu2snn.tracking import DataSet, Metric, Record
 
 _TRAINING = {

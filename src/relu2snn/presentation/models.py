@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from relu2snn.config import Experiment, Paths, model_files
 from relu2snn.config.schema import FOLDER_FORMATS, OWN_FORMAT
+from relu2snn.datasets import open_data
 from relu2snn.files import require_file
 from relu2snn.made import Job
-from relu2snn.stages._described import sizes
-from relu2snn.stages._job import open_data
+from relu2snn.presentation.described import sizes
 from relu2snn.tracking import Model
 
 _LOADER = "relu2snn.serving"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from relu2snn.results import costs_of, energies, shown
+from relu2snn.presentation.results import costs_of, energies, shown
 
 Row = Sequence[object]
 
