@@ -279,5 +279,5 @@ def test_a_caller_that_is_killed_while_it_asks_disturbs_nobody(tmp_path: Path, o
 
 def test_no_warm_process_is_started_for_a_single_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(_warm.VARIABLE, raising=False)
-    _warm.offer(["data", "train", "weights", "phase1", "gather", "all"])
+    _warm.offer(["data", "weights", "phase1", "gather", "all"])
     assert _warm.VARIABLE not in os.environ

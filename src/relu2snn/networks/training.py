@@ -103,6 +103,9 @@ def _compiled(
         jit_compile=False,
         steps_per_execution=_STEPS_PER_CALL,
     )
+    # Made here, since a graph that makes variables is traced twice.
+    model.optimizer.build(model.trainable_variables)
+    model.compute_metrics(None, np.zeros(1, np.int64), np.ones((1, classes), np.float32))
     return model
 
 

@@ -9,14 +9,15 @@ The neurons of one position share all that depends on the inputs. Time counts ba
 """
 
 import numpy as np
-from numba import njit
+
+from relu2snn.spiking.compiled import compiled
 
 _OCTAVES = 10
 _BINS = 4 * _OCTAVES + 1
 _SHIFT = 50
 
 
-@njit(cache=True)
+@compiled()
 def highest_of(field):  # type: ignore[no-untyped-def]
     """The largest number of a field without NaN, at least 0: by its bits, of which a processor takes many at a time."""
     highest = np.zeros(1, np.int64)
@@ -26,7 +27,7 @@ def highest_of(field):  # type: ignore[no-untyped-def]
     return highest.view(np.float64)[0]
 
 
-@njit(cache=True)
+@compiled()
 def _sort_into_bins(field, highest):  # type: ignore[no-untyped-def]
     """The inputs above 0 by bin: which they are, their leads, g within their bin; where the bins start; the edges.
 
@@ -58,7 +59,7 @@ def _sort_into_bins(field, highest):  # type: ignore[no-untyped-def]
 
 
 # In the sums no order of the terms is better than another: the bound on their rounding holds for all.
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _stays_below(which, values, gap, starts, edges, row, level, drive, size, before):  # type: ignore[no-untyped-def]
     """Whether one neuron's V stays below ϑ until the last input, by the narrow bins."""
     # `row` is rounded to float32, and the sums of the loops round in float64.
@@ -98,7 +99,7 @@ _CHUNK = 512
 """Inputs whose float32 products are summed in float32, before their sum goes into one of float64."""
 
 
-@njit(cache=True)
+@compiled()
 def _wide_terms(field, edges):  # type: ignore[no-untyped-def]
     """g(x) in each bin between the edges, then max(x − s, 0) at all edges but the outer two: (terms, inputs)."""
     bins = edges.size - 1
@@ -116,7 +117,7 @@ def _wide_terms(field, edges):  # type: ignore[no-untyped-def]
     return terms
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _two_sums(row, t0, t1, t2, out):  # type: ignore[no-untyped-def]
     """Add Σ J⁻ g of two bins and Σ J max(x − s, 0) at the edge between them; the sum at s = 0 is known."""
     a, b, c = np.float32(0), np.float32(0), np.float32(0)
@@ -130,7 +131,7 @@ def _two_sums(row, t0, t1, t2, out):  # type: ignore[no-untyped-def]
     out[2] += c
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _six_gaps(row, t0, t1, t2, t3, t4, t5, out):  # type: ignore[no-untyped-def]
     """Add Σ J⁻ g of six bins."""
     zero = np.float32(0)
@@ -151,7 +152,7 @@ def _six_gaps(row, t0, t1, t2, t3, t4, t5, out):  # type: ignore[no-untyped-def]
     out[5] += f
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _five_sums(row, t0, t1, t2, t3, t4, out):  # type: ignore[no-untyped-def]
     """Add Σ J max(x − s, 0) at five edges."""
     zero = np.float32(0)
@@ -169,7 +170,7 @@ def _five_sums(row, t0, t1, t2, t3, t4, out):  # type: ignore[no-untyped-def]
     out[10] += e
 
 
-@njit(cache=True)
+@compiled()
 def _wide_sums(terms, rows, chosen):  # type: ignore[no-untyped-def]
     """The sums of the neurons `chosen` over two or six bins, (chosen, terms).
 
@@ -194,7 +195,7 @@ def _wide_sums(terms, rows, chosen):  # type: ignore[no-untyped-def]
     return sums
 
 
-@njit(cache=True)
+@compiled()
 def prove_wide(mask, field, edges, rows, level, drive, size, rise, before, closed, last_lead):  # type: ignore[no-untyped-def]  # fmt: skip
     """Take the neurons that stay below ϑ by the wide bins out of `mask`; returns how many.
 
@@ -228,7 +229,7 @@ def prove_wide(mask, field, edges, rows, level, drive, size, rise, before, close
     return proved
 
 
-@njit(cache=True)
+@compiled()
 def prove(mask, field, highest, rows, level, drive, size, rise, before):  # type: ignore[no-untyped-def]
     """As `prove_wide`, with the narrow bins."""
     which, values, gap, starts, edges = _sort_into_bins(field, highest)

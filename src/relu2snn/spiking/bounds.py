@@ -8,10 +8,11 @@ integers do, whose maxima a processor takes eight or sixteen at a time, NaN or n
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from relu2snn.spiking.certificate import UNDERFLOW
+from relu2snn.spiking.compiled import compiled
 from relu2snn.spiking.events import Floats
 
 Bits = NDArray[np.uint16] | NDArray[np.uint32]
@@ -86,7 +87,7 @@ def over_blocks(bits: Bits, strides: tuple[int, int]) -> Bits:
     return largest
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _over_blocks(bits, rows, columns, largest):  # type: ignore[no-untyped-def]
     batch, height, width, channels = bits.shape
     for flat in prange(batch * height):
@@ -100,7 +101,7 @@ def _over_blocks(bits, rows, columns, largest):  # type: ignore[no-untyped-def]
                 target[k] = max(max(a[k], b[k]), max(c[k], d[k]))
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _peaks(integers, peaks, negative):  # type: ignore[no-untyped-def]
     """The largest number of each position, at least 0, by its bits; and which rows have a negative one."""
     batch, height, width, channels = integers.shape
@@ -117,7 +118,7 @@ def _peaks(integers, peaks, negative):  # type: ignore[no-untyped-def]
         negative[n, i] = low < 0
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _spread(values, rows, columns):  # type: ignore[no-untyped-def]
     """Each value becomes the largest of those at most (rows, columns) away, in place."""
     batch, height, width = values.shape
@@ -137,7 +138,7 @@ def _spread(values, rows, columns):  # type: ignore[no-untyped-def]
                     best[j] = max(best[j], other[j])
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _gaps(leads, top, left, highest, latest, bits, shift):  # type: ignore[no-untyped-def]
     batch, height, width, channels = leads.shape
     rows, columns = bits.shape[1:3]
@@ -156,14 +157,14 @@ def _gaps(leads, top, left, highest, latest, bits, shift):  # type: ignore[no-un
                 target[:] = _gap(np.float32(late), slope, shift)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _gap(x, slope, shift):  # type: ignore[no-untyped-def]
     """The bits of g(x), rounded up."""
     g = np.float32(x * max(np.float32(1) - x * slope, np.float32(0)))
     return (np.float32(g).view(np.uint32) + ((np.uint32(1) << shift) - np.uint32(1))) >> shift
 
 
-@njit(cache=True)
+@compiled()
 def limits(latest, largest, rounding, missing, ahead, before, window, limit, lift):  # type: ignore[no-untyped-def]
     """`limit` and `lift` (batch, units) of `unproved`, from the constants of the units (units,), `latest` and `largest`
     (batch,) of `gaps`, and durations."""
@@ -192,19 +193,19 @@ def unproved(
     return open_positions, int(spikes.sum()), float(peaks.view(closed.dtype).max(initial=0.0))
 
 
-@njit(cache=True)
+@compiled()
 def at_position(values, n, i, j):  # type: ignore[no-untyped-def]
     """Values per unit of one image and position, from those of all, or one for all images or positions."""
     return values[min(n, values.shape[0] - 1), min(i, values.shape[1] - 1), min(j, values.shape[2] - 1)]
 
 
-@njit(cache=True)
+@compiled()
 def block_side(closed, slack):  # type: ignore[no-untyped-def]
     """2 where the slack is that of blocks, else 1."""
     return 1 if slack.shape[1] == closed.shape[1] and slack.shape[2] == closed.shape[2] else 2
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _compare(closed, integers, slack, scale, floor, limit, lift, shift, open_positions, spikes, peaks):  # type: ignore[no-untyped-def]  # fmt: skip
     batch, height, width, units = closed.shape
     block = block_side(closed, slack)
@@ -227,13 +228,13 @@ def _compare(closed, integers, slack, scale, floor, limit, lift, shift, open_pos
         peaks[n, i] = high
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _number(bits, shift):  # type: ignore[no-untyped-def]
     """The number that these bits are, once shifted to their place in a float32."""
     return np.uint32(np.uint32(bits) << shift).view(np.float32)
 
 
-@njit(cache=True)
+@compiled()
 def is_open(closed, slack, scale, level, limit, lift, shift, mask):  # type: ignore[no-untyped-def]
     """The comparison of `unproved` for the units of one position: booleans `mask` (units,)."""
     for f in range(mask.size):

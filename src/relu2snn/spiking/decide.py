@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 from numpy.typing import NDArray
 
 from relu2snn.spiking.bins import SIX, TWO, highest_of, prove, prove_wide
 from relu2snn.spiking.bounds import Bits, at_position, bit_shift, block_side, is_open, unproved
 from relu2snn.spiking.certificate import Constants
+from relu2snn.spiking.compiled import compiled
 from relu2snn.spiking.events import Floats, first_crossings, gather
 from relu2snn.spiking.evidence import Evidence
 from relu2snn.spiking.synapses import Synapses, Weights
@@ -133,7 +134,7 @@ def _settle(
     return int(proved.sum())
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _open(where, closed, slack, scale, shift, floor, limit, lift, left):  # type: ignore[no-untyped-def]
     """`left`: the pairs of the positions `where` that the certificate does not prove."""
     height, width = closed.shape[1:3]
@@ -144,7 +145,7 @@ def _open(where, closed, slack, scale, shift, floor, limit, lift, left):  # type
         is_open(closed[n, i, j], added, scale, at_position(floor, n, i, j), limit[n], lift[n], shift, left[p])
 
 
-@njit(cache=True)
+@compiled()
 def _settle_position(field, late, mask, closed, weights, rises, durations, out):  # type: ignore[no-untyped-def]
     """Take the neurons of one position and image that bins prove out of `mask` (units,), simulate the others.
 
@@ -172,7 +173,7 @@ def _settle_position(field, late, mask, closed, weights, rises, durations, out):
     return proved
 
 
-@njit(cache=True)
+@compiled()
 def _walk(field, mask, columns, level, drive, before, window, out):  # type: ignore[no-untyped-def]
     """Simulate the neurons of `mask` event by event, with the weights `columns` (n, units)."""
     chosen = np.flatnonzero(mask)
@@ -189,7 +190,7 @@ def _walk(field, mask, columns, level, drive, before, window, out):  # type: ign
         out[chosen[k]] = leads[k]
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _settle_fields(where, left, inputs, latest, closed, runs, weights, rises, durations, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip
     """`_settle_position` for the positions `where`, whose fields are runs of the inputs (images, elements).
 
@@ -202,7 +203,7 @@ def _settle_fields(where, left, inputs, latest, closed, runs, weights, rises, du
         )
 
 
-@njit(cache=True)
+@compiled()
 def _settle_field(position, left, inputs, late, closed, runs, weights, rises, durations, found):  # type: ignore[no-untyped-def]  # fmt: skip
     wide = weights.columns.shape[1] // runs.groups
     level = rises.level[min(position, rises.level.shape[0] - 1)]

@@ -13,13 +13,15 @@ window, a negative one a late spike.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
+
+from relu2snn.spiking.compiled import compiled
 
 Floats = NDArray[np.float64]
 
 
-@njit(cache=True)
+@compiled()
 def first_crossings(leads, weights, total, threshold, drive, before, window, out):  # type: ignore[no-untyped-def]  # fmt: skip
     """Leads `out` (neurons,) of the neurons that share the inputs `leads` (inputs,), by walking the inputs in order."""
     neurons = threshold.size
@@ -75,7 +77,7 @@ def first_crossings(leads, weights, total, threshold, drive, before, window, out
             out[i] = 0.0
 
 
-@njit(cache=True)
+@compiled()
 def _finish(potential, slope, level, now, window, out):  # type: ignore[no-untyped-def]
     """The last line: neurons that still wait spike where it crosses, or at the end of the window."""
     for i in range(level.size):
@@ -98,7 +100,7 @@ class Runs(NamedTuple):
     first: int
 
 
-@njit(cache=True)
+@compiled()
 def gather(values, runs, position, group):  # type: ignore[no-untyped-def]
     """The receptive field of a group of units at one position, (inputs,) in float64, from `values` (elements,)."""
     field = np.zeros(runs.lengths.sum())
@@ -115,7 +117,7 @@ def gather(values, runs, position, group):  # type: ignore[no-untyped-def]
     return field
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def simulate_fields(values, runs, weights, total, levels, drive, before, window, out):  # type: ignore[no-untyped-def]
     """Leads `out` (images, positions, units) of the neurons with these weights, each simulated event by event.
 

@@ -140,14 +140,16 @@ def prepare() -> bool:
     import tensorflow
 
     from relu2snn.stages._table import STAGES
+    from relu2snn.tracking import load_mlflow
 
     if tensorflow.config.list_physical_devices("GPU"):
         return False
     for stage in STAGES.values():
         # A stage whose packages are not there says so itself.
         with contextlib.suppress(ImportError):
-            if stage.warm:
-                stage.load()
+            stage.load()
+    with contextlib.suppress(ImportError):
+        load_mlflow()
     # What is never written to stays shared by all copies.
     gc.collect()
     gc.freeze()

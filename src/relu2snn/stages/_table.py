@@ -10,15 +10,13 @@ from relu2snn.config.schema import Experiment
 class Stage(NamedTuple):
     """module, function: what is called with the stage's config, and with a part where the stage has parts.
 
-    tensorflow: whether it computes with TensorFlow, whatever its config says. warm: whether a process that has loaded
-    TensorFlow already may run it; training sets how TensorFlow computes before it loads.
+    tensorflow: whether it computes with TensorFlow, whatever its config says. parts: whether it runs part by part.
     """
 
     module: str
     function: str = "run"
     tensorflow: bool = False
     parts: bool = False
-    warm: bool = True
 
     def load(self) -> Callable[..., None]:
         """The function, which may take seconds to import."""
@@ -44,7 +42,7 @@ STAGES = {
     "pass_order": Stage("pass_order"),
     "pass_part": Stage("pass_part", parts=True),
     "photographs": Stage("photographs"),
-    "train": Stage("train", warm=False),
+    "train": Stage("train", tensorflow=True),
     "weights": Stage("weights"),
     "phase1": Stage("phase1", tensorflow=True),
     "bounds": Stage("bounds", tensorflow=True),

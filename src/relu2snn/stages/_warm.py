@@ -43,7 +43,7 @@ def run_warm(arguments: Sequence[str]) -> int | None:
     from relu2snn.stages._table import STAGES
 
     stage = STAGES.get(arguments[0]) if arguments else None
-    if stage is None or not stage.warm:
+    if stage is None:
         return None
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         # Nothing has begun, so nothing is to be tidied up.

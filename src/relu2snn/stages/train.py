@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 
 from relu2snn.config import Experiment, Paths, stage_slice
 from relu2snn.config.schema import known
 from relu2snn.datasets import DATA_STAGES, ArrayDataset
+from relu2snn.networks.training import train
+from relu2snn.stages._device import say_device
 from relu2snn.stages._job import job
 
 
@@ -16,16 +17,7 @@ def run(config: Experiment) -> None:
     work, folder = job(config, "train"), paths.dataset
     dataset = ArrayDataset(folder)
     work.accept(f"{folder}/source.json", dataset.stamp, DATA_STAGES)
-    # oneDNN trains a convolution network about a third faster, also where TensorFlow does not choose it by itself.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    import relu2snn.stages._tensorflow  # noqa: F401
-
-    # isort: split
-    from relu2snn.networks.training import train
-    from relu2snn.stages._device import say_device
-
     say_device(f"training {config.name}")
-
     settings = json.dumps([stage_slice(config, "train"), dataset.digest], sort_keys=True)
     epochs = train(
         config.model,

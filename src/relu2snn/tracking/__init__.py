@@ -6,7 +6,7 @@ Only this part and `ui` import mlflow; this one does so late, since that takes s
 from relu2snn.tracking.failures import explained
 from relu2snn.tracking.record import DataSet, Metric, Model, Record
 from relu2snn.tracking.runs import log_experiment, log_sweep
-from relu2snn.tracking.store import Store, follow_folder, require_database
+from relu2snn.tracking.store import Store, follow_folder, load_mlflow, require_database
 from relu2snn.tracking.views import RESULTS_VIEW, VIEW_TAG
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Store",
     "explained",
     "follow_folder",
+    "load_mlflow",
     "log_experiment",
     "log_sweep",
     "require_database",

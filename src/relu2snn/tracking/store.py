@@ -83,6 +83,16 @@ class Store:
         )
 
 
+def load_mlflow() -> None:
+    """Import what logging needs, which takes seconds; raises ImportError where it is not installed."""
+    import mlflow.models
+    import mlflow.pyfunc
+    import mlflow.store.db.db_types
+    import mlflow.store.tracking.sqlalchemy_store
+    import mlflow.tracking
+    import mlflow.types.schema  # noqa: F401
+
+
 @contextlib.contextmanager
 def open_client(store: Store) -> Iterator[Any]:
     """MLflow's client; a local database is for this process alone.
