@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from relu2snn.config.schema import Experiment
+if TYPE_CHECKING:
+    # Who asks a warm process reads this table, and is done before the schema would be imported.
+    from relu2snn.config.schema import Experiment
 
 
 class Stage(NamedTuple):
@@ -23,7 +25,7 @@ class Stage(NamedTuple):
         found: Callable[..., None] = getattr(import_module(f"relu2snn.stages.{self.module}"), self.function)
         return found
 
-    def run(self, config: Experiment, part: int | None = None) -> None:
+    def run(self, config: "Experiment", part: int | None = None) -> None:
         """Run the stage on its slice of a config; part: the part of the images, all without."""
         if self.parts:
             self.load()(config, part)
