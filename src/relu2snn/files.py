@@ -253,3 +253,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         raise ValueError("a key that is given twice")
     return values
+
+
+def end_of(path: str | Path, size: int = 4096) -> str:
+    """The last `size` bytes of a log, "" where there is none; its first line may be a part of one."""
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

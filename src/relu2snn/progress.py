@@ -16,6 +16,18 @@ _bars: "weakref.WeakSet[tqdm[Any]]" = weakref.WeakSet()
 _LOGGED, _TOLD = 10.0, 30.0
 
 
+def duration(seconds: float) -> str:
+    """Seconds, rounded, as a clock shows them: 1:05, or 2:00:00.
+
+    Example:
+        >>> duration(64.6)
+        '1:05'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 class _Terminal:
     # Where a process that writes a log says how far it is, too.
     stream: int | None = None
@@ -43,8 +55,9 @@ def _with_lines(iterable: Iterable[Item], total: int, description: str, unit: st
         if now - logged < _LOGGED and done < total:
             continue
         logged, spent = now, now - started
-        left = "" if done == total else f", {_clock(spent * (total - done) / done)} left"
-        line = f"{description}: {done} of {total} {unit}{'es' if unit.endswith('ch') else 's'}, {_clock(spent)}{left}\n"
+        left = "" if done == total else f", {duration(spent * (total - done) / done)} left"
+        units = f"{unit}es" if unit.endswith("ch") else f"{unit}s"
+        line = f"{description}: {done} of {total} {units}, {duration(spent)}{left}\n"
         sys.stderr.write(line)
         if _Terminal.stream is not None and now - told >= _TOLD:
             told = now
@@ -53,12 +66,6 @@ def _with_lines(iterable: Iterable[Item], total: int, description: str, unit: st
                 os.write(_Terminal.stream, line.encode())
             except OSError:
                 _Terminal.stream = None
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def unfinished() -> bool:

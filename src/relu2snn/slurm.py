@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relu2snn.files import end_of
+
 LOGS = ".snakemake/slurm_logs"
 """Where Snakemake lets Slurm write what a job has said, in the folder of the run, as …/<number of the job>.log."""
 
@@ -218,10 +220,8 @@ def _reason(message: str, logs: Iterable[Path]) -> str:
     if state and state[1] in _STATES:
         return _STATES[state[1]]
     for log in logs:
-        with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL))
-            said = file.read().decode(errors="replace")
-            for pattern, words in _WRITTEN:
-                if pattern.search(said):
-                    return words
+        said = end_of(log, _TAIL)
+        for pattern, words in _WRITTEN:
+            if pattern.search(said):
+                return words
     return ""

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Mapping
 from logging import WARNING, LogRecord
-from pathlib import Path
 from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-_TAIL = 4096
+from relu2snn.files import end_of
+from relu2snn.progress import duration
+
 # What Snakemake says when a job fails, which has a line already.
 _TWICE = ("RuleException:\nCalledProcessError", "At least one job did not complete", "WorkflowError:\nAt least one job")
 _SAID = ("Nothing to be done", "This was a dry-run", "Will exit after finishing", "Terminating processes")
@@ -80,7 +81,7 @@ class LogHandler(LogHandlerBase):
                     if job in self._jobs and values["total"] != number
                 ]
             case LogEvent.JOB_ERROR:
-                return [f"{_clock(record.created - self._began)}  failed: {values['rule_name']}, {self._row(values)}"]
+                return [f"{duration(record.created - self._began)}  failed: {values['rule_name']}, {self._row(values)}"]
             case None if record.levelno >= WARNING and not text.startswith(_TWICE):
                 return [text]
             case None if text.startswith(_SAID):
@@ -90,7 +91,7 @@ class LogHandler(LogHandlerBase):
     def _line(self, job: int, when: float, number: str) -> str:
         values = self._jobs.pop(job)
         took = when - self._started.pop(job)
-        words = f"{_clock(when - self._began):>7} {number:>9}  {values['rule_name']:<15} {took:>7.1f} s  "
+        words = f"{duration(when - self._began):>7} {number:>9}  {values['rule_name']:<15} {took:>7.1f} s  "
         found = _found(values)
         return words + self._row(values) + (f": {found}" if found else "")
 
@@ -112,16 +113,5 @@ def _found(job: Mapping[str, Any]) -> str:
     """What a stage says last in its log of its experiment or data set; nothing where it says no such thing."""
     wildcards = job.get("wildcards") or {}
     name = wildcards.get("experiment") or wildcards.get("dataset", "").partition("/")[0]
-    try:
-        with Path(next(iter(job["log"]))).open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-    except (OSError, StopIteration):
-        return ""
+    lines = [line for log in list(job["log"])[:1] for line in end_of(log).splitlines()]
     return lines[-1].removeprefix(f"{name}: ") if name and lines and lines[-1].startswith(f"{name}: ") else ""
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -5,34 +5,23 @@ nothing of it is imported, and little of it used.
 """
 
 import atexit
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from relu2snn.config import Experiment, Paths
 from relu2snn.config.selection import Selection
 from relu2snn.errors import UserError, machine_error, one_line
-from relu2snn.presentation.results import (
-    SWEEP_COLUMNS,
-    collect,
-    collect_sweeps,
-    print_main,
-    result_files,
-    write_csv,
-    write_results,
-)
+from relu2snn.files import end_of
+from relu2snn.presentation.results import collect, print_main, result_files
 from relu2snn.slurm import Failures
 from relu2snn.stages import tables
-from relu2snn.stages.tradeoffs import write_tradeoffs
+from relu2snn.stages.tradeoffs import write_all_tradeoffs
 
 # Snakemake's graph of jobs, and one of its jobs.
 Graph = Any
 Job = Any
-
-_TAIL = 4096
 
 
 @dataclass(frozen=True)
@@ -102,25 +91,12 @@ def _write(config: Experiment) -> Iterator[str]:
     if not result_files(outputs, suite, "*/phase2/*/result.json"):
         return
 
-    def results() -> None:
-        write_results(paths.results, collect(outputs, suite), config.energy)
-
-    def sweeps() -> None:
-        write_csv(paths.sweeps, collect_sweeps(outputs, suite), SWEEP_COLUMNS)
-
-    def tradeoffs() -> None:
-        rows = collect_sweeps(outputs, suite)
-        for name in dict.fromkeys(row["experiment"] for row in rows):
-            own = Paths(outputs, suite, name)
-            write_tradeoffs(own, [row for row in rows if row["experiment"] == name])
-
-    steps: list[Callable[[], None]] = [results, lambda: tables.report_results(config)]
+    steps: list[Callable[[Experiment], object]] = [tables.write_results_of, tables.report_results]
     if result_files(outputs, suite, "*/sweep/*/*/result.json"):
-        steps += [sweeps, lambda: tables.report_sweeps(config), tradeoffs]
-    steps.append(lambda: tables.report_runtimes(config))
-    for step in steps:
+        steps += [tables.write_sweeps_of, tables.report_sweeps, write_all_tradeoffs]
+    for step in [*steps, tables.report_runtimes]:
         try:
-            step()
+            step(config)
         except UserError as error:
             yield f"relu2snn: {error}"
         except Exception as error:
@@ -193,11 +169,6 @@ def _job(job: Job) -> str:
 
 def _reason(log: str) -> str:
     """The last line that a stage has said why it ends with, or nothing."""
-    try:
-        with Path(log).open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
+    lines = end_of(log).splitlines()
     said = [line for line in lines if line.startswith("relu2snn ")]
     return said[-1] if said else ""

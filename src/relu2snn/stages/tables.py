@@ -37,16 +37,26 @@ from relu2snn.presentation.results import (
 
 def results(config: Experiment) -> None:
     """Write outputs/<suite>/results.csv over all experiments that have results, and print its main columns."""
+    print_main(write_results_of(config))
+
+
+def write_results_of(config: Experiment) -> list[Row]:
+    """The same without printing; the rows."""
     rows = collect(config.outputs, config.suite.name)
-    write_results(Paths.of(config).results, rows, config.energy)
-    print_main(rows)
+    write_results(Paths(config.outputs, config.suite.name).results, rows, config.energy)
+    return rows
 
 
 def sweep_results(config: Experiment) -> None:
     """Write outputs/<suite>/sweeps.csv over all sweeps that have results, and print it."""
+    print_table(write_sweeps_of(config), columns=SWEEP_COLUMNS)
+
+
+def write_sweeps_of(config: Experiment) -> list[Row]:
+    """The same without printing; the rows."""
     rows = collect_sweeps(config.outputs, config.suite.name)
-    write_csv(Paths.of(config).sweeps, rows, SWEEP_COLUMNS)
-    print_table(rows, columns=SWEEP_COLUMNS)
+    write_csv(Paths(config.outputs, config.suite.name).sweeps, rows, SWEEP_COLUMNS)
+    return rows
 
 
 def report_sweeps(config: Experiment) -> None:

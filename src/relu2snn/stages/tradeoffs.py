@@ -29,6 +29,14 @@ def run(config: Experiment) -> None:
     write_tradeoffs(paths, collect_sweeps(config.outputs, config.suite.name, experiment=config.name))
 
 
+def write_all_tradeoffs(config: Experiment) -> None:
+    """Draw those of every experiment of the suite that has a sweep."""
+    rows = collect_sweeps(config.outputs, config.suite.name)
+    for name in dict.fromkeys(row["experiment"] for row in rows):
+        own = Paths(config.outputs, config.suite.name, name)
+        write_tradeoffs(own, [row for row in rows if row["experiment"] == name])
+
+
 def write_tradeoffs(paths: Paths, rows: list[Row]) -> None:
     """Write the table and the figure of the rows of one experiment, as `collect_sweeps` gives them."""
     timed = ("noise", "reference_noise")
