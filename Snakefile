@@ -10,6 +10,15 @@ from relu2snn.config import (
     sweep_values,
 )
 from relu2snn.config.missing import needs_container
+from relu2snn.config.rules import (
+    Inputs,
+    Needs,
+    Slices,
+    overrides_text,
+    slice_text,
+    stage_command,
+    tracked_files,
+)
 from relu2snn.config.schema import OWN_FORMAT
 from relu2snn.config.selection import (
     given_files,
@@ -20,23 +29,17 @@ from relu2snn.config.selection import (
 )
 from relu2snn.config.storage import Storage
 from relu2snn.config.workflow import (
-    Needs,
-    Slices,
     begin_workflow,
     heed_clock,
     heed_disks,
     leave_out_unfinished,
     link_or_exit,
     only_reports,
-    overrides_text,
     prepare_environment,
     print_missing,
     quote_for_shells,
     select_or_exit,
-    slice_text,
-    stage_command,
     take_over,
-    tracked_files,
 )
 from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
@@ -82,9 +85,11 @@ SWEEP_RESULTS = SELECTION.finished(
 )
 # Threads, memory and run time of each job follow from its network and images, not from what else runs.
 NEEDS = Needs(SELECTION)
-# The slice of the config that a stage may read, whose change runs its job again; and the command of a rule.
+# The slice of the config that a stage may read, whose change runs its job again; the command of a rule; and what it
+# reads of its run.
 SLICE = Slices(SELECTION)
 STAGE = stage_command
+INPUT = Inputs(SELECTION, STORAGE)
 
 ALONE = begin_workflow(
     main=workflow.is_main_process,

@@ -3,9 +3,8 @@
 
 rule phase1:
     input:
-        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
-        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.phase1, wildcards)),
-        model=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).weights}/original.keras",
+        INPUT(PATHS.phase1, "dataset/source.json", "weights/original.keras"),
+        INPUT.images(PATHS.phase1),
     output:
         model=f"{PATHS.phase1}/scaled.keras",
         predictions=f"{PATHS.phase1}/predictions.npz",
@@ -28,8 +27,8 @@ rule phase1:
 # Only windows that certify need it: one more pass over the calibration images.
 rule bounds:
     input:
-        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase1, wildcards).dataset}/source.json",
-        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.phase1, wildcards)),
+        INPUT(PATHS.phase1, "dataset/source.json"),
+        INPUT.images(PATHS.phase1),
         model=f"{PATHS.phase1}/scaled.keras",
     output:
         f"{PATHS.phase1}/bounds.json",

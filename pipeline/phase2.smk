@@ -3,8 +3,7 @@
 
 rule convert:
     input:
-        model=lambda wildcards: SELECTION.paths_at(PATHS.phase2, wildcards).scaled,
-        maxima=lambda wildcards: SELECTION.paths_at(PATHS.phase2, wildcards).maxima,
+        INPUT(PATHS.phase2, "scaled", "maxima"),
     output:
         f"{PATHS.phase2}/spiking.keras",
     log:
@@ -22,11 +21,8 @@ rule convert:
 
 rule phase2:
     input:
-        lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).dataset}/source.json",
-        lambda wildcards: STORAGE.images(
-            SELECTION.at(PATHS.phase2, wildcards), int(wildcards.part)
-        ),
-        predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.phase2, wildcards).phase1}/predictions.npz",
+        INPUT(PATHS.phase2, "dataset/source.json", "phase1/predictions.npz"),
+        INPUT.images(PATHS.phase2, parts=True),
         model=f"{PATHS.phase2}/spiking.keras",
     output:
         labels=f"{PATHS.part()}.npz",
@@ -47,7 +43,7 @@ rule phase2:
 
 rule gather:
     input:
-        lambda wildcards: SELECTION.paths_at(PATHS.phase2, wildcards).measured,
+        INPUT(PATHS.phase2, "measured"),
         lambda wildcards: [
             SELECTION.paths_at(PATHS.phase2, wildcards).part(part) + suffix
             for part in range(SELECTION.at(PATHS.phase2, wildcards).dataset.parts)

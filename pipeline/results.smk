@@ -8,17 +8,10 @@ FORMATS = {"png": "picture (PNG)", "svg": "drawing (SVG)"}
 
 rule figures:
     input:
-        lambda wildcards: f"{SELECTION.paths_at(PATHS.figures, wildcards).dataset}/source.json",
-        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.figures, wildcards)),
-        phase1=lambda wildcards: [
-            f"{SELECTION.paths_at(PATHS.figures, wildcards).phase1}/{name}"
-            for name in ("result.json", "predictions.npz")
-        ],
-        scaled=lambda wildcards: SELECTION.paths_at(PATHS.figures, wildcards).scaled,
-        phase2=lambda wildcards: [
-            f"{SELECTION.paths_at(PATHS.figures, wildcards).phase2}/{name}"
-            for name in ("result.json", "predictions.npz", "spiking.keras")
-        ],
+        INPUT(PATHS.figures, "dataset/source.json", "scaled", "phase2/spiking.keras"),
+        INPUT(PATHS.figures, "phase1/result.json", "phase1/predictions.npz"),
+        INPUT(PATHS.figures, "phase2/result.json", "phase2/predictions.npz"),
+        INPUT.images(PATHS.figures),
     output:
         [
             report(
@@ -48,13 +41,13 @@ rule figures:
     params:
         slice=SLICE("figures", PATHS.figures),
         # For the captions; what they say changes the figures, too.
-        dataset=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).dataset.name,
-        window=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.window,
-        mapping=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.mapping,
+        dataset=INPUT.value(PATHS.figures, "dataset.name"),
+        window=INPUT.value(PATHS.figures, "phase2.window"),
+        mapping=INPUT.value(PATHS.figures, "phase2.mapping"),
         overrides=lambda wildcards: overrides_text(
             SELECTION.at(PATHS.figures, wildcards)
         ),
-        zeta=lambda wildcards: SELECTION.at(PATHS.figures, wildcards).phase2.zeta,
+        zeta=INPUT.value(PATHS.figures, "phase2.zeta"),
     shell:
         STAGE("figures")
 
@@ -62,7 +55,7 @@ rule figures:
 rule track:
     input:
         lambda wildcards: tracked_files(SELECTION.paths_at(PATHS.phase2, wildcards)),
-        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.phase2, wildcards)),
+        INPUT.images(PATHS.phase2),
         lambda wildcards: STORAGE.read(
             training_files(SELECTION.at(PATHS.phase2, wildcards), find_weights)
         ),

@@ -3,11 +3,14 @@
 
 rule sweep_point:
     input:
-        lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).dataset}/source.json",
-        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.points, wildcards)),
-        predictions=lambda wildcards: f"{SELECTION.paths_at(PATHS.points, wildcards).phase1}/predictions.npz",
-        model=lambda wildcards: SELECTION.paths_at(PATHS.points, wildcards).scaled,
-        maxima=lambda wildcards: SELECTION.paths_at(PATHS.points, wildcards).maxima,
+        INPUT(
+            PATHS.points,
+            "dataset/source.json",
+            "phase1/predictions.npz",
+            "scaled",
+            "maxima",
+        ),
+        INPUT.images(PATHS.points),
     output:
         labels=f"{PATHS.point()}.npz",
         result=f"{PATHS.point()}.json",
@@ -66,7 +69,7 @@ rule track_sweep:
     input:
         rules.sweep_gather.output,
         lambda wildcards: STORAGE.behind([SELECTION.at(PATHS.sweep, wildcards)]),
-        parent=lambda wildcards: SELECTION.paths_at(PATHS.sweep, wildcards).tracked,
+        INPUT(PATHS.sweep, "tracked"),
     output:
         PATHS.tracked_sweep,
     log:

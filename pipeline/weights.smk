@@ -3,8 +3,8 @@
 
 rule train:
     input:
-        lambda wildcards: f"{SELECTION.paths_at(PATHS.train, wildcards).dataset}/source.json",
-        lambda wildcards: STORAGE.images(SELECTION.at(PATHS.train, wildcards)),
+        INPUT(PATHS.train, "dataset/source.json"),
+        INPUT.images(PATHS.train),
     output:
         model=f"{PATHS.train}/trained.keras",
         history=f"{PATHS.train}/history.json",

@@ -13,10 +13,11 @@ from relu2snn.config import Paths, compose, compose_experiment, compose_suite
 from relu2snn.config import workflow as entry
 from relu2snn.config.compose import conf, known
 from relu2snn.config.overrides import hydra_overrides
+from relu2snn.config.rules import slice_text
 from relu2snn.config.typed import typed
 from relu2snn.config.validate import plain_values
 from relu2snn.config.values import plain
-from relu2snn.config.workflow import select_or_exit, slice_text
+from relu2snn.config.workflow import select_or_exit
 from relu2snn.datasets import SUPPORTED_FORMATS
 
 OPTIONS = {"suite": "quickstart", "overrides": "phase2.zeta=0.3 figures.neurons=5"}

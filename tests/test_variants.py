@@ -15,11 +15,11 @@ from relu2snn.config import Experiment, Paths, compose_experiment, compose_suite
 from relu2snn.config import selection as selection_module
 from relu2snn.config.changes import override_text
 from relu2snn.config.places import engine_of, publish_places, tracking_of
+from relu2snn.config.rules import slice_text
 from relu2snn.config.schema import Run, schema_fields
 from relu2snn.config.selection import select
 from relu2snn.config.shaping import job_slice
 from relu2snn.config.variants import FILES_VARIABLE, LONGEST, unmasked, variant_name
-from relu2snn.config.workflow import slice_text
 from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError
 

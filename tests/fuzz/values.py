@@ -16,9 +16,9 @@ from typing import Any
 from relu2snn.config import STAGES, Paths, checked_slice, stage_slice
 from relu2snn.config.compose import known
 from relu2snn.config.overrides import is_text, key_types
+from relu2snn.config.rules import slice_text
 from relu2snn.config.selection import select
 from relu2snn.config.values import value_of
-from relu2snn.config.workflow import slice_text
 from relu2snn.errors import UserError
 
 FORMATS = ("idx", "cifar10", "cifar100", "places365", "pass")

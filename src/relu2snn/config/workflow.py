@@ -1,7 +1,6 @@
 """What the Snakefile needs beside the configs: a readable end for a mistake, tables, shell commands."""
 
 import importlib
-import json
 import logging
 import os
 import shlex
@@ -17,16 +16,12 @@ from rich.table import Table
 import relu2snn
 from relu2snn.clock import date_back, now_in, require_past
 from relu2snn.config.compose import composing
-from relu2snn.config.demand import Demand, demand
 from relu2snn.config.handed import hand_out, handed
 from relu2snn.config.missing import Missing
-from relu2snn.config.paths import FIGURES, Paths, model_files
 from relu2snn.config.places import publish_places
 from relu2snn.config.schema import Experiment
 from relu2snn.config.selection import Selection, select
-from relu2snn.config.shaping import job_slice
 from relu2snn.config.storage import Storage
-from relu2snn.config.variants import masked
 from relu2snn.errors import UserError, printable
 from relu2snn.files import require_room
 from relu2snn.locks import enter_workflow
@@ -192,76 +187,6 @@ def leave_out_unfinished(selection: Selection) -> Selection:
                 row = f"{each.name}{name.format(sweep=each.sweep.name)}" + (f" ({overrides})" if overrides else "")
                 print(f"relu2snn: {row}: not in the report, since it is not finished", file=sys.stderr, flush=True)
     return kept
-
-
-class Needs:
-    """The threads and resources of a call's jobs, as functions that Snakemake asks for each of them.
-
-    pattern: that of `Paths` which becomes a folder with the job's wildcards; without one, of rules over all rows.
-    """
-
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
-
-    def threads(self, pattern: str = "") -> Callable[..., int]:
-        return lambda wildcards, rulename: self._demand(pattern, wildcards, rulename).threads
-
-    def resources(self, pattern: str = "") -> dict[str, Callable[..., int]]:
-        """Memory in megabytes and run time in minutes, as keywords of a rule's resources."""
-
-        def mem_mb(wildcards: Mapping[str, str], attempt: int, rulename: str) -> int:
-            return self._demand(pattern, wildcards, rulename).mem_mb(attempt)
-
-        def runtime(wildcards: Mapping[str, str], attempt: int, rulename: str) -> int:
-            return self._demand(pattern, wildcards, rulename).runtime(attempt)
-
-        return {"mem_mb": mem_mb, "runtime": runtime}
-
-    def _demand(self, pattern: str, wildcards: Mapping[str, str], rule: str) -> Demand:
-        selection = self._selection
-        return demand(rule, selection.at(pattern, wildcards) if pattern else selection.runs[0])
-
-
-class Slices:
-    """The slices of a call's jobs, as functions that Snakemake asks for each of them."""
-
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
-
-    def __call__(self, stage: str, pattern: str = "") -> Callable[..., str]:
-        """That of a stage; pattern: as in `Needs`."""
-        selection = self._selection
-        return lambda wildcards: slice_text(selection.at(pattern, wildcards) if pattern else selection.runs[0], stage)
-
-
-def stage_command(stage: str, *, part: bool = False) -> str:
-    """What a rule's shell runs; the rule has a parameter `slice`, two logs, and a wildcard `part` if the stage has."""
-    chosen = " --part {wildcards.part:q}" if part else ""
-    logs = "--log {log[0]:q} --benchmark {log[1]:q}"
-    return f"python -m relu2snn.stages {stage}{chosen} --slice {{params.slice:q}} {logs}"
-
-
-def slice_text(experiment: Experiment, stage: str) -> str:
-    """A stage's slice of the config as one line of JSON: the parameter whose change re-runs the job."""
-    return json.dumps(masked(experiment, job_slice(experiment, stage)), sort_keys=True)
-
-
-def overrides_text(experiment: Experiment) -> str:
-    """A run's overrides as one text, in which files are told by their content."""
-    return " ".join(masked(experiment, list(experiment.run.overrides)))
-
-
-def tracked_files(paths: Paths) -> list[str]:
-    """The files of a run that become what MLflow shows."""
-    assert paths.config is not None
-    return [
-        f"{paths.dataset}/source.json",
-        f"{paths.weights}/source.json",
-        *(f"{folder}/{name}" for folder in (paths.phase1, paths.phase2) for name in ("result.json", "predictions.npz")),
-        *model_files(paths.config).values(),
-        *(f"{paths.figures}/{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")),
-        f"{paths.figures}/data.npz",
-    ]
 
 
 def prepare_environment(selection: Selection) -> None:
