@@ -19,7 +19,7 @@ PACKAGES = ("relu2snn", "relu2snn.mapping", "relu2snn.spiking", "relu2snn.figure
 # Data that others make, for looking at, and what has no arguments to show.
 WITHOUT = {
     "Comparison", "Costs", "Curve", "Decoding", "Evidence", "Figure", "Measurement", "MembranePotential",
-    "OutputPotentials", "Raster", "SegmentCosts", "SpikeHistogram", "SpikeRecorder", "SpikingNetwork",
+    "OutputPotentials", "Raster", "SegmentCosts", "Spread", "SpikeHistogram", "SpikeRecorder", "SpikingNetwork",
     "UnsupportedLayerError", "Verification", "largest_values", "network_of", "relu_network", "segment_sums",
     "spike_kinds", "spiking_model",
 }  # fmt: skip

@@ -165,6 +165,24 @@ def outputs(units=10):
     return OutputPotentials(np.arange(units), np.array([1.0, 2.0]), np.array([0 * ends, ends]), 1.0, 2.0, units)
 
 
+@pytest.mark.parametrize("shape", [(8, 6, 1), (8, 6, 3), (8, 6, 5), (12,)])
+def test_the_image_stands_above_its_raster_whatever_its_shape(shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    figure = plot_raster(a_raster(3), "test image 3", picture=picture)
+    top, axes = figure.axes[:2]
+    (shown,) = top.images
+    colour = (
+        picture
+        if shape[-1] == 3 and len(shape) == 3
+        else np.atleast_2d(picture.mean(-1) if len(shape) == 3 else picture)
+    )
+    np.testing.assert_allclose(shown.get_array(), colour)
+    assert (top.get_title(), axes.get_title()) == ("test image 3", "")
+    figure.draw_without_rendering()
+    assert top.get_tightbbox().y0 > axes.get_tightbbox().y1
+    assert len(plot_raster(a_raster(3)).axes) == len(figure.axes) - 1
+
+
 @pytest.mark.parametrize(
     ("label", "named"),
     [

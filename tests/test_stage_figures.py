@@ -154,11 +154,20 @@ def test_the_image_shown_is_the_first_with_an_early_spike_in_the_layer(early: An
     np.testing.assert_array_equal(numbers["potentials.0.potentials"], trace.potentials)
     output = output_potentials(made["spiking"], made["images"][first])
     np.testing.assert_array_equal(numbers["output_potentials.potentials"], output.highest(10).potentials)
+    np.testing.assert_array_equal(numbers["raster.picture"], made["pixels"][first])
     # The raster's values are the ReLU's, from which early spikes differ.
     own = numbers["raster.layer"] == list(numbers["raster.layers"]).index(layer.name)
     decoded = numbers["raster.windows"][numbers["raster.layer"], 1] - numbers["raster.time"]
     assert own.sum() == 5
     assert np.abs(decoded - numbers["raster.value"]).max() > 1e-3
+
+
+def test_without_early_spikes_the_last_hidden_layer_and_the_first_image_are_shown(tmp_path: Path) -> None:
+    made = prepare_experiment(tmp_path, zeta=0.5)
+    numbers = draw(tmp_path, zeta=0.5)
+    assert not made["run"].early.any()
+    assert numbers["spike_times.layer"] == numbers["potentials.0.layer"] == made["run"].layers[-1]
+    assert numbers["raster.image"] == 0
 
 
 def test_settings_choose_images_layer_neurons_and_traces(early: Any) -> None:
@@ -189,7 +198,9 @@ def test_the_numbers_draw_the_figures_again(early: Any, tmp_path: Path) -> None:
         "disagreement": figures.plot_disagreement(**of("disagreement")),
         "spike_times": figures.plot_spike_times(SpikeHistogram(**of("spike_times"))),
         "exactness": figures.plot_exactness(Decoding(**of("exactness"))),
-        "raster": figures.plot_raster(Raster(**of("raster", *shown)), str(raster["title"])),
+        "raster": figures.plot_raster(
+            Raster(**of("raster", *shown, "picture")), str(raster["title"]), picture=raster["picture"]
+        ),
         "potentials": figures.plot_potentials(
             [MembranePotential(**{**each, "kind": str(each["kind"])}) for each in traces], str(raster["title"])
         ),

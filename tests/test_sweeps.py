@@ -28,7 +28,7 @@ from relu2snn.config import (
 from relu2snn.config.selection import select
 from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError
-from relu2snn.figures import Curve, plot_sweep, plot_tradeoffs
+from relu2snn.figures import Curve, Spread, plot_sweep, plot_tradeoffs
 from relu2snn.files import read_json
 from relu2snn.stages import sweep_gather, tables, tradeoffs
 
@@ -184,6 +184,8 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
         ("published", "0.2", "0.1", "12.5"),
     ]
     assert [float(row["early_images_mean"]) for row in rows] == [0, 1]
+    assert [float(row["early_spikes_max"]) for row in rows] == [0, 5]
+    assert [row["agreement_min"] for row in rows] == [row["agreement_mean"] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -196,38 +198,71 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
     ],
 )
 def test_a_sweep_is_drawn_with_its_spread_and_readable_axes(parameter: str, values: list[float], scale: str) -> None:
-    points = [{"mean": 0.9 - 0.01 * k, "std": None if k == 0 else 0.02} for k in range(len(values))]
-    figure = plot_sweep(parameter, values, {"accuracy": points, "agreement": points})
-    (axes,) = figure.axes
-    assert axes.get_xscale() == scale
-    assert axes.get_xlabel()
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["accuracy", "agreement"]
-    first, second = axes.containers
-    np.testing.assert_allclose(np.asarray(first.lines[0].get_xdata(), float), values)
-    (bars,) = first[2]
-    heights = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
-    np.testing.assert_allclose(heights, [0.0] + [0.04] * (len(values) - 1), atol=1e-12)
-    assert first.lines[0].get_marker() != second.lines[0].get_marker()
+    accuracy = [Spread(0.9 - 0.01 * k, 0.88 - 0.01 * k, 0.95 - 0.01 * k) for k in range(len(values))]
+    agreement = [Spread(1.0, 1.0, 1.0), *[Spread(0.99, 0.98, 1.0)] * (len(values) - 1)]
+    early = [Spread(0.0, 0.0, 0.0), *[Spread(2.0, 1.5, 40.0)] * (len(values) - 1)]
+    figure = plot_sweep(parameter, values, agreement=agreement, early=early, accuracy=accuracy)
+    top, middle, bottom = figure.axes
+    assert bottom.get_xscale() == scale
+    assert bottom.get_xlabel()
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "log", "log"]
+    assert [axes.get_ylabel().partition("\n")[0] for axes in figure.axes] == [
+        "accuracy", "changed predictions", "early spikes",
+    ]  # fmt: skip
+    # 0 has a height of its own, with its name, below all that can be.
+    feet = []
+    for axes in (middle, bottom):
+        named = dict(zip(axes.get_yticks(), [text.get_text() for text in axes.get_yticklabels()], strict=True))
+        (foot,) = [height for height, name in named.items() if name == "0"]
+        feet.append(foot)
+    assert feet == pytest.approx([1e-3, 1e-1])
+    for axes, spreads in (
+        (top, accuracy),
+        (middle, [Spread(feet[0], feet[0], feet[0]), *[Spread(0.01, feet[0], 0.02)] * (len(values) - 1)]),
+        (bottom, [Spread(feet[1], feet[1], feet[1]), *early[1:]]),
+    ):
+        (drawn,) = axes.containers
+        np.testing.assert_allclose(np.asarray(drawn.lines[0].get_xdata(), float), values)
+        np.testing.assert_allclose(np.asarray(drawn.lines[0].get_ydata(), float), [each.mean for each in spreads])
+        (bars,) = drawn[2]
+        ends = [tuple(segment[:, 1]) for segment in bars.get_segments()]
+        np.testing.assert_allclose(ends, [(each.least, each.greatest) for each in spreads], atol=1e-12)
     figure.draw_without_rendering()
     shown = figure.get_window_extent()
-    low, high = axes.get_xlim()
-    ticks = [tick.label1 for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    low, high = bottom.get_xlim()
+    ticks = [tick.label1 for tick in bottom.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
     assert len(ticks) >= 2
     boxes = [text.get_window_extent() for text in ticks]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
-    for box in [*boxes, axes.xaxis.label.get_window_extent(), axes.yaxis.label.get_window_extent()]:
+    labels = [bottom.xaxis.label, *(axes.yaxis.label for axes in figure.axes)]
+    for box in [*boxes, *(label.get_window_extent() for label in labels)]:
         assert shown.x0 - 1 <= box.x0
         assert box.x1 <= shown.x1 + 1
+    heights = sorted((label.get_window_extent().y0, label.get_window_extent().y1) for label in labels[1:])
+    assert all(below[1] < above[0] for below, above in itertools.pairwise(heights))
     with pytest.raises(ValueError, match="accuracy has 1 entries"):
-        plot_sweep(parameter, values, {"accuracy": points[:1]})
-    counted = plot_sweep(parameter, values, {"accuracy": points}, images=10000, trials=16)
-    assert counted.axes[0].get_ylabel() == "share of 10,000 test images"
-    assert counted.get_suptitle() == "mean and standard deviation of 16 trials"
+        plot_sweep(parameter, values, agreement=agreement, early=early, accuracy=accuracy[:1])
+    counted = plot_sweep(parameter, values, agreement=agreement, early=early, images=10000, trials=16)
+    assert len(counted.axes) == 2
+    assert counted.get_suptitle() == "10,000 test images; mean, least and greatest of 16 trials"
+
+
+def test_what_never_happens_is_drawn_at_0_and_not_left_out() -> None:
+    never = [Spread(0.0, 0.0, 0.0)] * 2
+    figure = plot_sweep("noise", [0.0, 0.1], agreement=[Spread(1.0, 1.0, 1.0)] * 2, early=never)
+    for axes in figure.axes:
+        (drawn,) = axes.containers
+        heights = np.asarray(drawn.lines[0].get_ydata(), float)
+        labels = dict(zip(axes.get_yticks(), [text.get_text() for text in axes.get_yticklabels()], strict=True))
+        assert [labels[height] for height in heights] == ["0", "0"]
+        assert axes.get_ylim()[0] < heights[0]
 
 
 def curve(label: str, parameter: str, *, latencies: list[float] | None = None) -> Curve:
     values = [0.0, 0.001, 0.1]
-    return Curve(label, parameter, values, [2.0] * 3, latencies or [9.0] * 3, [1.0, 0.9, 0.25], [0.0, 0.01, 0.1])
+    agreement = [Spread(1.0, 1.0, 1.0), Spread(0.9, 0.89, 0.91), Spread(0.25, 0.15, 0.35)]
+    early = [Spread(0.0, 0.0, 0.0), Spread(0.5, 0.25, 1.0), Spread(20.0, 10.0, 30.0)]
+    return Curve(label, parameter, values, [2.0] * 3, latencies or [9.0] * 3, agreement, early)
 
 
 def test_tradeoffs_stand_in_a_panel_for_each_way_to_look_at_a_sweep() -> None:
@@ -239,25 +274,34 @@ def test_tradeoffs_stand_in_a_panel_for_each_way_to_look_at_a_sweep() -> None:
         curve("reference", "reference_noise"),
     ]
     figure = plot_tradeoffs(curves, images=1000)
-    shown = [axes for axes in figure.axes if axes.axison]
+    shown, beside = figure.axes[::2], figure.axes[1::2]
     xs = [[np.asarray(bars.lines[0].get_xdata(), float).tolist() for bars in axes.containers] for axes in shown]
     absolute, relative = [0.0, 0.001, 0.1], [0.0, 0.0005, 0.05]
     assert xs == [[[20, 30, 50], [4, 6, 9]], [absolute] * 2, [relative] * 2, [absolute], [relative]]
     assert ["latency" in axes.get_xlabel() for axes in shown] == [True, *[False] * 4]
     assert ["window of the neurons" in axes.get_xlabel() for axes in shown] == [False, False, True, False, True]
     assert [axes.get_xscale() for axes in shown] == ["linear", *["symlog"] * 4]
-    assert {axes.get_ylabel() for axes in shown} == {"agreement, 1,000 test images"}
+    assert {axes.get_ylabel() for axes in shown} == {"changed predictions\n(1 − agreement)"}
+    assert {axes.get_ylabel() for axes in beside} == {"early spikes\nper image"}
+    assert [axes.get_xlabel() for axes in shown] == [axes.get_xlabel() for axes in beside]
+    for panels, (least, mean, greatest) in ((shown, (0.65, 0.75, 0.85)), (beside, (10, 20, 30))):
+        for axes in panels:
+            assert axes.get_yscale() == "log"
+            for bars in axes.containers:
+                assert np.asarray(bars.lines[0].get_ydata(), float)[-1] == pytest.approx(mean)
+                assert bars[2][0].get_segments()[-1][:, 1] == pytest.approx([least, greatest])
+    assert figure.legends[0].get_title().get_text() == "1,000 test images"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["published", "reference"]
     # The same configuration looks the same in all panels.
     looks = {
         (bars.get_label(), bars.lines[0].get_color(), bars.lines[0].get_marker())
-        for axes in shown
+        for axes in figure.axes
         for bars in axes.containers
     }
     assert len(looks) == 2
     figure.draw_without_rendering()
     canvas = figure.get_window_extent()
-    for axes in shown:
+    for axes in figure.axes:
         box = axes.get_tightbbox()
         assert canvas.x0 - 1 <= box.x0
         assert box.x1 <= canvas.x1 + 1

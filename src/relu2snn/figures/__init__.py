@@ -13,7 +13,7 @@ with extra("figures"):
     from relu2snn.figures.potentials import CLASSES, plot_output_potentials, plot_potentials
     from relu2snn.figures.spikes import plot_raster, plot_spike_times
     from relu2snn.figures.style import COLUMN_WIDTH, save_figure, svg_of
-    from relu2snn.figures.sweeps import plot_sweep
+    from relu2snn.figures.sweeps import Spread, plot_sweep
     from relu2snn.figures.tradeoffs import Curve, plot_tradeoffs
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "COLUMN_WIDTH",
     "Curve",
     "Figure",
+    "Spread",
     "disagreeing",
     "plot_certified",
     "plot_disagreement",

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from relu2snn.figures.style import COLUMN_WIDTH, LABEL, TICK
+from relu2snn.figures.style import COLUMN_WIDTH, LABEL, TICK, show_picture
 
 _CLASSES, _PICTURES, _COLUMNS = 12, 12, 6
 _MATRIX, _ROW = 2.9, 0.72
@@ -84,17 +84,8 @@ def _confusion(figure: Any, original: Labels, spiking: Labels, title: str) -> No
 
 def _show(figure: Any, pictures: NDArray[Any], titles: list[str]) -> None:
     panels = figure.subplots(-(-len(pictures) // _COLUMNS), _COLUMNS, squeeze=False).ravel()
-    for axes in panels:
+    for axes in panels[len(pictures) :]:
         axes.set_axis_off()
     for axes, picture, title in zip(panels, pictures, titles, strict=False):
-        axes.imshow(_flat(picture), cmap="gray")
+        show_picture(axes, picture)
         axes.set_title(title, fontsize=5, pad=1.5)
-
-
-def _flat(picture: NDArray[Any]) -> NDArray[Any]:
-    """What can be shown of a picture: rows and columns, in colour if it has any; a vector is one row."""
-    if picture.ndim == 3 and picture.shape[-1] in (3, 4):
-        return picture
-    if picture.ndim < 3:
-        return np.atleast_2d(picture)
-    return picture.mean(axis=tuple(range(2, picture.ndim)))  # type: ignore[no-any-return]

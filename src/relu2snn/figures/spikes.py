@@ -6,8 +6,20 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LABEL, ORANGE, TICK, VALUES, VERMILLION, dress, legend_above
+from relu2snn.figures.style import (
+    BLUE,
+    COLUMN_WIDTH,
+    LABEL,
+    ORANGE,
+    TICK,
+    VALUES,
+    VERMILLION,
+    dress,
+    legend_above,
+    show_picture,
+)
 
 if TYPE_CHECKING:
     from relu2snn.spiking import Raster, SpikeHistogram
@@ -15,21 +27,29 @@ if TYPE_CHECKING:
 _TIME = "time (1 = input window)"
 _ZERO = "0.6"
 _STAGGERED = 6
+# Inches.
+_PICTURE = 0.6
 
 
-def plot_raster(raster: "Raster", title: str = "") -> Figure:
+def plot_raster(raster: "Raster", title: str = "", *, picture: NDArray[Any] | None = None) -> Figure:
     """Spikes of one image, layer under layer from the input to the last hidden one, coloured by the ReLU's value.
 
     A dot is a neuron of `relu2snn.spiking.raster` at the time of its only spike; a neuron that stands for 0, and is
     forced at t_max, is grey. Behind the dots, each layer's window [t_min, t_max]. Of more than six layers the windows
-    stand below each other, each as wide as the figure, and are written at the right.
+    stand below each other, each as wide as the figure, and are written at the right. picture (h, w, c): the image, RGB
+    as matplotlib shows it, or grey, which then stands above.
 
     Example:
         >>> save_figure(plot_raster(raster(spiking, images[0])), "raster")
     """
     bands = len(raster.layers)
-    figure = Figure(figsize=(COLUMN_WIDTH, 1.5 + max(0.28 * bands, 0.9)), layout="constrained")
-    axes = figure.add_subplot()
+    height, above = 1.5 + max(0.28 * bands, 0.9), 0.0 if picture is None else _PICTURE
+    figure = Figure(figsize=(COLUMN_WIDTH, height + above), layout="constrained")
+    if picture is None:
+        top = axes = figure.add_subplot()
+    else:
+        top, axes = figure.subplots(2, 1, height_ratios=[above, height])
+        show_picture(top, picture)
     starts, lengths = raster.windows[:, 0], np.diff(raster.windows)[:, 0]
     aligned = bands > _STAGGERED
     if aligned:
@@ -63,7 +83,7 @@ def plot_raster(raster: "Raster", title: str = "") -> Figure:
     axes.set_yticks(range(bands), names)
     axes.set_ylim(bands - 0.4, -0.6)
     dress(axes, "time in the window (0 = $t_{min}$, 1 = $t_{max}$)" if aligned else _TIME, "layer, and neurons shown")
-    axes.set_title(title, fontsize=LABEL)
+    top.set_title(title, fontsize=LABEL)
     return figure
 
 

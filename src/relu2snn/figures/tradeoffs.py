@@ -1,4 +1,4 @@
-"""Trade-offs: what agreement costs in latency, and what is left of it with noise, for each mapping."""
+"""Trade-offs: what agreement costs in latency, and what noise changes, for each mapping."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -11,20 +11,22 @@ from relu2snn.figures.style import (
     BLUE,
     COLUMN_WIDTH,
     GREEN,
+    LABEL,
     ORANGE,
     TICK,
     VERMILLION,
     dress,
     spread_axis,
 )
+from relu2snn.figures.sweeps import CHANGED, EARLY, Spread, changed, draw_spreads, logarithmic
 
 
 class Curve(NamedTuple):
-    """One sweep of one configuration: its values (n,) ascending, and of each the means over its trials.
+    """One sweep of one configuration: its values (n,) ascending, and of each what its trials gave.
 
     label: how the legend calls the configuration. windows: the mean length of the neurons' windows; latencies: when the
-    last output is read, both in units of the input window. spreads: standard deviations of the agreement, 0 for one
-    trial.
+    last output is read, both in units of the input window. agreement: shares of equal predictions; early: early spikes
+    for an image.
     """
 
     label: str
@@ -32,8 +34,8 @@ class Curve(NamedTuple):
     values: Sequence[float]
     windows: Sequence[float]
     latencies: Sequence[float]
-    agreement: Sequence[float]
-    spreads: Sequence[float]
+    agreement: Sequence[Spread]
+    early: Sequence[Spread]
 
 
 class _Panel(NamedTuple):
@@ -54,14 +56,16 @@ _LOOKS = (("o-", BLUE), ("s--", VERMILLION), ("^:", GREEN), ("v-.", ORANGE))
 
 
 def plot_tradeoffs(curves: Sequence[Curve], images: int | None = None) -> Figure:
-    """Agreement with the ReLU network against latency over ζ, and against each noise, for all configurations.
+    """Changed predictions and early spikes against latency over ζ, and against each noise, for all configurations.
 
     Noise on spike times stands twice, absolute and relative to the windows. Panels without a curve are left out; bars
-    are one standard deviation. images: how many test images, if that is to be written in.
+    go from the least to the greatest of the trials. The axes of what should be 0 are logarithmic, with 0 at their foot.
+    images: how many test images, if that is to be written in.
     Raises ValueError without a curve, and for one whose lengths differ.
 
     Example:
-        >>> curve = Curve("reference", "zeta", [0.0, 0.5], [1.0, 1.5], [3.0, 4.0], [0.99, 1.0], [0.0, 0.0])
+        >>> same, never = [Spread(0.99, 0.98, 1.0), Spread(1.0, 1.0, 1.0)], [Spread(0.0, 0.0, 0.0)] * 2
+        >>> curve = Curve("reference", "zeta", [0.0, 0.5], [1.0, 1.5], [3.0, 4.0], agreement=same, early=never)
         >>> figure = plot_tradeoffs([curve], images=1000)
     """
     for curve in curves:
@@ -70,32 +74,29 @@ def plot_tradeoffs(curves: Sequence[Curve], images: int | None = None) -> Figure
     panels = [panel for panel in _PANELS if any(curve.parameter == panel.parameter for curve in curves)]
     if not panels:
         raise ValueError("no curve of a sweep over " + ", ".join(dict.fromkeys(panel.parameter for panel in _PANELS)))
-    rows = (len(panels) + 1) // 2
-    figure = Figure(figsize=(2 * COLUMN_WIDTH, 0.4 + 2.0 * rows), layout="constrained")
-    grid = figure.subplots(rows, 2, squeeze=False).ravel()
+    figure = Figure(figsize=(2 * COLUMN_WIDTH, 0.5 + 1.7 * len(panels)), layout="constrained")
     looks = dict(zip(dict.fromkeys(curve.label for curve in curves), cycle(_LOOKS), strict=False))
-    for axes, panel in zip(grid, panels, strict=False):
-        _draw(axes, panel, [curve for curve in curves if curve.parameter == panel.parameter], looks)
-        share = "agreement" if images is None else f"agreement, {images:,} test images"
-        dress(axes, panel.label, share)
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
-    shown = {name: line for axes in grid for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    grid = figure.subplots(len(panels), 2, squeeze=False, sharex="row")
+    for row, panel in zip(grid, panels, strict=True):
+        _draw(row, panel, [curve for curve in curves if curve.parameter == panel.parameter], looks)
+    shown = {name: line for axes in grid.ravel() for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    title = None if images is None else f"{images:,} test images"
     figure.legend(
-        list(shown.values()), list(shown), loc="outside upper center", ncols=2, fontsize=TICK, frameon=False
+        list(shown.values()), list(shown), loc="outside upper center", ncols=2, fontsize=TICK, frameon=False,
+        title=title, title_fontsize=LABEL,
     )  # fmt: skip
     return figure
 
 
-def _draw(axes: Axes, panel: _Panel, curves: Sequence[Curve], looks: dict[str, tuple[str, str]]) -> None:
-    for curve in curves:
-        line, colour = looks[curve.label]
-        axes.errorbar(
-            _along(panel, curve), curve.agreement, curve.spreads, fmt=line, color=colour, label=curve.label,
-            linewidth=0.8, markersize=3.5, capsize=2,
-        )  # fmt: skip
-    spread_axis(axes, sorted(x for curve in curves for x in _along(panel, curve)))
-    axes.set_ylim(-0.03, 1.05)
+def _draw(row: Sequence[Axes], panel: _Panel, curves: Sequence[Curve], looks: dict[str, tuple[str, str]]) -> None:
+    changes = [[changed(each) for each in curve.agreement] for curve in curves]
+    for axes, found, label in ((row[0], changes, CHANGED), (row[1], [curve.early for curve in curves], EARLY)):
+        foot = logarithmic(axes, [point for points in found for point in points])
+        for curve, points in zip(curves, found, strict=True):
+            line, colour = looks[curve.label]
+            draw_spreads(axes, _along(panel, curve), points, foot=foot, fmt=line, color=colour, label=curve.label)
+        spread_axis(axes, sorted(x for curve in curves for x in _along(panel, curve)))
+        dress(axes, panel.label, label)
 
 
 def _along(panel: _Panel, curve: Curve) -> list[float]:

@@ -22,6 +22,7 @@ from relu2snn.spiking import (
     SpikeHistogram,
     SpikeRecorder,
     SpikingModel,
+    leads_of,
     membrane_potentials,
     neurons_of,
     output_potentials,
@@ -60,20 +61,20 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     decoding = comparison.result()
     yield "exactness", figures.plot_exactness(decoding), asdict(decoding)
 
-    pixels, label = _image(config, dataset, image)
+    pixels, label, seen = _image(config, dataset, image)
     relu = {name: np.asarray(value[0]) for name, value in values(pixels[None], training=False).items()}
     del values, scaled
     gc.collect()
     title = f"test image {image}" + ("" if label is None else f", class {label}")
     shown = {"image": image, "title": title, **({} if label is None else {"label": label})}
-    spikes = raster(spiking, pixels, neurons=config.figures.neurons, seed=config.figures.seed, values=relu)
+    leads, seed = leads_of(spiking, pixels), config.figures.seed
     gc.collect()
-    yield "raster", figures.plot_raster(spikes, title), {**shown, **asdict(spikes)}
-    count, seed = config.figures.traces, config.figures.seed
-    traces = membrane_potentials(spiking, pixels, layer=layer, neurons=count, seed=seed)
+    spikes = raster(spiking, pixels, neurons=config.figures.neurons, seed=seed, values=relu, leads=leads)
+    yield "raster", figures.plot_raster(spikes, title, picture=seen), {**shown, "picture": seen, **asdict(spikes)}
+    traces = membrane_potentials(spiking, pixels, layer=layer, neurons=config.figures.traces, seed=seed, leads=leads)
     numbers = {f"{number}.{key}": value for number, each in enumerate(traces) for key, value in asdict(each).items()}
     yield "potentials", figures.plot_potentials(traces, title), {**shown, **numbers}
-    output = output_potentials(spiking, pixels).highest(figures.CLASSES, label)
+    output = output_potentials(spiking, pixels, leads=leads).highest(figures.CLASSES, label)
     yield "output_potentials", figures.plot_output_potentials(output, label, title), {**shown, **asdict(output)}
 
 
@@ -138,7 +139,9 @@ def _layer(config: Experiment, phase2: dict[str, Any]) -> str:
     layers: list[str] = phase2["layers"]
     chosen = config.figures.layer
     if chosen is None:
-        return layers[int(np.argmax(phase2["early_spikes"]["layers"]))]
+        early = phase2["early_spikes"]["layers"]
+        # Where none is early, potentials bend most often in the last.
+        return layers[int(np.argmax(early)) if any(early) else -1]
     if chosen > len(layers):
         raise UserError(f"figures.layer={chosen}: {config.name} has hidden layers 1 to {len(layers)}")
     return layers[chosen - 1]
@@ -169,10 +172,11 @@ def _pass(
     return histogram, comparison, chosen or 0
 
 
-def _image(config: Experiment, dataset: Dataset, image: int) -> tuple[NDArray[np.float64], int | None]:
-    """A test image as the networks take it, and its class, if it is known."""
+def _image(config: Experiment, dataset: Dataset, image: int) -> tuple[NDArray[np.float64], int | None, NDArray[Any]]:
+    """A test image as the networks take it, its class, if it is known, and as people look at it."""
     count = dataset.count("test")
     if image >= count:
         raise UserError(f"figures.image={image}: {config.name} has test images 0 to {count - 1}")
     pixels, labels = next(dataset.batches("test", 1, config.dataset.preprocess, image, image + 1))
-    return pixels[0], None if labels is None else int(labels[0])
+    seen = picture(dataset.pixels("test", image, image + 1)[0], config.dataset.source.mean_bgr)
+    return pixels[0], None if labels is None else int(labels[0]), seen

@@ -60,11 +60,17 @@ POINT_COLUMNS = (
     "images",
     "accuracy_mean",
     "accuracy_std",
+    "accuracy_min",
+    "accuracy_max",
     "agreement_mean",
     "agreement_std",
+    "agreement_min",
+    "agreement_max",
     "exact_trials",
     "early_spikes_mean",
     "early_spikes_std",
+    "early_spikes_min",
+    "early_spikes_max",
     "early_images_mean",
     "certified_mean",
     "spiking_fraction_mean",
@@ -122,14 +128,14 @@ def finished_paths(outputs: str, suite: str, result: Row) -> Paths:
 
 
 def point_rows(sweep: Row) -> list[Row]:
-    """The rows of one sweep's result.json: mean and standard deviation over the trials of each value."""
+    """The rows of one sweep's result.json: mean, standard deviation, least and greatest of the trials of each."""
     rows = []
     for point in sweep["points"]:
         row = {key: point[key] for key in ("value", "images", "exact_trials", "latency", "window")}
         row |= {"parameter": sweep["sweep"], "trials": len(point["trials"])}
         for column in POINT_COLUMNS:
             key, _, kind = column.rpartition("_")
-            if kind in ("mean", "std"):
+            if kind in ("mean", "std", "min", "max"):
                 row[column] = point[key][kind] if point[key] else None
         rows.append(row)
     return rows

@@ -7,7 +7,7 @@ from relu2snn.spiking.model import SpikingModel, spiking_model
 from relu2snn.spiking.network import latency, network_of, neurons_of
 from relu2snn.spiking.nodes import SpikingNetwork
 from relu2snn.spiking.perturb import perturbed
-from relu2snn.spiking.record import Raster, SpikeHistogram, SpikeRecorder, raster, spike_histogram
+from relu2snn.spiking.record import Raster, SpikeHistogram, SpikeRecorder, leads_of, raster, spike_histogram
 from relu2snn.spiking.run import SpikingRun, spike_times
 from relu2snn.spiking.simulation import Simulation
 from relu2snn.spiking.trace import (
@@ -44,6 +44,7 @@ __all__ = [
     "costs",
     "costs_of",
     "latency",
+    "leads_of",
     "membrane_potentials",
     "network_of",
     "neurons_of",

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu2snn.spiking.network import network_of
-from relu2snn.spiking.nodes import neurons_in
+from relu2snn.spiking.nodes import inputs_of, neurons_in
+from relu2snn.spiking.references import with_references
 from relu2snn.spiking.simulation import Floats
 
 
@@ -48,33 +49,57 @@ class Raster:
     value: Floats
 
 
+def leads_of(model: Any, image: Any) -> dict[str, Floats]:
+    """The leads t_max − t of one image (*shape), by the name of every tensor that spikes or is taken, in its shape.
+
+    These are the encoders, references, pools and spiking layers, in one run, for all that is to be shown of an image.
+
+    Example:
+        >>> leads = leads_of(spiking, images[0])
+        >>> raster(spiking, images[0], leads=leads).layers == raster(spiking, images[0]).layers
+        True
+    """
+    network = network_of(model)
+    expanded, _ = with_references(network)
+    taken = (name for node in expanded for name in inputs_of(node))
+    keep = dict.fromkeys([*network.spans, *taken])
+    return {name: each[0] for name, each in model.simulation(keep=keep)(alone(image)).leads.items()}
+
+
 def raster(
-    model: Any, image: Any, *, neurons: int = 40, seed: int = 0, values: Mapping[str, Floats] | None = None
+    model: Any,
+    image: Any,
+    *,
+    neurons: int = 40,
+    seed: int = 0,
+    values: Mapping[str, Floats] | None = None,
+    leads: Mapping[str, Floats] | None = None,
 ) -> Raster:
     """The spikes of one image (*shape): of all neurons of a layer, or of `neurons` drawn with `seed` if it has more.
 
     values: the ReLU's outputs by layer name, in the shapes of the layers; where there are none, what the spikes decode
-    to, which is the same unless they came early.
+    to, which is the same unless they came early. leads: those of `leads_of`, if they are known.
 
     Example:
         >>> found = raster(spiking, images[0])
         >>> found.layers, found.sizes.tolist()
         (['encoder', 'conv', 'dense'], [64, 144, 10])
     """
-    recorder = SpikeRecorder(model)
-    leads = {name: lead[0].ravel() for name, lead in recorder.leads(alone(image)).items()}
+    windows = network_of(model).spans
+    known_leads = leads_of(model, image) if leads is None else leads
+    flat = {name: known_leads[name].ravel() for name in windows}
     draw = np.random.default_rng(seed)
     rows: dict[str, list[Any]] = {"layer": [], "neuron": [], "time": [], "value": []}
-    for index, (name, lead) in enumerate(leads.items()):
+    for index, (name, lead) in enumerate(flat.items()):
         chosen = np.sort(draw.choice(lead.size, min(neurons, lead.size), replace=False))
         known = np.ravel((values or {}).get(name, lead))
         rows["layer"].append(np.full(chosen.size, index))
         rows["neuron"].append(chosen)
-        rows["time"].append(recorder.windows[name][1] - lead[chosen])
+        rows["time"].append(windows[name][1] - lead[chosen])
         rows["value"].append(known[chosen])
-    sizes = np.array([lead.size for lead in leads.values()])
+    sizes = np.array([lead.size for lead in flat.values()])
     columns = {key: np.concatenate(pieces) for key, pieces in rows.items()}
-    return Raster(list(leads), np.array(list(recorder.windows.values())), sizes, **columns)
+    return Raster(list(flat), np.array(list(windows.values())), sizes, **columns)
 
 
 @dataclass

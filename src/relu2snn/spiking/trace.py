@@ -16,8 +16,8 @@ from relu2snn.graph.linear import LinearMap
 from relu2snn.spiking.decide import is_early
 from relu2snn.spiking.events import Floats
 from relu2snn.spiking.network import network_of
-from relu2snn.spiking.nodes import Neurons, SpikingNetwork, inputs_of
-from relu2snn.spiking.record import alone
+from relu2snn.spiking.nodes import Neurons, inputs_of
+from relu2snn.spiking.record import leads_of
 from relu2snn.spiking.references import reference_shape, with_references
 from relu2snn.spiking.synapses import Synapses, fields_of
 
@@ -70,12 +70,18 @@ class OutputPotentials:
 
 
 def membrane_potentials(
-    model: Any, image: Any, *, layer: str, neurons: int | Sequence[tuple[int, ...]] = 4, seed: int = 0
+    model: Any,
+    image: Any,
+    *,
+    layer: str,
+    neurons: int | Sequence[tuple[int, ...]] = 4,
+    seed: int = 0,
+    leads: Mapping[str, Floats] | None = None,
 ) -> list[MembranePotential]:
     """Potentials of neurons of one spiking layer for one image (*shape).
 
     neurons: their indices in the layer's output (without the batch), or how many to draw with `seed`: in turn of every
-    kind of spike that the layer has.
+    kind of spike that the layer has. leads: those of `leads_of`, if they are known.
 
     Raises ValueError for an unknown layer or a neuron that it does not have.
 
@@ -89,8 +95,8 @@ def membrane_potentials(
     network = network_of(model)
     expanded, references = with_references(network)
     node, population = expanded.population(layer)
-    inputs, outputs = _run(model, network, image, inputs_of(node), layer)
-    assert outputs is not None
+    found = leads_of(model, image) if leads is None else leads
+    inputs, outputs = _in_a_row(found, inputs_of(node)), np.asarray(found[layer], np.float64)
     if isinstance(neurons, int):
         neurons = _draw(outputs, node.before, node.window, neurons, seed)
     for neuron in neurons:
@@ -101,11 +107,13 @@ def membrane_potentials(
     return [_trace(synapses, population, inputs, tuple(neuron), float(outputs[tuple(neuron)])) for neuron in neurons]
 
 
-def output_potentials(model: Any, image: Any, *, output: str | None = None) -> OutputPotentials:
+def output_potentials(
+    model: Any, image: Any, *, output: str | None = None, leads: Mapping[str, Floats] | None = None
+) -> OutputPotentials:
     """Potentials of the output neurons for one image (*shape) until they are read.
 
     V_i(t) = α_i (t − t_start) + Σ_{t_j < t} W_ij (t − t_j). output: the name of the read-out, where there are several;
-    of one with positions all neurons follow each other, position by position.
+    of one with positions all neurons follow each other, position by position. leads: those of `leads_of`, if known.
 
     Example:
         >>> found = output_potentials(spiking, images[0])
@@ -117,7 +125,7 @@ def output_potentials(model: Any, image: Any, *, output: str | None = None) -> O
     network = network_of(model)
     chosen = {node.name: node for node in network.potentials}
     node = chosen[output] if output is not None else network.potentials[0]
-    leads, _ = _run(model, network, image, inputs_of(node))
+    inputs = _in_a_row(leads_of(model, image) if leads is None else leads, inputs_of(node))
     channels, columns, elements = node.shape[-1], [], []
     for position in range(int(np.prod(node.shape[:-1]))):
         found = _pulled(node.maps, position, network.shapes)
@@ -125,7 +133,7 @@ def output_potentials(model: Any, image: Any, *, output: str | None = None) -> O
         columns.append(found[1])
     drive = np.broadcast_to(node.bias, node.shape).reshape(-1, channels) / node.before
     walked = [
-        _walk(np.append(leads, 0.0)[each], weights, row, node.before, 0.0)
+        _walk(np.append(inputs, 0.0)[each], weights, row, node.before, 0.0)
         for each, weights, row in zip(elements, columns, drive, strict=True)
     ]
     times = np.unique(np.concatenate([each for each, _ in walked]))
@@ -152,14 +160,8 @@ def spike_kinds(leads: Floats, before: float, window: float) -> NDArray[np.int64
     return np.select(conditions, [KINDS.index(EARLY), KINDS.index(ON_TIME), KINDS.index(FORCED)], KINDS.index(LATE))
 
 
-def _run(
-    model: Any, network: SpikingNetwork, image: Any, tensors: Sequence[str], layer: str | None = None
-) -> tuple[Floats, Floats | None]:
-    """The leads of `tensors`, one after the other, and of `layer`, for one image, in one run: they share the noise."""
-    keep = [*tensors, layer] if layer else list(tensors)
-    leads = model.simulation(keep=keep)(alone(image)).leads
-    inputs = np.concatenate([np.asarray(leads[name][0], np.float64).ravel() for name in tensors])
-    return inputs, np.asarray(leads[layer][0], np.float64) if layer else None
+def _in_a_row(leads: Mapping[str, Floats], tensors: Sequence[str]) -> Floats:
+    return np.concatenate([np.asarray(leads[name], np.float64).ravel() for name in tensors])
 
 
 def _draw(leads: Floats, before: float, window: float, count: int, seed: int) -> list[tuple[int, ...]]:

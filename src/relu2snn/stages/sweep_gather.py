@@ -6,10 +6,11 @@ from typing import Any
 
 from relu2snn.config import Experiment, Paths, sweep_point, sweep_values
 from relu2snn.config.shaping import shaping
-from relu2snn.figures import plot_sweep, save_figure
+from relu2snn.figures import save_figure
 from relu2snn.made import Job, file_digests
 from relu2snn.presentation.described import MADE, described
 from relu2snn.presentation.results import POINT_COLUMNS, point_rows, write_csv
+from relu2snn.presentation.swept import sweep_figure
 from relu2snn.stages._job import job
 
 _OVER_TRIALS = ("accuracy", "agreement", "early_spikes", "early_images", "spiking_fraction", "certified")
@@ -32,10 +33,9 @@ def run(config: Experiment) -> None:
         "seconds": sum(point["seconds"] for point in points),
     }
     folder = Path(paths.sweep)
-    write_csv(folder / "table.csv", point_rows(result), POINT_COLUMNS)
-    shown = {key: [point[key] for point in points] for key in ("accuracy", "agreement")}
-    values, trials = [point["value"] for point in points], max(len(point["trials"]) for point in points)
-    save_figure(plot_sweep(name, values, shown, points[0]["images"], trials), folder / name)
+    rows = point_rows(result)
+    write_csv(folder / "table.csv", rows, POINT_COLUMNS)
+    save_figure(sweep_figure(rows), folder / name)
     pictures = file_digests([folder / "table.csv", folder / f"{name}.png", folder / f"{name}.svg"])
     work.write_json(folder / "result.json", result, files=pictures)
 

@@ -1,8 +1,9 @@
 """Draws the trade-offs of one experiment, all of its sweeps together: a table and a figure in <suite>/tradeoffs/."""
 
 from relu2snn.config import Experiment, Paths
-from relu2snn.figures import Curve, plot_tradeoffs, save_figure
+from relu2snn.figures import save_figure
 from relu2snn.presentation.results import Row, collect_sweeps, write_csv
+from relu2snn.presentation.swept import tradeoffs_figure
 
 COLUMNS = (
     "mapping",
@@ -13,8 +14,13 @@ COLUMNS = (
     "latency",
     "agreement_mean",
     "agreement_std",
+    "agreement_min",
+    "agreement_max",
     "accuracy_mean",
     "accuracy_std",
+    "early_spikes_mean",
+    "early_spikes_min",
+    "early_spikes_max",
     "early_images_mean",
     "exact_trials",
     "trials",
@@ -44,25 +50,5 @@ def write_tradeoffs(paths: Paths, rows: list[Row]) -> None:
     for row in rows:
         relative = row["value"] / row["window"] if row["parameter"] in timed else None
         table.append({column: (row | {"value_per_window": relative})[column] for column in COLUMNS})
-    counts = {row["images"] for row in rows}
     write_csv(f"{paths.tradeoffs}.csv", table, COLUMNS)
-    save_figure(plot_tradeoffs(_curves(rows), counts.pop() if len(counts) == 1 else None), paths.tradeoffs)
-
-
-def _curves(rows: list[Row]) -> list[Curve]:
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        others = [text for text in row["overrides"].split() if not text.startswith("phase2.mapping=")]
-        groups.setdefault((" ".join([row["mapping"], *others]), row["parameter"]), []).append(row)
-    return [
-        Curve(
-            label,
-            parameter,
-            values=[point["value"] for point in points],
-            windows=[point["window"] for point in points],
-            latencies=[point["latency"] for point in points],
-            agreement=[point["agreement_mean"] for point in points],
-            spreads=[point["agreement_std"] or 0.0 for point in points],
-        )
-        for (label, parameter), points in groups.items()
-    ]
+    save_figure(tradeoffs_figure(rows), paths.tradeoffs)
