@@ -15,7 +15,7 @@ override COUNT := $(value COUNT)
 override SEED := $(value SEED)
 export PYTHON PORT SUITE COUNT SEED
 
-.PHONY: help quickstart smoke plan test test-long compiled fuzz mutants lint docs pages bench ui report clean
+.PHONY: help quickstart smoke plan check test test-long compiled fuzz mutants lint docs pages bench ui report clean
 
 # Targets with a comment, under the headings of the lines that begin with "##@".
 help:
@@ -64,6 +64,10 @@ docs: .venv/dev ## the documentation as a site: docs/_build/html/index.html
 pages: .venv/dev ## pages of docs/ that are made from the code
 	$(BIN)/python scripts/layer_page.py
 	$(BIN)/python -m relu2snn.config.page
+
+# The files of tests/quick.txt take seconds each.
+check: lint ## lint, and the tests that take seconds: for while you work
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not workflow and not long" @tests/quick.txt
 
 # Three files at a time, since one that runs the workflow waits for processes to start.
 test: .venv/dev ## every test but the long ones

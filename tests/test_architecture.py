@@ -329,3 +329,9 @@ def test_every_mutant_still_stands_in_the_source() -> None:
     gone = [each["name"] for each in known if (PACKAGE / each["file"]).read_text().count(each["old"]) != 1]
     assert len(known) > 70
     assert not gone
+
+
+def test_the_files_of_make_check_are_there() -> None:
+    named = (ROOT / "tests" / "quick.txt").read_text().split()
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).is_file()] == []
