@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from playwright.sync_api import Browser, Locator, TimeoutError, expect
 from runs import ROOT, environment, paths
 
-from relu2snn.ui import first_view
+from relu2snn.ui import first_view, suites_of
 
 pytestmark = pytest.mark.workflow
 NAMES = ("fmnist_fc", "fmnist_lenet")
@@ -162,7 +162,13 @@ def test_the_runs_are_found_from_the_list_of_experiments(visit: Visit, finished:
     visit.page.get_by_role("link", name="Experiments").click()
     visit.page.get_by_role("cell").get_by_role("link", name="relu2snn/paper").click()
     for name in NAMES:
-        expect(row_of(visit, finished, name)[0]).to_be_visible()
+        link, cell = row_of(visit, finished, name)
+        expect(link).to_be_visible()
+        for column, value in columns(finished, name).items():
+            expect(cell(f"metrics.`{column}`")).to_have_text(written(visit, value))
+        # Without scrolling sideways.
+        for column in ("accuracy_original", "accuracy", "agreement", "latency"):
+            expect(cell(f"metrics.`{column}`")).to_be_in_viewport()
 
 
 def test_a_run_shows_its_metrics_its_note_and_its_figures(visit: Visit, finished: Path) -> None:
@@ -176,8 +182,12 @@ def test_a_run_shows_its_metrics_its_note_and_its_figures(visit: Visit, finished
         row = page.get_by_role("row").filter(has=page.get_by_role("link", name=metric, exact=True))
         expect(row.get_by_role("cell").nth(1)).to_have_text(written(visit, value))
     expect(page.get_by_text("60 of 60 images")).to_be_visible()
+    figures = page.locator("img[src*='get-artifact']")
+    for number in range(3):
+        is_drawn(figures.nth(number))
+        expect(figures.nth(number)).to_be_in_viewport()
     page.get_by_text("Show more").first.click()
-    is_drawn(page.locator("img[src*='get-artifact']").first)
+    expect(page.get_by_text("Make it again")).to_be_visible()
     visit.picture("run")
 
     page.get_by_role("tab", name="Artifacts").click()
@@ -217,7 +227,7 @@ def test_the_charts_show_every_run(visit: Visit, finished: Path) -> None:
 def test_with_several_suites_it_opens_on_their_list(client: MlflowClient) -> None:
     for suite in ("one_of_two", "two_of_two"):
         client.create_experiment(f"relu2snn/{suite}")
-    assert first_view(client) == "/experiments"
+    assert first_view(suites_of(client)) == "/experiments"
 
 
 def test_it_listens_on_this_machine_only(server: Server) -> None:

@@ -5,17 +5,19 @@ import os
 import socket
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from relu2snn.arguments import Arguments
 from relu2snn.config import compose_tracking
 from relu2snn.errors import UserError, printable, shown
-from relu2snn.tracking import RESULTS_VIEW, VIEW_TAG, Store, explained, follow_folder, require_database
+from relu2snn.tracking import Store, explained, follow_folder, require_database, results_state
 
 HOST = "127.0.0.1"
-# Where MLflow's pages keep choices in the browser. Unless these are made, they open on generative AI, with a panel of
+# Where MLflow's pages keep how the table of an experiment's runs was last looked at.
+_TABLE = 'MLflowLocalStorage-1.1-ExperimentPage-["{}"]-ReactComponentState'
+# Where they keep choices in the browser. Unless these are made, they open on generative AI, with a panel of
 # its assistant and a notice about telemetry, which is off here; the server has no setting for it (mlflow issue 24498).
 _CHOICES = {
     "mlflow.workflowType_v1": '"machine_learning"',
@@ -27,11 +29,15 @@ _SCRIPT = """<script>
 for (const [key, value] of Object.entries(%s)) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
 if (!location.hash) location.replace("#" + %s);
 </script>"""
-# The pages give tables of a description no room between their columns, and cut off long commands.
+# The pages give tables of a description no room between their columns, cut off long commands, show a picture as large as
+# it is, and fold up a description after 100 pixels: here after its first row of figures.
 _STYLE = """<style>
 .note-editor-preview-content table { margin: 8px 0 16px; }
 .note-editor-preview-content :is(th, td) { padding: 2px 16px 2px 0; text-align: left; }
 .note-editor-preview-content pre { white-space: pre-wrap; }
+.note-editor-preview-content img { max-width: 32%; vertical-align: top; }
+.note-editor-preview-content img:only-child { max-width: 60%; }
+div:has(> .note-view-outer-container img) { min-height: 400px; }
 </style>"""
 
 
@@ -113,24 +119,26 @@ def _application(store: Store) -> Any:
     page = Path(pages.static_folder, "index.html").read_text()
 
     def index(request: Request) -> HTMLResponse:
-        script = _SCRIPT % (json.dumps(_CHOICES), json.dumps(first_view(client)))
+        suites = suites_of(client)
+        tables = {_TABLE.format(suite): results_state() for suite in suites}
+        script = _SCRIPT % (json.dumps(_CHOICES | tables), json.dumps(first_view(suites)))
         head = f"<head>{script}{_STYLE}"
         return HTMLResponse(page.replace("<head>", head, 1), headers={"cache-control": "no-cache"})
 
     # A store that cannot be used ends here.
-    first_view(client)
+    suites_of(client)
     app.router.routes.insert(0, Route("/", index))
     return app
 
 
-def first_view(client: Any) -> str:
-    """The runs of the only suite, with their results in columns; the list of suites where there are more."""
-    suites = [each for each in client.search_experiments() if each.name.startswith("relu2snn/")]
-    if len(suites) != 1:
-        return "/experiments"
-    (suite,) = suites
-    view = {"viewStateShareKey": RESULTS_VIEW} if VIEW_TAG in suite.tags else {}
-    return f"/experiments/{suite.experiment_id}/runs?{urlencode(view)}"
+def suites_of(client: Any) -> list[str]:
+    """The ids of the suites' experiments."""
+    return [each.experiment_id for each in client.search_experiments() if each.name.startswith("relu2snn/")]
+
+
+def first_view(suites: Sequence[str]) -> str:
+    """The runs of the only suite; the list of suites where there are more."""
+    return f"/experiments/{suites[0]}/runs" if len(suites) == 1 else "/experiments"
 
 
 def _serve(app: Any, port: int) -> None:

@@ -71,7 +71,7 @@ def experiment_note(
             [_layer(phase2, number) for number in range(len(phase2["layers"]))],
         ),
     ]
-    return _with_images("\n\n".join(parts), run_id, figures)
+    return _with_images(parts, run_id, figures)
 
 
 def sweep_note(
@@ -96,7 +96,7 @@ def sweep_note(
         f"`phase2.{name}` on one axis, `accuracy` or `agreement` on the other.",
         table((name, "trials", "accuracy", "agreement", "certified", "latency"), points),
     ]
-    return _with_images("\n\n".join(parts), run_id, figures, folder=None)
+    return _with_images(parts, run_id, figures, folder=None)
 
 
 def suite_note(suite: str) -> str:
@@ -192,12 +192,19 @@ def _spread(row: Mapping[str, Any], name: str) -> str:
     return shown(mean) if deviation is None else f"{shown(mean)} ± {deviation:.4f}"
 
 
-def _with_images(text: str, run_id: str, figures: Sequence[Path], folder: str | None = "figures") -> str:
-    """`text` and, as far as a description may go, the figures, which are all among the run's artifacts."""
+def _images(run_id: str, figures: Sequence[Path], length: int, folder: str | None = "figures") -> str:
+    """The figures in a row, as many as a description has place for beside `length` characters of text."""
+    found: list[str] = []
     for figure in figures:
         path = quote(f"{folder}/{figure.name}" if folder else figure.name, safe="/")
-        image = f"\n\n![{figure.stem.replace('_', ' ')}](get-artifact?path={path}&run_uuid={run_id})"
-        if len(text) + len(image) > _LONGEST:
+        found.append(f"![{figure.stem.replace('_', ' ')}](get-artifact?path={path}&run_uuid={run_id})")
+        if length + sum(map(len, found)) + len(found) > _LONGEST:
+            found.pop()
             break
-        text += image
-    return text
+    return " ".join(found)
+
+
+def _with_images(parts: Sequence[str], run_id: str, figures: Sequence[Path], folder: str | None = "figures") -> str:
+    """The parts of a description, after the first of them the figures, which are all among the run's artifacts."""
+    images = _images(run_id, figures, sum(len(part) + 2 for part in parts) + 2, folder)
+    return "\n\n".join([parts[0], *([images] if images else []), *parts[1:]])

@@ -7,11 +7,9 @@ from relu2snn.tracking.failures import explained
 from relu2snn.tracking.record import DataSet, Metric, Model, Record
 from relu2snn.tracking.runs import log_experiment, log_sweep
 from relu2snn.tracking.store import Store, follow_folder, load_mlflow, require_database
-from relu2snn.tracking.views import RESULTS_VIEW, VIEW_TAG
+from relu2snn.tracking.views import results_state
 
 __all__ = [
-    "RESULTS_VIEW",
-    "VIEW_TAG",
     "DataSet",
     "Metric",
     "Model",
@@ -23,4 +21,5 @@ __all__ = [
     "log_experiment",
     "log_sweep",
     "require_database",
+    "results_state",
 ]
