@@ -30,6 +30,8 @@ from relu2snn.datasets import SUPPORTED_FORMATS
 from relu2snn.errors import UserError
 from relu2snn.figures import Curve, Spread, plot_sweep, plot_tradeoffs
 from relu2snn.files import read_json
+from relu2snn.presentation.report import sweeps_page
+from relu2snn.presentation.results import collect_sweeps
 from relu2snn.stages import sweep_gather, tables, tradeoffs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,6 +178,8 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
         ("cifar10_vgg", "0.2", "synthetic"),
     ]
     assert {row["overrides"] for row in rows} == {"sweep.values=[0.2,0.1] sweep.trials=3"}
+    # No column is empty.
+    assert (">accuracy<" in sweeps_page(collect_sweeps(str(tmp_path), "paper"), "paper")) == labelled
     tradeoffs.run(from_slice(stage_slice(config, "tradeoffs")))
     with open(f"{made.tradeoffs}.csv") as file:
         rows = list(csv.DictReader(file))

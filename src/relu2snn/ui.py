@@ -29,8 +29,8 @@ _SCRIPT = """<script>
 for (const [key, value] of Object.entries(%s)) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
 if (!location.hash) location.replace("#" + %s);
 </script>"""
-# The pages give tables of a description no room between their columns, cut off long commands, show a picture as large as
-# it is, and fold up a description after 100 pixels: here after its first row of figures.
+# The pages give tables of a description no room between their columns, cut off long commands, show a picture as large
+# as it is, and fold up a description after 100 pixels: here after its first row of figures.
 _STYLE = """<style>
 .note-editor-preview-content table { margin: 8px 0 16px; }
 .note-editor-preview-content :is(th, td) { padding: 2px 16px 2px 0; text-align: left; }
