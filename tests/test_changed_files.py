@@ -14,7 +14,7 @@ from relu2snn.config.shaping import job_slice
 from relu2snn.errors import UserError
 from relu2snn.networks import own
 from relu2snn.networks.build import build
-from relu2snn.stages import custom_data, data, weights
+from relu2snn.stages import custom_data, data, places365_weights, weights
 
 Given = tuple[Any, Path]
 
