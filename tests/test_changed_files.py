@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from runs import drop_images
+from smoke_data import make
 from test_custom import composed, files, images
 
-from relu2snn.config import compose_experiment, compose_suite, from_slice
+from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice
 from relu2snn.config.shaping import job_slice
 from relu2snn.errors import UserError
 from relu2snn.networks import own
 from relu2snn.networks.build import build
-from relu2snn.stages import custom_data, data, weights
+from relu2snn.stages import custom_data, data, places365_weights, weights
 
 Given = tuple[Any, Path]
 
@@ -46,25 +47,54 @@ def dropped_weights(folder: Path) -> Given:
     return config, file
 
 
-CASES: list[tuple[Callable[[Path], Given], Any, Any, str]] = [
-    (idx_files, data, data, "load_arrays"),
-    (own_images, custom_data, custom_data, "load_own"),
-    (own_network, weights, own, "load_own"),
-    (dropped_weights, weights, weights, "digest_of"),
+def caffe_files(folder: Path) -> Experiment:
+    make("places365", folder / "places365")
+    names = {"prototxt": "deploy_vgg16_places365.prototxt", "caffemodel": "vgg16_places365.caffemodel"}
+    files = [f"weights.{key}={folder}/places365/{name}" for key, name in names.items()]
+    return compose_experiment("places365_vgg", compose_suite("smoke"), [f"outputs={folder}/outputs", *files])
+
+
+def caffes_weights(folder: Path) -> Given:
+    config = caffe_files(folder)
+    return config, Path(str(config.weights.caffemodel))
+
+
+def caffes_layers(folder: Path) -> Given:
+    config = caffe_files(folder)
+    return config, Path(str(config.weights.prototxt))
+
+
+CASES: list[tuple[Callable[[Path], Given], Any, Any, str, str]] = [
+    (idx_files, data, data, "load_arrays", "source.json"),
+    (own_images, custom_data, custom_data, "load_own", "source.json"),
+    (own_network, weights, own, "load_own", "source.json"),
+    (dropped_weights, weights, weights, "digest_of", "source.json"),
+    (caffes_weights, places365_weights, places365_weights, "run_script", "places_vgg_relu_original.npz"),
+    (caffes_layers, places365_weights, places365_weights, "run_script", "places_vgg_relu_original.npz"),
 ]
 
 
-@pytest.mark.parametrize(("make", "stage", "where", "reader"), CASES, ids=[each[0].__name__ for each in CASES])
+@pytest.mark.parametrize(
+    ("given", "stage", "where", "reader", "result"), CASES, ids=[each[0].__name__ for each in CASES]
+)
 def test_a_file_that_is_replaced_while_it_is_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Given], stage: Any, where: Any, reader: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: Callable[[Path], Given],
+    stage: Any,
+    where: Any,
+    reader: str,
+    result: str,
 ) -> None:
-    whole, file = make(tmp_path)
+    # The call's, of which no slice has anything.
+    monkeypatch.setenv("RELU2SNN_CONTAINER_ENGINE", "none")
+    whole, file = given(tmp_path)
     name = stage.__name__.rpartition(".")[2]
     config = from_slice(job_slice(whole, name))
     read = getattr(where, reader)
 
-    def read_and_replaced(*arguments: Any) -> Any:
-        found = read(*arguments)
+    def read_and_replaced(*arguments: Any, **options: Any) -> Any:
+        found = read(*arguments, **options)
         # By one of the same size and date.
         shutil.copy2(file, tmp_path / "other")
         (tmp_path / "other").replace(file)
@@ -77,4 +107,4 @@ def test_a_file_that_is_replaced_while_it_is_read_is_refused(
     assert str(caught.value) == f"{file}: changed while it was read; run it again when the file is whole"
     assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
     stage.run(config)
-    assert list((tmp_path / "outputs").rglob("source.json"))
+    assert list((tmp_path / "outputs").rglob(result))
