@@ -1,5 +1,6 @@
 """Files of the user's that others replace while a stage reads them: what was read may be half of each."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from smoke_data import make
 from test_custom import composed, files, images
 
 from relu2snn.config import Experiment, compose_experiment, compose_suite, from_slice
+from relu2snn.config.places import ENGINE_VARIABLE
 from relu2snn.config.shaping import job_slice
 from relu2snn.errors import UserError
 from relu2snn.networks import own
@@ -86,9 +88,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_refused(
     reader: str,
     result: str,
 ) -> None:
-    # The call's, of which no slice has anything.
-    monkeypatch.setenv("RELU2SNN_CONTAINER_ENGINE", "none")
     whole, file = given(tmp_path)
+    # Which engine runs it is the call's to say, and in no slice.
+    monkeypatch.setenv(ENGINE_VARIABLE, json.dumps({"": "none"}))
     name = stage.__name__.rpartition(".")[2]
     config = from_slice(job_slice(whole, name))
     read = getattr(where, reader)
