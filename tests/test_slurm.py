@@ -189,7 +189,7 @@ def test_no_job_is_forgotten_and_none_waited_for_that_slurm_has_forgotten(
         for file, number in zip(files, ("7", "8_2", "9"), strict=True)
     ]
     known: set[str] | None = {"7", "8", "9"}
-    monkeypatch.setattr("relu2snn.slurm.known_numbers", lambda: known)
+    monkeypatch.setattr("relu2snn.slurm.known_jobs", lambda: known if known is None else dict.fromkeys(known, ""))
     executor = Forgetful()
     assert executor.check(jobs) == jobs
     executor.answers, known = False, None
@@ -209,6 +209,37 @@ def test_no_job_is_forgotten_and_none_waited_for_that_slurm_has_forgotten(
     assert executor.told[-1] == (jobs[1], "well")
     assert executor.check(jobs[:1]) == []
     assert executor.told[-1] == (jobs[0], "well")
+
+
+HELD = """\
+#!/bin/sh
+echo '7|RUNNING|None'
+echo '8|PENDING|launch failed requeued held'
+echo '9|REQUEUE_HOLD|None'
+echo '10|PENDING|JobHeldUser'
+echo '11|PENDING|Resources'
+echo '12|COMPLETED|None'
+"""
+
+
+def test_a_job_that_slurm_holds_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "squeue").write_text(HELD)
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    jobs = [
+        SimpleNamespace(job=SimpleNamespace(output=[], is_group=lambda: False), external_jobid=number)
+        for number in ("7", "8", "9_1", "9_2", "11", "12")
+    ]
+    executor = Forgetful()
+    assert executor.check(jobs) == executor.check(jobs) == jobs
+    said = capfd.readouterr().err.splitlines()
+    assert sorted(said) == [
+        f"relu2snn: Slurm job {number} is held ({why}), so all that needs it waits; let it go: "
+        f"scontrol release {number}; or end it: scancel {number}"
+        for number, why in (("8", "launch failed requeued held"), ("9", "REQUEUE_HOLD"))
+    ]
 
 
 def test_what_sbatch_does_not_take_is_said_in_its_own_words() -> None:

@@ -20,6 +20,7 @@ LOGS = ".snakemake/slurm_logs"
 # Snakemake notes with every job of Slurm which rule or group it is.
 _COMMENT = "rule_"
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+_HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT"})
 # How often Slurm has to be asked after a job that it does not know: a new one may not be there yet.
 _ASKED = 3
 _FORGOTTEN = "Slurm no longer knows this job, and not all of its files are there. "
@@ -153,10 +154,11 @@ def keep_all(executor: Any) -> None:
 
     It drops all of them when Slurm does not answer, and asks for ever after one that Slurm no longer knows, as when
     Snakemake has been stopped for a while. Such a job has ended: whether well, its files say, which it has begun with
-    removing.
+    removing. A job that Slurm holds, and that waits for somebody to release it, is named once.
     """
     check = executor.check_active_jobs
     told: set[int] = set()
+    held: set[str] = set()
     unknown: dict[int, int] = {}
 
     def noted(report: Callable[..., None]) -> Callable[..., None]:
@@ -174,7 +176,14 @@ def keep_all(executor: Any) -> None:
             pass
         left = [each for each in active if id(each) not in told]
         told.clear()
-        known = known_numbers() if left else None
+        known = known_jobs() if left else None
+        for number in {str(each.external_jobid).partition("_")[0] for each in left} & (known or {}).keys():
+            if known and known[number] and number not in held:
+                held.add(number)
+                _say(
+                    f"Slurm job {number} is held ({known[number]}), so all that needs it waits; let it go: "
+                    f"scontrol release {number}; or end it: scancel {number}"
+                )
         before = dict(unknown)
         unknown.clear()
         for each in left:
@@ -191,14 +200,24 @@ def keep_all(executor: Any) -> None:
     executor.check_active_jobs = checked
 
 
-def known_numbers() -> set[str] | None:
-    """The user's jobs that Slurm still knows, ended ones included, arrays as one; None where it does not answer."""
-    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", "--format=%F"]
+def known_jobs() -> dict[str, str] | None:
+    """The user's jobs that Slurm still knows, ended ones included, arrays as one; None where it does not answer.
+
+    By number, of a job that waits to be released, why that is, and of others "".
+    """
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", "--format=%F|%T|%r"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return None if done.returncode else set(done.stdout.split())
+    if done.returncode:
+        return None
+    found: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        number, state, reason = (each.strip() for each in line.split("|", 2))
+        held = state in _HELD or (state in _WAITING and "held" in reason.lower())
+        found[number] = (reason if reason not in ("", "None") else state) if held else found.get(number, "")
+    return found
 
 
 def _all_made(job: Any) -> bool:
