@@ -109,7 +109,10 @@ def _settle(
     where: Indices, left: NDArray[np.bool_], bound: Bound, constants: Constants, synapses: Synapses, inputs: Floats,
     found: Floats,
 ) -> int:  # fmt: skip
-    """Prove or simulate the pairs `left` of the positions `where`; returns how many bins have proved."""
+    """Prove or simulate the pairs `left` of the positions `where`; returns how many bins have proved.
+
+    First the one, then the other: in most batches nothing is left to simulate, nor to compile for it.
+    """
     node, closed = synapses.node, bound.closed
     places = closed.shape[1] * closed.shape[2]
     values = closed.reshape(-1, closed.shape[-1])
@@ -118,9 +121,11 @@ def _settle(
     durations = Durations(node.before, node.window)
     if synapses.blocks is not None:
         for block in synapses.blocks:
-            _settle_fields(
-                where, left, inputs, bound.latest, values, block.runs, block.weights, rises, durations, found, proved
-            )  # fmt: skip
+            runs, weights = block.runs, block.weights
+            _prove_fields(where, left, inputs, bound.latest, values, runs, weights, rises, durations, proved)
+        if left.any():
+            for block in synapses.blocks:
+                _walk_fields(where, left, inputs, block.runs, block.weights, rises, durations, found)
         return int(proved.sum())
     images, positions = where // places, where % places
     for position in np.unique(positions):
@@ -130,7 +135,9 @@ def _settle(
         for k in np.flatnonzero(positions == position):
             field = np.append(inputs[images[k]], 0.0)[elements].astype(np.float64)
             late = float(bound.latest[images[k]])
-            proved[k] = _settle_position(field, late, left[k], values[where[k]], own, here, durations, found[k])
+            proved[k] = _prove_position(field, late, left[k], values[where[k]], own, here, durations)
+            if left[k].any():
+                _walk(field, left[k], own.columns, here, durations, found[k])
     return int(proved.sum())
 
 
@@ -146,11 +153,10 @@ def _open(where, closed, slack, scale, shift, floor, limit, lift, left):  # type
 
 
 @compiled()
-def _settle_position(field, late, mask, closed, weights, rises, durations, out):  # type: ignore[no-untyped-def]
-    """Take the neurons of one position and image that bins prove out of `mask` (units,), simulate the others.
+def _prove_position(field, late, mask, closed, weights, rises, durations):  # type: ignore[no-untyped-def]
+    """Take the neurons of one position and image that bins prove out of `mask` (units,); returns how many.
 
-    They share the inputs `field` (n,). late: how long after t_min the last input comes. Returns how many were proved;
-    the leads of what is left in `mask` are in `out`.
+    They share the inputs `field` (n,). late: how long after t_min the last input comes.
     """
     rows, size = weights.rows, weights.size
     drive, level, rise = rises.drive, rises.level, rises.rise
@@ -168,14 +174,13 @@ def _settle_position(field, late, mask, closed, weights, rises, durations, out):
             )  # fmt: skip
         if mask.any():
             proved += prove(mask, shifted, highest, rows, level, drive, size, rise, before_last)
-    if mask.any():
-        _walk(field, mask, weights.columns, level, drive, before, window, out)
     return proved
 
 
 @compiled()
-def _walk(field, mask, columns, level, drive, before, window, out):  # type: ignore[no-untyped-def]
-    """Simulate the neurons of `mask` event by event, with the weights `columns` (n, units)."""
+def _walk(field, mask, columns, rises, durations, out):  # type: ignore[no-untyped-def]
+    """Simulate the neurons of `mask` event by event, with the weights `columns` (n, units); `out` gets their leads."""
+    level, drive = rises.level, rises.drive
     chosen = np.flatnonzero(mask)
     matrix, total = np.empty((field.size, chosen.size)), np.zeros(chosen.size)
     threshold, drives, leads = np.empty(chosen.size), np.empty(chosen.size), np.empty(chosen.size)
@@ -185,35 +190,46 @@ def _walk(field, mask, columns, level, drive, before, window, out):  # type: ign
         for k in range(chosen.size):
             matrix[s, k] = columns[s, chosen[k]]
             total[k] += matrix[s, k]
-    first_crossings(field, matrix, total, threshold, drives, before, window, leads)
+    first_crossings(field, matrix, total, threshold, drives, durations.before, durations.window, leads)
     for k in range(chosen.size):
         out[chosen[k]] = leads[k]
 
 
+@compiled()
+def _of_group(group, position, runs, weights, rises):  # type: ignore[no-untyped-def]
+    """The units of a group, their weights, and their rises at a position."""
+    wide = weights.columns.shape[1] // runs.groups
+    a, b = group * wide, (group + 1) * wide
+    u, v = runs.first + a, runs.first + b
+    level = rises.level[min(position, rises.level.shape[0] - 1)]
+    own = Weights(weights.columns[:, a:b], weights.rows[a:b], weights.size[a:b])
+    return u, v, own, Rises(rises.drive[u:v], level[u:v], rises.rise[u:v])
+
+
 @compiled(parallel=True)
-def _settle_fields(where, left, inputs, latest, closed, runs, weights, rises, durations, found, proved):  # type: ignore[no-untyped-def]  # fmt: skip
-    """`_settle_position` for the positions `where`, whose fields are runs of the inputs (images, elements).
+def _prove_fields(where, left, inputs, latest, closed, runs, weights, rises, durations, proved):  # type: ignore[no-untyped-def]  # fmt: skip
+    """`_prove_position` for the positions `where`, whose fields are runs of the inputs (images, elements).
 
     For the units that weights are of, the first of them runs.first.
     """
     for p in prange(where.size):
         n, position = where[p] // runs.starts.shape[0], where[p] % runs.starts.shape[0]
-        proved[p] += _settle_field(
-            position, left[p], inputs[n], latest[n], closed[where[p]], runs, weights, rises, durations, found[p]
-        )
+        for group in range(runs.groups):
+            u, v, own, here = _of_group(group, position, runs, weights, rises)
+            if left[p, u:v].any():
+                field = gather(inputs[n], runs, position, group)
+                proved[p] += _prove_position(
+                    field, latest[n], left[p, u:v], closed[where[p], u:v], own, here, durations
+                )  # fmt: skip
 
 
-@compiled()
-def _settle_field(position, left, inputs, late, closed, runs, weights, rises, durations, found):  # type: ignore[no-untyped-def]  # fmt: skip
-    wide = weights.columns.shape[1] // runs.groups
-    level = rises.level[min(position, rises.level.shape[0] - 1)]
-    proved = 0
-    for group in range(runs.groups):
-        a, b = group * wide, (group + 1) * wide
-        u, v = runs.first + a, runs.first + b
-        if left[u:v].any():
-            field = gather(inputs, runs, position, group)
-            own = Weights(weights.columns[:, a:b], weights.rows[a:b], weights.size[a:b])
-            here = Rises(rises.drive[u:v], level[u:v], rises.rise[u:v])
-            proved += _settle_position(field, late, left[u:v], closed[u:v], own, here, durations, found[u:v])
-    return proved
+@compiled(parallel=True)
+def _walk_fields(where, left, inputs, runs, weights, rises, durations, found):  # type: ignore[no-untyped-def]
+    """`_walk` for what `_prove_fields` has left."""
+    for p in prange(where.size):
+        n, position = where[p] // runs.starts.shape[0], where[p] % runs.starts.shape[0]
+        for group in range(runs.groups):
+            u, v, own, here = _of_group(group, position, runs, weights, rises)
+            if left[p, u:v].any():
+                field = gather(inputs[n], runs, position, group)
+                _walk(field, left[p, u:v], own.columns, here, durations, found[p, u:v])
