@@ -32,6 +32,7 @@ from relu2snn.config.workflow import (
     begin_workflow,
     heed_clock,
     heed_disks,
+    interruptible,
     leave_out_unfinished,
     link_or_exit,
     only_reports,
@@ -184,25 +185,28 @@ FAILURES = Failures()
 
 onstart:
     if workflow.is_main_process:
-        FAILURES.watch(workflow.scheduler._executor)
-        # On other machines it is of no use.
-        if workflow.local_exec:
-            offer_warm(job.rule.name for job in workflow.dag.needrun_jobs())
+        with interruptible():
+            FAILURES.watch(workflow.scheduler._executor)
+            # On other machines it is of no use.
+            if workflow.local_exec:
+                offer_warm(job.rule.name for job in workflow.dag.needrun_jobs())
 
 
 onsuccess:
     if workflow.is_main_process and exists(PATHS.results):
-        # It draws figures, too: jobs, which read this file again, do without what it imports.
-        from relu2snn.stages._last_words import show_results
+        with interruptible():
+            # It draws figures, too: jobs, which read this file again, do without what it imports.
+            from relu2snn.stages._last_words import show_results
 
-        show_results(SELECTION)
+            show_results(SELECTION)
 
 
 # With a failed job, rules over all rows can't run.
 onerror:
     if workflow.is_main_process:
-        from relu2snn.stages._last_words import show_what_is_finished
+        with interruptible():
+            from relu2snn.stages._last_words import show_what_is_finished
 
-        show_what_is_finished(
-            SELECTION, workflow.dag, workflow.scheduler.failed, FAILURES
-        )
+            show_what_is_finished(
+                SELECTION, workflow.dag, workflow.scheduler.failed, FAILURES
+            )

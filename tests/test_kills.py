@@ -516,3 +516,13 @@ def test_make_names_itself_to_snakemake() -> None:
     calls = [line for line in shown.splitlines() if "snakemake" in line]
     assert len(calls) == 2
     assert all(line.startswith(f"{STARTER_VARIABLE}=$PPID ") for line in calls)
+
+
+def test_an_interrupt_at_the_end_of_a_call_is_one_line(tmp_path: Path) -> None:
+    """Where what is finished is about to be shown, its packages are imported first."""
+    code = "from relu2snn.config.workflow import interruptible\nwith interruptible():\n    raise KeyboardInterrupt"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 128 + signal.SIGINT
+    assert run.stderr == "relu2snn: interrupted; run it again to go on\n"

@@ -1,12 +1,13 @@
 """What the Snakefile needs beside the configs: a readable end for a mistake, tables, shell commands."""
 
+import contextlib
 import importlib
 import logging
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,8 +65,7 @@ def select_or_exit(
     except UserError as error:
         _exit(error)
     except KeyboardInterrupt:
-        # Snakemake would report it with a traceback, too.
-        _exit(UserError("interrupted; run it again to go on"), 128 + signal.SIGINT)
+        _interrupted()
 
 
 def link_or_exit(storage: Storage, outputs: str) -> None:
@@ -134,6 +134,19 @@ def _exit(error: UserError, status: int = 1) -> NoReturn:
     os._exit(status)
 
 
+def _interrupted() -> NoReturn:
+    _exit(UserError("interrupted; run it again to go on"), 128 + signal.SIGINT)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """End the process with one line where Ctrl-C comes meanwhile: Snakemake would show a traceback of the Snakefile."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _interrupted()
+
+
 def quote_for_shells() -> None:
     """Let Snakemake quote for a shell what it tells the jobs on other machines.
 
@@ -159,11 +172,8 @@ def take_over(workflow: Any, alone: bool) -> list[str]:
     """
     workflow.dag_settings.force_incomplete = True
     if alone and workflow.executor_plugin is not None and not (workflow.dryrun or workflow.touch):
-        try:
+        with interruptible():
             settle()
-        except KeyboardInterrupt:
-            # Snakemake would report it with a traceback of the Snakefile.
-            os._exit(130)
     return []
 
 

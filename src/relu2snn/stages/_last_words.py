@@ -5,6 +5,7 @@ nothing of it is imported, and little of it used.
 """
 
 import atexit
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,16 +73,18 @@ def show_what_is_finished(selection: Selection, graph: Graph, failed: Iterable[J
 
 
 def _say(config: Experiment, lines: Sequence[str]) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    try:
-        print_main(collect(config.outputs, config.suite.name))
-    except (UserError, OSError):
-        print("Nothing is finished yet.")
-    sys.stdout.flush()
-    for line in lines:
-        print(line, file=sys.stderr)
-    sys.stderr.flush()
+    # All that is left is to say it, which an interrupt cuts short.
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            print_main(collect(config.outputs, config.suite.name))
+        except (UserError, OSError):
+            print("Nothing is finished yet.")
+        sys.stdout.flush()
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()
 
 
 def _write(config: Experiment) -> Iterator[str]:
