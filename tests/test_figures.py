@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from relu2snn.figures import (
     COLUMN_WIDTH,
@@ -16,11 +17,12 @@ from relu2snn.figures import (
     save_figure,
     svg_of,
 )
-from relu2snn.figures.style import BLUE, VERMILLION
+from relu2snn.figures.style import BLUE, VERMILLION, plain
 
 LENET = ["conv2d", "conv2d_1", "conv2d_2", "dense", "dense_1"]
 MAXIMA = [2.0, 5.0, 14.0, 7.0, 9.0]
 WINDOWS = [[1.0, 4.0], [4.0, 11.5], [11.5, 32.5], [32.5, 43.0], [43.0, 56.5]]
+DEEP = [f"block{number // 3}_conv{number % 3}_relu" for number in range(50)]
 VGG = [f"conv2d_{number}" for number in range(13)] + ["dense", "dense_1"]
 
 
@@ -74,21 +76,26 @@ def test_scale_is_logarithmic_only_when_values_span_more_than_fifty(maxima, scal
     assert axes.get_yscale() == scale
 
 
-@pytest.mark.parametrize("layers", [["dense"], ["dense", "dense_1"], LENET, VGG, ["a_layer_with_a_long_name"] * 16])
-def test_labels_stay_inside_the_column_and_apart(layers):
+@pytest.mark.parametrize(
+    "layers", [["dense"], ["dense", "dense_1"], LENET, VGG, ["a_layer_with_a_long_name"] * 22, DEEP, ["relu"] * 153]
+)
+@pytest.mark.parametrize("spread", [1.0, 1e5])
+def test_labels_stay_inside_the_column_and_apart(layers, spread):
     count = len(layers)
-    figure = plot_layer_maxima(layers, [1.0] * count, [[1.0, 2.5]] * count)
-    figure.draw_without_rendering()
-    assert figure.get_figwidth() == pytest.approx(COLUMN_WIDTH)
+    maxima = list(np.geomspace(1.0, spread, count))
+    figure = plot_layer_maxima(layers, maxima, [[1.0, 1.0 + 1.5 * value] for value in maxima])
+    assert_within_column(figure)
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
-    whole = figure.get_tightbbox()
-    assert whole.x0 >= 0
-    assert whole.x1 <= figure.get_figwidth()
-    assert whole.y0 >= 0
-    assert whole.y1 <= figure.get_figheight()
     # Half of the height at least is left to the data.
     assert figure.axes[0].get_position().height > 0.4
+
+
+def test_where_not_all_layers_have_room_for_their_names_all_have_a_tick():
+    axes = plot_layer_maxima(DEEP, [1.0] * 50).axes[0]
+    assert list(axes.get_xticks()) == list(range(1, 51, 3))
+    assert [label.get_text() for label in axes.get_xticklabels()] == DEEP[::3]
+    assert set(axes.get_xticks()) | set(axes.get_xticks(minor=True)) == set(range(1, 51))
 
 
 @pytest.mark.parametrize("maxima", [[4.0], [3.0, 4.0, 2.0]])
@@ -120,8 +127,11 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
 
 
 def assert_within_column(figure):
-    """Nothing is cut off at the width of a column, and no text lies over another panel's title."""
+    """Nothing is cut off at the width of a column, and no text is too small there: exponents would be."""
     figure.draw_without_rendering()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    assert min(text.get_fontsize() for text in texts) >= 6
+    assert [text.get_text() for text in texts if "^" in text.get_text()] == []
     assert figure.get_figwidth() == pytest.approx(COLUMN_WIDTH)
     whole = figure.get_tightbbox()
     assert whole.x0 >= -0.01
@@ -199,7 +209,7 @@ def test_operations_stand_beside_multiply_accumulates():
     assert figure.get_suptitle() == "403,000 synaptic operations, 505,000 MACs (1,000 images)"
 
 
-@pytest.mark.parametrize("layers", [["dense"], [*LENET, "logits"], [*VGG, "logits"]])
+@pytest.mark.parametrize("layers", [["dense"], [*LENET, "logits"], [*VGG, "logits"], DEEP])
 def test_operations_stay_inside_the_column(layers):
     figure = operations(layers)
     assert_within_column(figure)
@@ -226,10 +236,14 @@ def test_energies_stand_beside_the_relu_networks():
     # All panels have the same axis, from 0 to beyond the largest.
     assert first.get_xlim() == second.get_xlim() == (0, pytest.approx(1.35))
     assert [label.get_text().replace("\n", " ") for label in first.get_yticklabels()] == ROWS
-    figure.draw_without_rendering()
-    whole = figure.get_tightbbox()
-    assert whole.x0 >= -0.01
-    assert whole.x1 <= figure.get_figwidth() + 0.01
+    assert_within_column(figure)
+    assert_within_column(plot_energies(ROWS, {**ENERGIES, "int8": ENERGIES["float32"]}))
+
+
+def test_ticks_of_powers_have_no_small_exponents():
+    assert [plain(value) for value in (1e-12, 1e-4, 1e-3, 1.0, 1000.0, 1e4, 1e10, 0.0)] == [
+        "1e−12", "1e−4", "0.001", "1", "1000", "1e4", "1e10", "0",
+    ]  # fmt: skip
 
 
 def test_a_figure_in_a_page_is_the_same_each_time():

@@ -1,5 +1,7 @@
 """The figures of spikes, potentials, decoded values and disagreeing images: what their artists show."""
 
+import itertools
+import re
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ from test_figures import assert_within_column
 
 from relu2snn.figures import (
     disagreeing,
+    is_picture,
     plot_disagreement,
     plot_exactness,
     plot_output_potentials,
@@ -165,22 +168,44 @@ def outputs(units=10):
     return OutputPotentials(np.arange(units), np.array([1.0, 2.0]), np.array([0 * ends, ends]), 1.0, 2.0, units)
 
 
-@pytest.mark.parametrize("shape", [(8, 6, 1), (8, 6, 3), (8, 6, 5), (12,)])
-def test_the_image_stands_above_its_raster_whatever_its_shape(shape):
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+@pytest.mark.parametrize("shape", [(8, 6, 1), (8, 6, 3), (8, 6)])
+@pytest.mark.parametrize(
+    ("low", "high", "black", "white"),
+    # Bytes and shares are as bright as they are; what goes beyond is stretched.
+    [(30, 200, 0, 255), (0.25, 0.75, 0, 1), (0, 0, 0, 1), (-1.5, 2.5, -1.5, 2.5), (100, 900, 0, 900)],
+)
+def test_the_image_stands_above_its_raster_as_bright_as_it_is(shape, low, high, black, white):
+    picture = np.linspace(low, high, int(np.prod(shape))).reshape(shape)
     figure = plot_raster(a_raster(3), "test image 3", picture=picture)
     top, axes = figure.axes[:2]
     (shown,) = top.images
-    colour = (
-        picture
-        if shape[-1] == 3 and len(shape) == 3
-        else np.atleast_2d(picture.mean(-1) if len(shape) == 3 else picture)
-    )
-    np.testing.assert_allclose(shown.get_array(), colour)
+    expected = (picture - black) / (white - black)
+    np.testing.assert_allclose(shown.get_array(), expected if shape[2:] == (3,) else expected.reshape(8, 6))
+    assert shape[2:] == (3,) or (shown.norm.vmin, shown.norm.vmax) == (0, 1)
     assert (top.get_title(), axes.get_title()) == ("test image 3", "")
     figure.draw_without_rendering()
     assert top.get_tightbbox().y0 > axes.get_tightbbox().y1
     assert len(plot_raster(a_raster(3)).axes) == len(figure.axes) - 1
+
+
+@pytest.mark.parametrize("shape", [(8, 6, 5), (8, 6, 2), (12,), (2, 8, 6, 3)])
+def test_what_is_no_image_is_refused(shape):
+    assert not is_picture(shape)
+    with pytest.raises(ValueError, match=re.escape(f"an image of shape {shape} can't be shown")):
+        plot_raster(a_raster(3), picture=np.zeros(shape))
+
+
+def test_rasters_of_many_layers_stay_on_a_page_and_their_names_apart():
+    for bands in (17, 50, 153):
+        figure = plot_raster(a_raster(bands), "test image 3", picture=np.zeros((8, 8, 1)))
+        assert_within_column(figure)
+        assert figure.get_figheight() < 9
+        axes = figure.axes[1]
+        for labels in (axes.get_yticklabels(), axes.child_axes[0].get_yticklabels()):
+            assert len(labels) > 15
+            boxes = [label.get_window_extent() for label in labels]
+            assert all(upper.y0 > lower.y1 - 1 for upper, lower in itertools.pairwise(boxes))
+        assert axes.get_yticklabels()[0].get_text() == "encoder: 5"
 
 
 @pytest.mark.parametrize(
@@ -268,9 +293,9 @@ def test_disagreeing_images_are_counted_by_labels_and_shown():
     }
     assert "4 of 7 images" in matrix.get_title()
     assert matrix.get_ylabel() == "label of the original network"
-    assert [panel.get_title() for panel in panels] == ["#1: 3→5", "#2: 3→5", "#3: 5→3", "#5: 7→2"]
+    assert [panel.get_title() for panel in panels] == ["#1\n3→5", "#2\n3→5", "#3\n5→3", "#5\n7→2"]
     for panel, picture in zip(panels, pictures, strict=True):
-        np.testing.assert_array_equal(panel.images[0].get_array(), picture[..., 0])
+        np.testing.assert_allclose(panel.images[0].get_array(), picture[..., 0] / 255)
     assert_within_column(figure)
 
 

@@ -40,13 +40,13 @@ FOLDERS = {"dataset": "base", "phase1": "base", "phase2": "base", "figures": "ba
 NAMES = {"suite": {"name": SUITE}, "name": NAME, "dataset": {"name": DATA}, "run": FOLDERS}
 
 
-def prepare_experiment(outputs: Path, zeta: float) -> dict[str, Any]:
+def prepare_experiment(outputs: Path, zeta: float, channels: int = 3) -> dict[str, Any]:
     """The files that the stage reads, of a random network on random images: results and networks really go together."""
     paths = Paths.of(from_slice(NAMES | {"outputs": str(outputs)}))
-    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 7, 8, 2)).astype(np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 7, 8, channels)).astype(np.uint8)
     labels = np.arange(IMAGES) % 4
     prepare(paths.dataset, DATA, "synthetic", ArraySet(pixels, labels, pixels, labels, "random", []))
-    model = conv_network(2, "after")
+    model = conv_network(2, "after", shape=(7, 8, channels))
     images = pixels / 255.0
     kernel, bias = model.layers[-1].get_weights()
     # Else all random images are of one class, and the networks would not disagree.
@@ -168,6 +168,14 @@ def test_without_early_spikes_the_last_hidden_layer_and_the_first_image_are_show
     assert not made["run"].early.any()
     assert numbers["spike_times.layer"] == numbers["potentials.0.layer"] == made["run"].layers[-1]
     assert numbers["raster.image"] == 0
+
+
+def test_images_of_other_channels_than_colours_are_left_out(tmp_path: Path) -> None:
+    made = prepare_experiment(tmp_path, zeta=-0.7, channels=2)
+    numbers = draw(tmp_path)
+    assert (made["labels"][0] != made["labels"][1]).any()
+    assert [key for key in numbers if "picture" in key] == []
+    assert numbers["raster.title"] == f"test image {numbers['raster.image']}, class {numbers['raster.label']}"
 
 
 def test_settings_choose_images_layer_neurons_and_traces(early: Any) -> None:

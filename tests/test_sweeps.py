@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 from runs import SWEEP_OVERRIDES, jobs, paths, sweep
 from stamped import write_json
+from test_figures import assert_within_column
 
 from relu2snn.config import (
     Paths,
@@ -165,7 +167,9 @@ def test_points_are_gathered_into_a_table_with_means_and_spreads(tmp_path: Path,
         assert first["accuracy_mean"] == second["accuracy_std"] == ""
     with Image.open(folder / "noise.png") as picture:
         assert picture.width == pytest.approx(85 / 25.4 * 200, abs=2)
-    assert (folder / "noise.svg").read_text().count("<svg") == 1
+    drawn = (folder / "noise.svg").read_text()
+    assert drawn.count("<svg") == 1
+    assert ">cifar10_vgg, mapping published</text>" in drawn
 
     write_json(f"{made.dataset}/source.json", {"kind": "synthetic"})
     write_json(f"{made.weights}/source.json", {"kind": "trained"})
@@ -249,6 +253,11 @@ def test_a_sweep_is_drawn_with_its_spread_and_readable_axes(parameter: str, valu
     counted = plot_sweep(parameter, values, agreement=agreement, early=early, images=10000, trials=16)
     assert len(counted.axes) == 2
     assert counted.get_suptitle() == "10,000 test images; mean, least and greatest of 16 trials"
+    titled = plot_sweep(
+        parameter, values, agreement=agreement, early=early, images=10000, title="cifar10_vgg, mapping reference"
+    )
+    assert titled.get_suptitle() == "cifar10_vgg, mapping reference\n10,000 test images"
+    assert_within_column(titled)
 
 
 def test_what_never_happens_is_drawn_at_0_and_not_left_out() -> None:
@@ -259,6 +268,9 @@ def test_what_never_happens_is_drawn_at_0_and_not_left_out() -> None:
         heights = np.asarray(drawn.lines[0].get_ydata(), float)
         labels = dict(zip(axes.get_yticks(), [text.get_text() for text in axes.get_yticklabels()], strict=True))
         assert [labels[height] for height in heights] == ["0", "0"]
+        hollow = axes.get_lines()[-1]
+        assert (hollow.get_ydata() == heights).all()
+        assert to_hex(hollow.get_markerfacecolor()) == "#ffffff"
         assert axes.get_ylim()[0] < heights[0]
 
 
@@ -282,12 +294,12 @@ def test_tradeoffs_stand_in_a_panel_for_each_way_to_look_at_a_sweep() -> None:
     xs = [[np.asarray(bars.lines[0].get_xdata(), float).tolist() for bars in axes.containers] for axes in shown]
     absolute, relative = [0.0, 0.001, 0.1], [0.0, 0.0005, 0.05]
     assert xs == [[[20, 30, 50], [4, 6, 9]], [absolute] * 2, [relative] * 2, [absolute], [relative]]
-    assert ["latency" in axes.get_xlabel() for axes in shown] == [True, *[False] * 4]
-    assert ["window of the neurons" in axes.get_xlabel() for axes in shown] == [False, False, True, False, True]
+    named = [part.get_supxlabel() for part in figure.subfigs]
+    assert ["latency" in name for name in named] == [True, *[False] * 4]
+    assert ["window of the neurons" in name for name in named] == [False, False, True, False, True]
     assert [axes.get_xscale() for axes in shown] == ["linear", *["symlog"] * 4]
     assert {axes.get_ylabel() for axes in shown} == {"changed predictions\n(1 − agreement)"}
     assert {axes.get_ylabel() for axes in beside} == {"early spikes\nper image"}
-    assert [axes.get_xlabel() for axes in shown] == [axes.get_xlabel() for axes in beside]
     for panels, (least, mean, greatest) in ((shown, (0.65, 0.75, 0.85)), (beside, (10, 20, 30))):
         for axes in panels:
             assert axes.get_yscale() == "log"
@@ -303,12 +315,10 @@ def test_tradeoffs_stand_in_a_panel_for_each_way_to_look_at_a_sweep() -> None:
         for bars in axes.containers
     }
     assert len(looks) == 2
-    figure.draw_without_rendering()
-    canvas = figure.get_window_extent()
+    assert_within_column(figure)
     for axes in figure.axes:
-        box = axes.get_tightbbox()
-        assert canvas.x0 - 1 <= box.x0
-        assert box.x1 <= canvas.x1 + 1
+        boxes = [tick.label1.get_window_extent() for tick in axes.xaxis.get_major_ticks()]
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
     with pytest.raises(ValueError, match="no curve of a sweep over zeta, alpha_noise, noise, reference_noise"):
         plot_tradeoffs([])
     with pytest.raises(ValueError, match="published, noise: give as many windows, latencies and means as values"):

@@ -12,7 +12,7 @@ with extra("figures"):
     from relu2snn.figures.operations import plot_operations
     from relu2snn.figures.potentials import CLASSES, plot_output_potentials, plot_potentials
     from relu2snn.figures.spikes import plot_raster, plot_spike_times
-    from relu2snn.figures.style import COLUMN_WIDTH, save_figure, svg_of
+    from relu2snn.figures.style import COLUMN_WIDTH, is_picture, save_figure, svg_of
     from relu2snn.figures.sweeps import Spread, plot_sweep
     from relu2snn.figures.tradeoffs import Curve, plot_tradeoffs
 
@@ -23,6 +23,7 @@ __all__ = [
     "Figure",
     "Spread",
     "disagreeing",
+    "is_picture",
     "plot_certified",
     "plot_disagreement",
     "plot_energies",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from relu2snn.figures.style import COLUMN_WIDTH, LABEL, TICK, show_picture
 
 _CLASSES, _PICTURES, _COLUMNS = 12, 12, 6
-_MATRIX, _ROW = 2.9, 0.72
+_MATRIX, _ROW = 2.9, 0.82
 
 Labels = NDArray[np.int64]
 
@@ -29,10 +29,11 @@ def plot_disagreement(original: Labels, spiking: Labels, pictures: NDArray[Any] 
     """Confusion of the images that the original and the spiking network label differently, and these images.
 
     original and spiking (n,): the labels of all images. pictures (k, h, w, c): of `disagreeing(original, spiking)`,
-    RGB as matplotlib shows it, or grey: the mean of any other number of channels. Of more than twelve classes, those
-    that differ most often are shown. Where the networks agree on every image the figure says so.
+    or (k, h, w), grey or RGB. Of more than twelve classes, those that differ most often are shown. Where the networks
+    agree on every image the figure says so.
 
-    Raises ValueError when the labels are not of the same images, or pictures are not of the disagreeing ones.
+    Raises ValueError when the labels are not of the same images, or pictures are neither grey nor RGB, or not of the
+    disagreeing images.
 
     Example:
         >>> original, predicted = (np.argmax(each(images), axis=1) for each in (model, spiking))
@@ -55,7 +56,7 @@ def plot_disagreement(original: Labels, spiking: Labels, pictures: NDArray[Any] 
     title = f"{len(where):,} of {len(original):,} images are labelled differently"
     _confusion(upper, original[where], spiking[where], title)
     if pictures is not None:
-        titles = [f"#{k}: {original[k]}\N{RIGHTWARDS ARROW}{spiking[k]}" for k in shown]
+        titles = [f"#{k}\n{original[k]}\N{RIGHTWARDS ARROW}{spiking[k]}" for k in shown]
         _show(lower[0], pictures, titles)
     return figure
 
@@ -88,4 +89,4 @@ def _show(figure: Any, pictures: NDArray[Any], titles: list[str]) -> None:
         axes.set_axis_off()
     for axes, picture, title in zip(panels, pictures, titles, strict=False):
         show_picture(axes, picture)
-        axes.set_title(title, fontsize=5, pad=1.5)
+        axes.set_title(title, fontsize=TICK, pad=1.5)

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LABEL, TICK, VERMILLION, dress
 
-_WIDEST_NAME = 26
+_WIDEST_NAME = 24
+_COLUMNS = 2
 _SERIES = (("ReLU network, zeros skipped", "s", VERMILLION, -0.12), ("spiking network", "o", BLUE, 0.12))
 
 
@@ -26,23 +27,28 @@ def plot_energies(rows: Sequence[str], models: Mapping[str, tuple[Sequence[float
     for model, series in models.items():
         if any(len(values) != len(rows) for values in series):
             raise ValueError(f"{model}: shares of {[len(values) for values in series]} for {len(rows)} rows")
-    names = [textwrap.fill(row, _WIDEST_NAME) for row in rows]
+    names = [textwrap.fill(row, _WIDEST_NAME, break_long_words=False, break_on_hyphens=False) for row in rows]
     lines = sum(max(name.count("\n") + 1, 2) for name in names)
-    figure = Figure(figsize=(2 * COLUMN_WIDTH, 1.1 + 0.13 * lines), layout="constrained")
-    panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (model, series) in zip(panels, models.items(), strict=True):
+    height = -(-len(models) // _COLUMNS)
+    figure = Figure(figsize=(COLUMN_WIDTH, 0.7 + height * (0.4 + 0.13 * lines)), layout="constrained")
+    grid = figure.subplots(height, min(len(models), _COLUMNS), sharex=True, sharey=True, squeeze=False)
+    panels = grid.ravel()
+    for axes in panels[len(models) :]:
+        axes.set_axis_off()
+    for axes, (model, series) in zip(panels, models.items(), strict=False):
         axes.axvline(1, color="0.3", linewidth=0.8, label="ReLU network")
         for (label, marker, colour, aside), values in zip(_SERIES, series, strict=True):
             places = [place + aside for place in range(len(rows))]
             axes.plot(values, places, marker=marker, color=colour, linestyle="none", markersize=3.5, label=label)
-        dress(axes, "share of the ReLU\nnetwork's energy", "")
+        dress(axes, "", "")
         axes.grid(axis="x", color="0.9", linewidth=0.5)
         axes.set_title(model, fontsize=LABEL)
     largest = max(value for series in models.values() for values in series for value in values)
     panels[0].set_xlim(0, 1.08 * max(largest, 1))
     panels[0].set_yticks(range(len(rows)), names)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.supxlabel("share of the ReLU network's energy", fontsize=LABEL)
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=TICK, frameon=False
+        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=TICK, frameon=False
     )
     return figure

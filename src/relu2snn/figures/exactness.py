@@ -31,6 +31,7 @@ def plot_exactness(decoding: "Decoding") -> Figure:
     above, below = figure.subplots(2, sharex=True, height_ratios=(2, 1))
     reach = max(relu.max(initial=0), decoded.max(initial=0)) or 1.0
     above.plot([0, reach], [0, reach], color="0.6", linewidth=0.7, zorder=0, label="identity")
+    above.legend(fontsize=TICK, frameon=False, loc="upper left")
     norm = Normalize(1, max(len(decoding.layers), 2))
     style: dict[str, Any] = {"c": layer + 1, "cmap": VALUES, "norm": norm, "s": 3.0, "linewidths": 0}
     dots = above.scatter(relu, decoded, **style)

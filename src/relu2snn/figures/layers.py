@@ -16,10 +16,12 @@ from relu2snn.figures.style import (
     VERMILLION,
     dress,
     legend_above,
+    plain_ticks,
     zero_below,
 )
 
 _UPRIGHT_CHARACTERS = 36
+_MOST_NAMES = 22
 _LAYERS = "hidden layer, first to last"
 
 
@@ -45,7 +47,7 @@ def plot_layer_maxima(
         if values is not None and len(values) != len(layers):
             raise ValueError(f"{name} has {len(values)} entries for {len(layers)} layers; give one per layer")
     figure, axes, numbers = above_layers(layers)
-    style: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.5}
+    style: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.5 if len(layers) <= _MOST_NAMES else 2.0}
     axes.plot(numbers, maxima, "o-", color=BLUE, label="largest ReLU output", **style)
     lengths = [t_max - t_min for t_min, t_max in ([] if windows is None else windows)]
     if windows is not None:
@@ -54,6 +56,7 @@ def plot_layer_maxima(
     shown = [*maxima, *lengths]
     if shown and min(shown) > 0 and max(shown) > LOGARITHMIC_FROM * min(shown):
         axes.set_yscale("log")
+        plain_ticks(axes.yaxis)
     else:
         axes.set_ylim(0, 1.1 * max(shown, default=0) or 1)
     dress(axes, _LAYERS, "ReLU output (arbitrary units)")
@@ -64,6 +67,8 @@ def plot_layer_maxima(
         time_axis = axes.secondary_yaxis("right")
         time_axis.set_ylabel("window length in time units\n(1 = input window)", fontsize=LABEL)
         time_axis.tick_params(labelsize=TICK)
+        if axes.get_yscale() == "log":
+            plain_ticks(time_axis.yaxis)
     return figure
 
 
@@ -106,13 +111,18 @@ def plot_certified(
 
 
 def above_layers(layers: Sequence[str]) -> tuple[Figure, Axes, range]:
-    """A figure with one position for each layer, named upright where the names have room; its axes and positions."""
+    """A figure with one position for each layer, named upright where the names have room; its axes and positions.
+
+    Of more layers than there is room for names, every second is named, or every third, and so on.
+    """
     longest = max(map(len, layers), default=0)
     upright = longest * len(layers) <= _UPRIGHT_CHARACTERS
     height = 2.4 if upright else 2.3 + 0.05 * longest
     figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     numbers = range(1, len(layers) + 1)
-    axes.set_xticks(numbers, layers, rotation=0 if upright else 90)
+    step = -(-len(layers) // _MOST_NAMES) or 1
+    axes.set_xticks(numbers[::step], layers[::step], rotation=0 if upright else 90)
+    axes.set_xticks(numbers, minor=True)
     axes.set_xlim(0.5, len(layers) + 0.5)
     return figure, axes, numbers

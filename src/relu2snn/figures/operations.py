@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from relu2snn.figures.layers import above_layers
-from relu2snn.figures.style import BLUE, GREEN, LABEL, ORANGE, VERMILLION, dress, legend_above
+from relu2snn.figures.style import BLUE, GREEN, LABEL, ORANGE, VERMILLION, dress, legend_above, plain_ticks
 
 _FEW = 8
 
@@ -53,6 +53,7 @@ def plot_operations(
             places, heights, marker=marker, color=colour, fillstyle=fill, linestyle="none", markersize=size, label=name
         )  # fmt: skip
     axes.set_yscale("log")
+    plain_ticks(axes.yaxis)
     dress(axes, "layer, first to last", "operations for one image")
     legend_above(axes)
     total, macs = sum(operations), sum(dense)

@@ -28,6 +28,8 @@ CLASSES = 10
 """Of more classes, those with the highest potentials are drawn."""
 
 _FOOT = ("data", "axes fraction")
+# Over the lines of the other classes.
+_COVER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
 
 
 def plot_potentials(potentials: Sequence["MembranePotential"], title: str = "") -> Figure:
@@ -89,7 +91,7 @@ def plot_output_potentials(output: "OutputPotentials", label: int | None = None,
         width, order = (1.0, 2) if each in named else (0.6, 1.5)
         axes.plot(shown.times, potential, line, color=colour, linewidth=width, label=name, zorder=order)
     axes.axvline(output.t_min, color="black", linewidth=0.7, linestyle=":")
-    axes.annotate("read-out ", (output.t_min, 0), xycoords=_FOOT, fontsize=TICK, ha="right", va="bottom")
+    axes.annotate("read-out ", (output.t_min, 0), xycoords=_FOOT, fontsize=TICK, ha="right", va="bottom", bbox=_COVER)
     dress(axes, _TIME, "output potential (arbitrary units)")
     legend_above(axes, 3)
     others = f"; grey: {len(shown.classes) - len(named)} others of {output.units} classes"

@@ -1,5 +1,6 @@
 """When neurons spike: the raster of one image, and the histogram of a layer over many."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from relu2snn.figures.style import (
     VERMILLION,
     dress,
     legend_above,
+    plain_ticks,
     show_picture,
 )
 
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 _TIME = "time (1 = input window)"
 _ZERO = "0.6"
 _STAGGERED = 6
+_TWO_LINES = 16
 # Inches.
 _PICTURE = 0.6
+_LINE, _HIGHEST = 0.13, 6.0
 
 
 def plot_raster(raster: "Raster", title: str = "", *, picture: NDArray[Any] | None = None) -> Figure:
@@ -36,14 +40,17 @@ def plot_raster(raster: "Raster", title: str = "", *, picture: NDArray[Any] | No
 
     A dot is a neuron of `relu2snn.spiking.raster` at the time of its only spike; a neuron that stands for 0, and is
     forced at t_max, is grey. Behind the dots, each layer's window [t_min, t_max]. Of more than six layers the windows
-    stand below each other, each as wide as the figure, and are written at the right. picture (h, w, c): the image, RGB
-    as matplotlib shows it, or grey, which then stands above.
+    stand below each other, each as wide as the figure, and are written at the right; of more than there is room for,
+    every second is named, or every third, and so on. picture (h, w) or (h, w, c): the image, grey or RGB, which then
+    stands above. Raises ValueError for a picture that is neither.
 
     Example:
         >>> save_figure(plot_raster(raster(spiking, images[0])), "raster")
     """
     bands = len(raster.layers)
-    height, above = 1.5 + max(0.28 * bands, 0.9), 0.0 if picture is None else _PICTURE
+    own = max(0.28 * bands, 0.9) if bands <= _TWO_LINES else min(_LINE * bands, _HIGHEST)
+    step = 1 if bands <= _TWO_LINES else math.ceil(_LINE * bands / own - 1e-9)
+    height, above = 1.5 + own, 0.0 if picture is None else _PICTURE
     figure = Figure(figsize=(COLUMN_WIDTH, height + above), layout="constrained")
     if picture is None:
         top = axes = figure.add_subplot()
@@ -56,7 +63,8 @@ def plot_raster(raster: "Raster", title: str = "", *, picture: NDArray[Any] | No
         times = (raster.time - starts[raster.layer]) / lengths[raster.layer]
         spans = [(0.0, 1.0)] * bands
         at_right = axes.secondary_yaxis("right")
-        at_right.set_yticks(range(bands), [f"{t_min:.4g} to {t_max:.4g}" for t_min, t_max in raster.windows])
+        ends = [f"{t_min:.4g} to {t_max:.4g}" for t_min, t_max in raster.windows]
+        at_right.set_yticks(range(0, bands, step), ends[::step])
         at_right.set_ylabel("window, $t_{min}$ to $t_{max}$ (1 = input window)", fontsize=LABEL)
         at_right.tick_params(labelsize=TICK, length=0)
     else:
@@ -76,11 +84,12 @@ def plot_raster(raster: "Raster", title: str = "", *, picture: NDArray[Any] | No
     bar.set_label("ReLU value (arbitrary units); grey: 0", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
     bar.ax.xaxis.set_major_locator(MaxNLocator(4))
+    between = "\n" if bands <= _TWO_LINES else ": "
     names = [
-        f"{name}\n{count} of {size}" if count < size else f"{name}\n{size}"
+        f"{name}{between}{count} of {size}" if count < size else f"{name}{between}{size}"
         for name, count, size in zip(raster.layers, shown, raster.sizes, strict=True)
     ]
-    axes.set_yticks(range(bands), names)
+    axes.set_yticks(range(0, bands, step), names[::step])
     axes.set_ylim(bands - 0.4, -0.6)
     dress(axes, "time in the window (0 = $t_{min}$, 1 = $t_{max}$)" if aligned else _TIME, "layer, and neurons shown")
     top.set_title(title, fontsize=LABEL)
@@ -118,6 +127,7 @@ def plot_spike_times(histogram: "SpikeHistogram") -> Figure:
         axes.axvline(time, color="black", linewidth=0.7, linestyle=":")
         axes.annotate(name, (time, 0.97), xycoords=("data", "axes fraction"), fontsize=TICK, ha=side, va="top")
     axes.set_yscale("log")
+    plain_ticks(axes.yaxis)
     axes.set_ylim(0.5, 5 * max(histogram.counts.max(initial=1), histogram.at_end))
     legend_above(axes)
     total = histogram.images * histogram.neurons

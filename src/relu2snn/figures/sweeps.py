@@ -1,11 +1,13 @@
 """Robustness: what is left of accuracy and agreement, and how many spikes come early, as one value is disturbed."""
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from relu2snn.figures.style import BLUE, COLUMN_WIDTH, LABEL, dress, spread_axis, zero_below
 
@@ -15,6 +17,7 @@ PARAMETERS = {
     "reference_noise": "noise on the references' spike times, standard deviation\n(1 = input window)",
     "alpha_noise": "noise on α, standard deviation",
 }
+_WIDEST_TITLE = 60
 CHANGED, EARLY = "changed predictions\n(1 − agreement)", "early spikes\nper image"
 """What the logarithmic axes show."""
 
@@ -36,13 +39,14 @@ def plot_sweep(
     accuracy: Sequence[Spread] | None = None,
     images: int | None = None,
     trials: int | None = None,
+    title: str = "",
 ) -> Figure:
     """What a swept parameter costs: accuracy, share of predictions that change, early spikes, one below the other.
 
     `values` (n,) ascend; of each there are a share of equal predictions, the early spikes for an image and, where
     images have labels, an accuracy. Bars go from the least to the greatest of the trials. The axes of what should be 0
     are logarithmic, with 0 at their foot; values that span more than a factor of 50 stand on a logarithmic axis, too,
-    with 0 at its left end. images and trials: how many each mean is over, if it is to be written in.
+    with 0 at its left end. images and trials: how many each mean is over, if it is to be written in, below the title.
     Raises ValueError when the lengths differ.
 
     Example:
@@ -72,8 +76,9 @@ def plot_sweep(
     panels[-1].set_xlabel(PARAMETERS[parameter], fontsize=LABEL)
     over = [] if images is None else [f"{images:,} test images"]
     over += [] if trials is None or trials < 2 else [f"mean, least and greatest of {trials} trials"]
-    if over:
-        figure.suptitle("; ".join(over), fontsize=LABEL)
+    above = [*textwrap.wrap(title, _WIDEST_TITLE), *(["; ".join(over)] if over else [])]
+    if above:
+        figure.suptitle("\n".join(above), fontsize=LABEL)
     return figure
 
 
@@ -92,7 +97,17 @@ def logarithmic(axes: Axes, points: Iterable[Spread]) -> float:
 def draw_spreads(
     axes: Axes, x: Sequence[float], points: Sequence[Spread], *, foot: float | None = None, **style: Any
 ) -> None:
-    """Means as a line, with bars from the least to the greatest; foot: the height of 0 on a logarithmic axis."""
+    """Means as a line, with bars from the least to the greatest.
+
+    foot: the height of 0 on a logarithmic axis, where marks are hollow.
+    """
     at = [[foot if foot is not None and each <= 0 else each for each in point] for point in points]
+    means = [mean for mean, *_ in at]
     bars = [[mean - least for mean, least, _ in at], [greatest - mean for mean, _, greatest in at]]
-    axes.errorbar(x, [mean for mean, *_ in at], bars, linewidth=0.8, markersize=3, capsize=1.5, **style)
+    drawn = axes.errorbar(x, means, bars, linewidth=0.8, markersize=3, capsize=1.5, **style)
+    line: Line2D = drawn.lines[0]
+    hollow = [(place, mean) for place, mean in zip(x, means, strict=True) if mean == foot]
+    axes.plot(
+        [place for place, _ in hollow], [mean for _, mean in hollow], linestyle="none", marker=line.get_marker(),
+        markersize=3, markerfacecolor="white", color=style["color"], zorder=3,
+    )  # fmt: skip

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import NamedTuple
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from relu2snn.figures.style import (
     BLUE,
@@ -45,13 +44,14 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
-    _Panel("zeta", "latencies", "latency, ζ along the line\n(1 = input window)"),
+    _Panel("zeta", "latencies", "latency, ζ along the line (1 = input window)"),
     _Panel("alpha_noise", "values", "noise on α, standard deviation"),
-    _Panel("noise", "values", "noise on spike times\n(1 = input window)"),
-    _Panel("noise", "windows", "noise on spike times\n(1 = mean window of the neurons)"),
-    _Panel("reference_noise", "values", "noise on the references' times\n(1 = input window)"),
-    _Panel("reference_noise", "windows", "noise on the references' times\n(1 = mean window of the neurons)"),
+    _Panel("noise", "values", "noise on spike times (1 = input window)"),
+    _Panel("noise", "windows", "noise on spike times (1 = mean window of the neurons)"),
+    _Panel("reference_noise", "values", "noise on the references' times (1 = input window)"),
+    _Panel("reference_noise", "windows", "noise on the references' times (1 = mean window of the neurons)"),
 )
+_HALF_WIDTH = 28
 _LOOKS = (("o-", BLUE), ("s--", VERMILLION), ("^:", GREEN), ("v-.", ORANGE))
 
 
@@ -74,29 +74,33 @@ def plot_tradeoffs(curves: Sequence[Curve], images: int | None = None) -> Figure
     panels = [panel for panel in _PANELS if any(curve.parameter == panel.parameter for curve in curves)]
     if not panels:
         raise ValueError("no curve of a sweep over " + ", ".join(dict.fromkeys(panel.parameter for panel in _PANELS)))
-    figure = Figure(figsize=(2 * COLUMN_WIDTH, 0.5 + 1.7 * len(panels)), layout="constrained")
-    looks = dict(zip(dict.fromkeys(curve.label for curve in curves), cycle(_LOOKS), strict=False))
-    grid = figure.subplots(len(panels), 2, squeeze=False, sharex="row")
-    for row, panel in zip(grid, panels, strict=True):
-        _draw(row, panel, [curve for curve in curves if curve.parameter == panel.parameter], looks)
-    shown = {name: line for axes in grid.ravel() for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    columns = 2 if max(map(len, labels)) <= _HALF_WIDTH else 1
+    above = 0.35 + 0.14 * -(-len(labels) // columns)
+    figure = Figure(figsize=(COLUMN_WIDTH, above + 1.45 * len(panels)), layout="constrained")
+    looks = dict(zip(labels, cycle(_LOOKS), strict=False))
+    for part, panel in zip(figure.subfigures(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
+        _draw(part, panel, [curve for curve in curves if curve.parameter == panel.parameter], looks)
+    shown = {name: line for axes in figure.axes for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     title = None if images is None else f"{images:,} test images"
     figure.legend(
-        list(shown.values()), list(shown), loc="outside upper center", ncols=2, fontsize=TICK, frameon=False,
+        list(shown.values()), list(shown), loc="outside upper center", ncols=columns, fontsize=TICK, frameon=False,
         title=title, title_fontsize=LABEL,
     )  # fmt: skip
     return figure
 
 
-def _draw(row: Sequence[Axes], panel: _Panel, curves: Sequence[Curve], looks: dict[str, tuple[str, str]]) -> None:
+def _draw(part: SubFigure, panel: _Panel, curves: Sequence[Curve], looks: dict[str, tuple[str, str]]) -> None:
     changes = [[changed(each) for each in curve.agreement] for curve in curves]
-    for axes, found, label in ((row[0], changes, CHANGED), (row[1], [curve.early for curve in curves], EARLY)):
+    left, right = part.subplots(1, 2, sharex=True)
+    part.supxlabel(panel.label, fontsize=LABEL)
+    for axes, found, label in ((left, changes, CHANGED), (right, [curve.early for curve in curves], EARLY)):
         foot = logarithmic(axes, [point for points in found for point in points])
         for curve, points in zip(curves, found, strict=True):
             line, colour = looks[curve.label]
             draw_spreads(axes, _along(panel, curve), points, foot=foot, fmt=line, color=colour, label=curve.label)
-        spread_axis(axes, sorted(x for curve in curves for x in _along(panel, curve)))
-        dress(axes, panel.label, label)
+        spread_axis(axes, sorted(x for curve in curves for x in _along(panel, curve)), most=2)
+        dress(axes, "", label)
 
 
 def _along(panel: _Panel, curve: Curve) -> list[float]:

@@ -61,7 +61,7 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     decoding = comparison.result()
     yield "exactness", figures.plot_exactness(decoding), asdict(decoding)
 
-    pixels, label, seen = _image(config, dataset, image)
+    pixels, label, view = _image(config, dataset, image)
     relu = {name: np.asarray(value[0]) for name, value in values(pixels[None], training=False).items()}
     del values, scaled
     gc.collect()
@@ -70,7 +70,8 @@ def draw(config: Experiment, work: Job) -> Iterator[Drawing]:
     leads, seed = leads_of(spiking, pixels), config.figures.seed
     gc.collect()
     spikes = raster(spiking, pixels, neurons=config.figures.neurons, seed=seed, values=relu, leads=leads)
-    yield "raster", figures.plot_raster(spikes, title, picture=seen), {**shown, "picture": seen, **asdict(spikes)}
+    seen = {"picture": view} if figures.is_picture(view.shape) else {}
+    yield "raster", figures.plot_raster(spikes, title, **seen), {**shown, **seen, **asdict(spikes)}
     traces = membrane_potentials(spiking, pixels, layer=layer, neurons=config.figures.traces, seed=seed, leads=leads)
     numbers = {f"{number}.{key}": value for number, each in enumerate(traces) for key, value in asdict(each).items()}
     yield "potentials", figures.plot_potentials(traces, title), {**shown, **numbers}
@@ -123,7 +124,8 @@ def _disagreement(
     numbers: dict[str, Any] = {"original": original, "spiking": spiking}
     where = figures.disagreeing(**numbers)
     pixels = [dataset.pixels("test", image, image + 1)[0] for image in where.tolist()]
-    numbers["pictures"] = np.array([picture(each, config.dataset.source.mean_bgr) for each in pixels])
+    if all(figures.is_picture(each.shape) for each in pixels):
+        numbers["pictures"] = np.array([picture(each, config.dataset.source.mean_bgr) for each in pixels])
     return "disagreement", figures.plot_disagreement(**numbers), numbers
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 from relu2snn.figures import Curve, Figure, Spread, plot_sweep, plot_tradeoffs
-from relu2snn.presentation.results import Row
+from relu2snn.presentation.results import Row, point_rows
 
 
-def sweep_figure(rows: Sequence[Row]) -> Figure:
-    """The figure of one sweep, from its `point_rows`."""
+def sweep_figure(sweep: Row) -> Figure:
+    """The figure of one sweep, from its result."""
+    rows = point_rows(sweep)
+    # Its values and trials are what it shows.
+    others = [text for text in sweep["overrides"] if not text.startswith("sweep.")]
     accuracy = [_spread(row, "accuracy") for row in rows]
     return plot_sweep(
         rows[0]["parameter"],
@@ -18,6 +21,7 @@ def sweep_figure(rows: Sequence[Row]) -> Figure:
         accuracy=[each for each in accuracy if each] if all(accuracy) else None,
         images=rows[0]["images"],
         trials=max(row["trials"] for row in rows),
+        title=f"{sweep['experiment']}, mapping {_configuration(sweep['mapping'], others)}",
     )
 
 
@@ -28,8 +32,7 @@ def tradeoffs_figure(rows: Sequence[Row]) -> Figure:
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        others = [text for text in row["overrides"].split() if not text.startswith("phase2.mapping=")]
-        groups.setdefault((" ".join([row["mapping"], *others]), row["parameter"]), []).append(row)
+        groups.setdefault((_configuration(row["mapping"], row["overrides"].split()), row["parameter"]), []).append(row)
     curves = [
         Curve(
             label,
@@ -44,6 +47,10 @@ def tradeoffs_figure(rows: Sequence[Row]) -> Figure:
     ]
     counts = {row["images"] for row in rows}
     return plot_tradeoffs(curves, counts.pop() if len(counts) == 1 else None)
+
+
+def _configuration(mapping: str, overrides: Sequence[str]) -> str:
+    return " ".join([mapping, *(text for text in overrides if not text.startswith("phase2.mapping="))])
 
 
 def _early(rows: Sequence[Row]) -> list[Spread]:

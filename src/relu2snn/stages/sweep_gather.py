@@ -35,7 +35,7 @@ def run(config: Experiment) -> None:
     folder = Path(paths.sweep)
     rows = point_rows(result)
     write_csv(folder / "table.csv", rows, POINT_COLUMNS)
-    save_figure(sweep_figure(rows), folder / name)
+    save_figure(sweep_figure(result), folder / name)
     pictures = file_digests([folder / "table.csv", folder / f"{name}.png", folder / f"{name}.svg"])
     work.write_json(folder / "result.json", result, files=pictures)
 
