@@ -20,17 +20,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_graphs import chained, convolution, dense_layer, factors, margins, mean_pool, selection, transposition
 from runs import environment
 from typer.testing import CliRunner, Result
 
 import relu2snn
 from relu2snn.command.app import app
-from relu2snn.command.spiking import connections
 from relu2snn.formats.idx import encode_idx
-from relu2snn.graph.convolution import Convolution
-from relu2snn.graph.geometry import Window, positions
-from relu2snn.graph.maps import Chain, Diagonal
 from relu2snn.mapping import logits_model
 from relu2snn.saved.keras_files import load_model
 
@@ -383,32 +378,15 @@ def test_inspect_shows_segments_and_costs(folder: Path) -> None:
     assert "reference mapping, float64, values from 0 to 1" in text
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_synapses_are_counted_as_a_matrix_has_them(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    shape = (5, 4, 6) if seed % 2 else (4, 4)
-    for step in (convolution, mean_pool, transposition, factors, selection, margins, dense_layer):
-        drawn = step(draw, shape)
-        if drawn is not None:
-            map_, matrix = drawn
-            assert connections(map_) == np.count_nonzero(matrix), step
-    map_, matrix = chained(draw, shape)
-    # Of two ways from one neuron to another a matrix has one sum.
-    assert connections(map_) >= np.count_nonzero(matrix)
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_weights_of_0_are_no_synapses(groups: int) -> None:
-    draw = np.random.default_rng(0)
-    kernel = draw.normal(size=(3, 3, 4 // groups, 6)) * (draw.random((3, 3, 4 // groups, 6)) < 0.5)
-    map_ = Convolution((5, 5, 4), kernel, Window.of((3, 3), margins=((1, 0), (0, 2))), groups=groups)
-    listed = [np.count_nonzero(map_.synapses(place)[1]) for place in range(positions(map_.outputs))]
-    assert connections(map_) == sum(listed)
-    # Behind a map that some elements do not pass.
-    passed = Diagonal((5, 5, 4), draw.random((5, 5, 4)) < 0.5)
-    chain = Chain(passed, map_)
-    listed = [np.count_nonzero(chain.synapses(place)[1]) for place in range(positions(chain.outputs))]
-    assert connections(chain) == sum(listed)
+def test_inspect_counts_synapses_as_the_costs_do(tmp_path: Path) -> None:
+    pooled = [keras.layers.AveragePooling2D(3, 1), keras.layers.Conv2D(2, 3, padding="same", activation="relu")]
+    model = of(*pooled)
+    images = np.random.default_rng(0).uniform(0, 1, (4, *model.input_shape[1:]))
+    spiking = relu2snn.convert(model, images, bounds=(0, 1))
+    spiking.save(tmp_path / "spiking.keras")
+    # Cells lead to a unit by several windows of the pool: a neuron has one synapse for them all.
+    counted = relu2snn.costs(spiking, images).counts.synapses
+    assert f"{counted:,} synapses" in done("inspect", tmp_path / "spiking.keras").stdout
 
 
 MODELS = [

@@ -32,6 +32,8 @@ pytestmark = pytest.mark.usefixtures("tracking")
             ["phase2.zeta=0.3", "phase2.batch=4", "phase1.upper=0.5", "train.seed=1"],
             "fmnist_lenet zeta=0.3 batch=4 upper=0.5 … (sample)",
         ),
+        # What only changes what is shown names no run.
+        (["figures.image=3", "energy.float32.mac=2.5"], "fmnist_lenet (sample)"),
     ],
 )
 def test_a_name_tells_what_is_not_as_in_conf(tmp_path: Path, client: Any, overrides: list[str], name: str) -> None:

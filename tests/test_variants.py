@@ -207,6 +207,14 @@ def test_the_overrides_that_are_shown_make_the_run_again(values: dict[str, Any])
     assert {text.partition("=")[0] for text in run.overrides} <= set(values)
 
 
+def test_what_figures_and_energies_are_shown_by_is_told_apart() -> None:
+    given = ["figures.image=3", "energy.float32.mac=2.5"]
+    run = composed("phase2.zeta=0.3", *given).run
+    assert run.shown_overrides == given
+    assert run.overrides == ["phase2.zeta=0.3"]
+    assert composed(*given, "tracking.models=[]").run.phase2 == "base"
+
+
 # What a call runs
 
 

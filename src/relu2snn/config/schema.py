@@ -320,12 +320,14 @@ class Run:
     """What sets a configuration apart from the one that conf/ gives its experiment in its suite; no user sets it.
 
     overrides: what a user would type to get it, of all that its results depend on; sweep_overrides: the same for its
-    sweep. dataset to sweep: the folder of its files by stage (relu2snn.config.variants), points being those of a
-    sweep; train is empty where nothing is trained. files: by key, the SHA-256 of each file that an override names.
+    sweep; shown_overrides: of what its figures and energies are shown by. dataset to sweep: the folder of its files by
+    stage (relu2snn.config.variants), points being those of a sweep; train is empty where nothing is trained. files: by
+    key, the SHA-256 of each file that an override names.
     """
 
     overrides: list[str] = field(default=MISSING)
     sweep_overrides: list[str] = field(default=MISSING)
+    shown_overrides: list[str] = field(default=MISSING)
     dataset: str = MISSING
     train: str = MISSING
     weights: str = MISSING

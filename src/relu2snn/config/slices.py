@@ -132,6 +132,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "tracking.register",
         # What operations take is applied where costs are shown; runs only count them.
         "energy",
+        "run.shown_overrides",
         *_DRAWN,
     ),
     # What is published, and what figures show, changes no result.

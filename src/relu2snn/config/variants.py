@@ -25,6 +25,7 @@ FILES_VARIABLE = "RELU2SNN_FILES"
 
 GROUPS = ("phase2", "phase1", "train", "model", "weights", "dataset", "figures", "sweep")
 """What the folders of results are named by, in this order."""
+_SHOWN = ("figures", "energy")
 _FILES = ("dataset.file", "weights.file", "weights.caffemodel", "weights.prototxt")
 # Capitals are left out, since some file systems do not tell them apart.
 _PLAIN = re.compile(r"(?!null$|true$|false$)[a-z0-9._+-]{1,40}")
@@ -81,11 +82,13 @@ def name_run(config: Experiment, standard: Experiment, dataset: Experiment | Non
     if "train" not in stages_of(config)["weights"]:
         # What is not read must not re-run what does not depend on it.
         names["train"] = ""
-    return Run(override_list(changes["phase2"]), override_list(changes["sweep"]), **names, files=files)
+    shown = {key: value for key, value in all_changes.items() if key.partition(".")[0] in _SHOWN}
+    own, swept_own, of_shown = map(override_list, (changes["phase2"], changes["sweep"], shown))
+    return Run(own, swept_own, of_shown, **names, files=files)
 
 
 def _leaves(config: Experiment) -> dict[str, Any]:
-    return dict(flatten({key: plain(value_of(config, key)) for key in ("name", *GROUPS)}))
+    return dict(flatten({key: plain(value_of(config, key)) for key in ("name", *GROUPS, "energy")}))
 
 
 def matters(key: str, stages: Iterable[str]) -> bool:

@@ -65,8 +65,8 @@ def run_tags(config: Experiment, data: str, weights: str, overrides: Sequence[st
 
 
 def _command(config: Experiment) -> list[str]:
-    """What makes the results again, as a user would call it."""
-    overrides = " ".join(config.run.overrides)
+    """What makes the results, and what is shown of them, again, as a user would call it."""
+    overrides = " ".join([*config.run.overrides, *config.run.shown_overrides])
     command = [".venv/bin/snakemake", "--cores", "2", "--config", f"suite={config.suite.name}"]
     return [*command, f"experiments={config.name}", *([f"overrides={overrides}"] if overrides else [])]
 
