@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from documents import CLASSES, ROOT, commands, known, lines, main
 from keras import layers
 
 import relu2snn
+from relu2snn.config.selection import select
+from relu2snn.datasets import SUPPORTED_FORMATS
 
 COMMANDS = commands()
 
@@ -65,7 +68,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a checkout has, with the files that the pages name."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("src", "conf", "pipeline", "data/sample", "benchmarks", "scripts"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        # With what numba has compiled.
+        shutil.copytree(ROOT / name, folder / name)
     shutil.copytree(ROOT / "requirements", folder / "requirements")
     for name in ("Snakefile", "Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
@@ -111,12 +115,27 @@ def dry(command: str) -> str:
     return command if " -n " in command else re.sub(r"^(make|snakemake)\b", r"\1 -n", command)
 
 
+def kind(command: str) -> tuple[str, ...]:
+    """A call without the names of its experiments and sweeps, and the values of its overrides."""
+    words = shlex.split(command)
+    return tuple(sorted(re.sub(r"^(experiments|sweep|overrides)=.*", r"\1", word, flags=re.S) for word in words))
+
+
+def one_of_each_kind() -> list[str]:
+    """Calls that are run with -n: of those that differ only in what they select, the first."""
+    return list({kind(each): each for each in reversed(calls())}.values())
+
+
+def calls() -> list[str]:
+    return list(dict.fromkeys(dry(text) for _, text in of_class("dry")))
+
+
 @pytest.fixture(scope="module")
 def outcomes(checkout: Path) -> dict[str, list[dict[str, Any]]]:
     """What came of the commands of each class, all in one call, since a start of Python takes seconds."""
     given = {"run": [text for _, text in of_class("run")]}
     # A page's commands may need what one before them has made.
-    given |= {name: list(dict.fromkeys(dry(text) for _, text in of_class(name))) for name in ("dry", "waits")}
+    given |= {"waits": list(dict.fromkeys(dry(text) for _, text in of_class("waits"))), "dry": one_of_each_kind()}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "RELU2SNN", "SNAKEMAKE"))}
     # As a user has them who has activated .venv.
     kept["PATH"] = f"{checkout}/.venv/bin:{kept['PATH']}"
@@ -148,6 +167,16 @@ def test_long_commands_are_understood(outcomes: dict[str, list[dict[str, Any]]])
     for each in outcomes["dry"]:
         assert each["status"] == 0, each
         assert each["output"].strip(), each
+
+
+def test_what_calls_of_the_same_kind_select_is_there(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    others = set(calls()) - set(one_of_each_kind())
+    assert len(others) > 15
+    for command in others:
+        words = shlex.split(command)
+        options = dict(word.split("=", 1) for word in words[words.index("--config") + 1 :])
+        assert select(options, SUPPORTED_FORMATS).runs, command
 
 
 @pytest.mark.workflow

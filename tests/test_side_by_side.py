@@ -80,7 +80,7 @@ def test_two_configurations_in_alternation_find_their_results_again(both: Path) 
         folder = paths(both, "fmnist_fc", overrides, "quickstart").phase2
         assert row["variant"] == Path(folder).name
         assert json.loads(Path(folder, "result.json").read_text())["latency"] == float(row["latency"])
-    for overrides in [SMALL, OTHER] * 4:
+    for overrides in [SMALL, OTHER] * 2:
         again = call(both, overrides)
         assert again.returncode == 0, again.stderr[-2000:]
         assert "Nothing to be done" in again.stdout + again.stderr
