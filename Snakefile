@@ -46,7 +46,7 @@ from relu2snn.containers import require_engine
 from relu2snn.datasets import ARRAY_FORMATS, SUPPORTED_FORMATS, source_files
 from relu2snn.files import require_writable
 from relu2snn.networks.weights import find_weights
-from relu2snn.presentation.report import if_compared
+from relu2snn.presentation.report import drawn_in, if_compared
 from relu2snn.slurm import Failures
 from relu2snn.stages._warm import offer as offer_warm
 

@@ -4,6 +4,7 @@
 # Of two formats the report shows first the one whose label comes first in the alphabet, and cuts pictures that are
 # higher than the window.
 FORMATS = {"png": "picture (PNG)", "svg": "drawing (SVG)"}
+DRAWN = drawn_in(report, len(SELECTION.runs))
 
 
 rule figures:
@@ -14,7 +15,7 @@ rule figures:
         INPUT.images(PATHS.figures),
     output:
         [
-            report(
+            DRAWN(
                 f"{PATHS.figures}/{name}.{suffix}",
                 caption=f"report/{name}.rst",
                 category="Figures",

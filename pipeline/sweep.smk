@@ -39,7 +39,7 @@ rule sweep_gather:
         ],
     output:
         [
-            report(
+            DRAWN(
                 f"{PATHS.sweep}/{{sweep}}.{suffix}",
                 caption="report/sweep.rst",
                 category="Robustness",
@@ -91,7 +91,7 @@ rule tradeoffs:
         STORAGE.behind(SELECTION.sweeps),
     output:
         [
-            report(
+            DRAWN(
                 f"{PATHS.tradeoffs}.{suffix}",
                 caption="report/tradeoffs.rst",
                 category="Robustness",

@@ -21,10 +21,12 @@ from relu2snn.config.published import VALUES, Reported
 from relu2snn.config.values import plain
 from relu2snn.energy import Counts
 from relu2snn.presentation.report import (
+    MOST_DRAWN,
     beside_plain,
     beside_published,
     compares,
     costs_page,
+    drawn_in,
     results_page,
     runtimes,
     software_page,
@@ -277,6 +279,14 @@ NOTHING = Reported(dict.fromkeys(VALUES), None, "")
 MNIST = Reported({"accuracy": 0.9862, "accuracy_loss": 0.0, "agreement": 1.0}, "someone", "")
 PASS = Reported({**NOTHING.values, "agreement": 1.0}, "someone else", "")
 ANOTHER = Reported(NOTHING.values, None, "phase2.noise=0.01 instead of 0.0")
+
+
+def test_of_many_runs_the_report_has_no_figures() -> None:
+    def report(path: str, **how: str) -> tuple[str, dict[str, str]]:
+        return path, how
+
+    assert drawn_in(report, MOST_DRAWN)("a.png", category="Figures") == ("a.png", {"category": "Figures"})
+    assert drawn_in(report, MOST_DRAWN + 1)("a.png", category="Figures") == "a.png"
 
 
 def test_each_row_stands_beside_what_is_reported_for_it() -> None:

@@ -20,6 +20,8 @@ Text = TypeVar("Text", str, dict[str, str])
 
 # What a job of Snakemake's benchmark took; a job shorter than its sampling has no value for some.
 BENCHMARK = {"s": "wall time (s)", "cpu_time": "CPU time (s)", "max_rss": "peak memory (MB)"}
+MOST_DRAWN = 100
+"""Of more runs the report has no figures."""
 # Their jobs only show results, some of them after the page of run times is made.
 _VIEWS = ("track", "report_", "results", "sweeps", "provenance")
 
@@ -79,6 +81,14 @@ def compares(results_page: str | Path) -> bool:
 def if_compared(results_page: str, yes: Text, no: Text) -> Callable[[object], Text]:
     """A category or labels of the report, chosen as it is made, by whether the page of results then `compares`."""
     return lambda wildcards: yes if compares(results_page) else no
+
+
+def drawn_in(report: Callable[..., Any], runs: int) -> Callable[..., Any]:
+    """What marks a figure for the report: Snakemake's `report`, or, of more than MOST_DRAWN runs, nothing.
+
+    Each run adds a megabyte of them, and a file of gigabytes opens in no browser.
+    """
+    return report if runs <= MOST_DRAWN else lambda path, **_: path
 
 
 SUMMARY_COLUMNS = ("experiment", "accuracy", "published", "loss", "agreement", "exact", "not compared, since")
