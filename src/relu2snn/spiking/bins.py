@@ -43,7 +43,8 @@ def _sort_into_bins(field, highest):  # type: ignore[no-untyped-def]
     for j in range(field.size):
         if field[j] > 0:
             starts[max((integers[j] >> _SHIFT) - lowest, 0) + 1] += 1
-    starts = np.cumsum(starts)
+    for k in range(_BINS):
+        starts[k + 1] += starts[k]
     ends = starts.copy()
     count = starts[_BINS]
     which, values, gap = np.empty(count, np.int64), np.empty(count), np.empty(count)

@@ -131,7 +131,9 @@ def _spread(values, rows, columns):  # type: ignore[no-untyped-def]
                     along[i, j + shift] = max(along[i, j + shift], values[n, i, j])
         for i in range(height):
             best = values[n, i]
-            best[:] = along[i]
+            # Not as a whole: numba's message that they might differ in length takes a second to compile.
+            for j in range(width):
+                best[j] = along[i, j]
             for k in range(max(i - rows, 0), min(i + rows + 1, height)):
                 other = along[k]
                 for j in range(width):

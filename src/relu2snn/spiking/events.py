@@ -103,7 +103,11 @@ class Runs(NamedTuple):
 @compiled()
 def gather(values, runs, position, group):  # type: ignore[no-untyped-def]
     """The receptive field of a group of units at one position, (inputs,) in float64, from `values` (elements,)."""
-    field = np.zeros(runs.lengths.sum())
+    # Not np.sum, of which numba compiles much that is never called.
+    size = 0
+    for run in range(runs.lengths.size):
+        size += runs.lengths[run]
+    field = np.zeros(size)
     # Unsigned, since of an index that may be negative the compiler does not make a loop of many elements at a time; and
     # not as slices: the message of numba's that they might differ in length takes seconds to compile.
     k = np.uint64(0)
