@@ -48,6 +48,8 @@ def tracking_server(
     places = places or ("--artifacts-destination", str(folder / "artifacts"))
     # In the environment, where a list of processes shows no password.
     environment["MLFLOW_BACKEND_STORE_URI"] = backend
+    # Of its twelve processes ten wait for jobs that nothing here asks for, and take seconds each to start.
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with mlflow(folder, "server", *places, "--workers", "1", port=port, **environment) as address:
         yield address
 
